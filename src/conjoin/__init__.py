@@ -1,0 +1,3 @@
+"""conjoin: joint named-entity recognition and relation extraction."""
+
+__version__ = "0.1.0"
