@@ -1,0 +1,1 @@
+"""Heads: states of words to entities, and entities to relations."""

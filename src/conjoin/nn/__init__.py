@@ -1,0 +1,1 @@
+"""Layers: tensors in, tensors out. Nothing here knows what a document is."""

@@ -1,0 +1,228 @@
+"""Annotated files in and out: one module per format, and the `FORMATS` table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from conjoin.document import SPLITS, Corpus, Document, Problem
+from conjoin.errors import DataError, SettingError, unknown_name
+from conjoin.readers import ade, bekoulis, giorgi, jsonl, spert, tfmtrnn
+from conjoin.readers.format import Format, Write
+from conjoin.readers.lines import opening
+from conjoin.readers.problems import Problems
+from conjoin.readers.writing import write_whole
+
+__all__ = [
+    "FORMATS",
+    "Format",
+    "Problems",
+    "detect",
+    "load",
+    "read_corpus",
+    "read_documents",
+    "stream_documents",
+    "write_corpus",
+    "write_documents",
+]
+
+FORMATS: Mapping[str, Format] = {
+    module.FORMAT.name: module.FORMAT for module in (jsonl, bekoulis, spert, tfmtrnn, giorgi, ade)
+}
+
+_SPLIT_WORDS = {"train": "train", "training": "train", "dev": "dev", "development": "dev", "valid": "dev",
+                "validation": "dev", "val": "dev", "test": "test", "testing": "test"}
+_ALL = "all"
+
+
+def read_corpus(
+    path: str | Path,
+    format: str | None = None,
+    *,
+    lenient: bool = False,
+    options: Mapping[str, str] | None = None,
+) -> Corpus:
+    """Read a file or a folder of files into splits.
+
+    A file named train, dev (valid, validation) or test becomes that split, any other `all`. The format is detected
+    from the content when it is not given. `options` are those of the format (`FORMATS[name].options`).
+
+    Raises `DataError` at the first thing that is wrong (lenient: it is repaired and listed in `Corpus.problems`) and
+    `SettingError` for an unknown format or option.
+    """
+    return load(path, Problems(lenient=lenient), format, options=options)
+
+
+def load(
+    path: str | Path,
+    problems: Problems,
+    format: str | None = None,
+    *,
+    options: Mapping[str, str] | None = None,
+) -> Corpus:
+    """`read_corpus` with a collector of one's own, which tells repairs and notes apart."""
+    path = Path(path)
+    chosen = _format(path, format)
+    settled = _settled(chosen, options or {})
+    if path.is_dir() and chosen.read_folder and (chosen.claims is None or chosen.claims(path)):
+        found = chosen.read_folder(path, problems, settled)
+    elif path.is_dir():
+        found = {split: (document for file in files for document in chosen.read(file, problems, settled))
+                 for split, files in _split_files(path, chosen, problems).items()}
+    else:
+        found = {split_of(path) or _ALL: chosen.read(path, problems, settled)}
+    splits = {split: tuple(found[split]) for split in sorted(found, key=_split_order)}
+    return Corpus(splits, tuple(problems.found), chosen.name)
+
+
+def stream_documents(
+    path: str | Path,
+    problems: Problems,
+    format: str | None = None,
+    *,
+    options: Mapping[str, str] | None = None,
+) -> Iterator[Document]:
+    """The documents of one file, one after the other; errors as in `read_corpus`."""
+    path = Path(path)
+    chosen = _format(path, format)
+    return chosen.read(path, problems, _settled(chosen, options or {}))
+
+
+def read_documents(
+    path: str | Path,
+    format: str | None = None,
+    *,
+    lenient: bool = False,
+    options: Mapping[str, str] | None = None,
+) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
+    """The documents of one file and what was wrong or worth knowing; errors as in `read_corpus`."""
+    problems = Problems(lenient=lenient)
+    documents = tuple(stream_documents(path, problems, format, options=options))
+    return documents, tuple(problems.found)
+
+
+def write_documents(
+    documents: Iterable[Document], path: str | Path, format: str, *, lenient: bool = False
+) -> tuple[Problem, ...]:
+    """Write one file, whole or not at all; returns what the format could not hold.
+
+    Raises `DataError` when an annotation cannot be held (lenient: it is left out and listed).
+    """
+    problems = Problems(lenient=lenient, activity="writing")
+    write_whole({Path(path): documents}, _writer(format), problems)
+    return tuple(problems.found)
+
+
+def write_corpus(corpus: Corpus, folder: str | Path, format: str, *, lenient: bool = False) -> tuple[Problem, ...]:
+    """Write one file per split (`train.jsonl`), all or none; otherwise as `write_documents`."""
+    problems = Problems(lenient=lenient, activity="writing")
+    write = _writer(format)
+    ending = FORMATS[format].endings[0]
+    files = {Path(folder) / f"{split}{ending}": documents for split, documents in corpus.splits.items()}
+    write_whole(files, write, problems)
+    return tuple(problems.found)
+
+
+def detect(path: str | Path) -> str:
+    """The name of the format that a file, or the files of a folder, are written in, judged by their content.
+
+    Raises `DataError` naming the known formats when none fits.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return _detect_file(path)
+    for format in FORMATS.values():
+        if format.claims and format.claims(path):
+            return format.name
+    names = {_sniffed(file) for file in _files(path)} - {None}
+    if len(names) > 1:
+        raise DataError(f"{path}: the folder holds several formats ({', '.join(sorted(map(str, names)))}); "
+                        "name one with --format (format=)")
+    if not names:
+        raise DataError(f"{path}: no file in the folder has a known format; {_known()}")
+    return str(names.pop())
+
+
+def split_of(path: Path) -> str | None:
+    """The split that a file's name says: a whole word of it is train, dev, valid, validation or test."""
+    words = re.split(r"[^a-z]+", path.stem.lower())
+    return next((_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS), None)
+
+
+def _detect_file(path: Path) -> str:
+    head = opening(path)
+    if not head.strip():
+        raise DataError(f"{path}: the file is empty")
+    name = _sniffed(path)
+    if name is None:
+        raise DataError(f"{path}: the format is not recognised; {_known()}")
+    return name
+
+
+def _sniffed(path: Path) -> str | None:
+    head = opening(path)
+    return next((format.name for format in FORMATS.values() if format.sniff(head)), None)
+
+
+def _known() -> str:
+    listed = "; ".join(f"{format.name} ({format.description})" for format in FORMATS.values())
+    return f"name it with --format (format=), or convert it to one of: {listed}"
+
+
+def _format(path: Path, name: str | None) -> Format:
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    if name is not None and name not in FORMATS:
+        raise SettingError(unknown_name("format", name, FORMATS))
+    return FORMATS[detect(path) if name is None else name]
+
+
+def _writer(name: str) -> Write:
+    writable = [format.name for format in FORMATS.values() if format.write]
+    if name not in FORMATS:
+        raise SettingError(unknown_name("format", name, writable))
+    write = FORMATS[name].write
+    if write is None:
+        raise SettingError(f"format '{name}' is read only; choose {', '.join(writable)}")
+    return write
+
+
+def _settled(format: Format, options: Mapping[str, str]) -> dict[str, str]:
+    """The options with the defaults filled in."""
+    for name, value in options.items():
+        if name not in format.options:
+            raise SettingError(unknown_name(f"option of format {format.name}", name, format.options))
+        if value not in format.options[name]:
+            raise SettingError(unknown_name(f"value of option {name}", value, format.options[name]))
+    return {name: values[0] for name, values in format.options.items()} | dict(options)
+
+
+def _files(folder: Path) -> list[Path]:
+    endings = {ending for format in FORMATS.values() for ending in format.endings}
+    return [file for file in sorted(folder.iterdir())
+            if file.is_file() and file.suffix.lower() in endings and not file.name.startswith((".", "README"))]
+
+
+def _split_files(folder: Path, format: Format, problems: Problems) -> dict[str, list[Path]]:
+    """Split → its files. Where some files name a split, the others are left out with a note."""
+    files = [file for file in _files(folder)
+             if format.sniff(opening(file)) or (file.suffix.lower() in format.endings and split_of(file))]
+    if not files:
+        raise DataError(f"{folder}: no file in the folder is of format {format.name} ({format.description})")
+    splits: dict[str, list[Path]] = {}
+    for file in files:
+        splits.setdefault(split_of(file) or _ALL, []).append(file)
+    for split in SPLITS:
+        if len(splits.get(split, ())) > 1:
+            raise DataError(f"{folder}: {splits[split][0].name} and {splits[split][1].name} both say {split}; "
+                            "give one file, or put them into folders of their own")
+    if len(splits) > 1:
+        for file in splits.pop(_ALL, ()):
+            problems.note(file, None, "file-not-read", "the name says no split while others in the folder do; "
+                          "the file is left out", loss=True)
+    return splits
+
+
+def _split_order(split: str) -> tuple[int, str]:
+    return (SPLITS.index(split) if split in SPLITS else len(SPLITS), split)

@@ -1,0 +1,99 @@
+"""`conjoin convert`: annotated text from one format into another, with a count of what the target cannot hold."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from conjoin.cli.check import FORMAT_HELP, OPTION_HELP, counts, parse_options, print_problems, problems_as_json
+from conjoin.document import Corpus
+from conjoin.errors import DataError
+from conjoin.readers import FORMATS, Problems, load, write_corpus, write_documents
+
+TO_HELP = f"Format to write ({', '.join(format.name for format in FORMATS.values() if format.write)})."
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="File or folder to read.")],
+    target: Annotated[Path, typer.Argument(help="File to write, or a folder (one file per split) for a folder.")],
+    to: Annotated[str, typer.Option("--to", "-t", help=TO_HELP)],
+    from_format: Annotated[str | None, typer.Option("--from", "-f", help=FORMAT_HELP)] = None,
+    lenient: Annotated[bool, typer.Option("--lenient", help="Repair what is wrong in the source and list it.")] = False,
+    option: Annotated[list[str] | None, typer.Option("--option", "-o", help=OPTION_HELP)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON with every problem.")] = False,
+) -> None:
+    """Convert annotated text: a file into a file, or a folder into a folder with one file per split.
+
+    Prints how many documents, entities and relations went over, and lists what the target format cannot hold. A
+    target is written whole or not at all.
+
+    Examples:
+
+      conjoin convert train.txt train.jsonl --to jsonl
+
+      conjoin convert conll04/ conll04-jsonl/ --to jsonl
+
+      conjoin convert DRUG-AE.rel ade.json --to spert --option overlap=keep-longer
+    """
+    _check_target(source, target)
+    problems = Problems(lenient=lenient)
+    corpus = load(source, problems, from_format, options=parse_options(option or []))
+    # losses at the target are listed below, all of them, rather than raised one by one
+    if source.is_dir():
+        unheld = write_corpus(corpus, target, to, lenient=True)
+    else:
+        unheld = write_documents(corpus.documents, target, to, lenient=True)
+    written = _read_back(corpus, target, to)
+    if as_json:
+        typer.echo(json.dumps({
+            "read": counts(corpus.documents), "written": counts(written.documents),
+            "source_problems": problems_as_json(problems.found, problems.repaired),
+            "target_problems": problems_as_json(unheld, Counter()),
+        }, ensure_ascii=False, indent=1))
+        return
+    console = Console()
+    console.print(f"{source} ({corpus.format}) → {target} ({to})", markup=False, highlight=False, soft_wrap=True)
+    console.print(_summary(corpus, written))
+    if problems.found:
+        console.print("\nin the source:")
+        print_problems(problems.found, console, problems.repaired)
+    if unheld:
+        console.print(f"\nwhat {to} does not hold:", highlight=False)
+        print_problems(unheld, console, Counter())
+
+
+def _check_target(source: Path, target: Path) -> None:
+    if not source.exists():
+        raise DataError(f"{source}: no such file or folder")
+    if source.is_dir() and target.is_file():
+        raise DataError(f"{target}: is a file, but {source} is a folder; name a folder for its splits")
+    if source.is_file() and target.is_dir():
+        raise DataError(f"{target}: is a folder, but {source} is a file; name a file to write")
+
+
+def _read_back(corpus: Corpus, target: Path, to: str) -> Corpus:
+    """What stands in the target now: the files just written and no others."""
+    if not target.is_dir():
+        return load(target, Problems(lenient=True), to)
+    files = {split: target / f"{split}{FORMATS[to].endings[0]}" for split in corpus.splits}
+    return Corpus({split: load(file, Problems(lenient=True), to).documents for split, file in files.items()})
+
+
+def _summary(corpus: Corpus, written: Corpus) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("", "read", "written"):
+        table.add_column(name, justify="right" if name else "left")
+    before, after = counts(corpus.documents), counts(written.documents)
+    for key in ("documents", "words"):
+        table.add_row(key, f"{before[key]:,}", f"{after[key]:,}")
+    for key in ("entities", "relations"):
+        table.add_row(key, f"{sum(before[key].values()):,}", f"{sum(after[key].values()):,}")
+        for type in before[key]:
+            table.add_row(f"  {type}", f"{before[key][type]:,}", f"{after[key].get(type, 0):,}")
+    return table

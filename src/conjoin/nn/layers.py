@@ -1,0 +1,76 @@
+"""Feed-forward stacks and pooling over spans of words."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Activation = Literal["relu", "gelu", "tanh"]
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
+
+
+class FeedForward(nn.Sequential):
+    """`layers` times linear → activation → dropout. Zero layers are the identity.
+
+    Giorgi et al. 2019, A.2: dropout on the output of every feed-forward network.
+    """
+
+    def __init__(self, width: int, size: int, *, layers: int, activation: Activation, dropout: float) -> None:
+        modules: list[nn.Module] = []
+        for index in range(layers):
+            modules += [nn.Linear(size if index else width, size), ACTIVATIONS[activation](), nn.Dropout(dropout)]
+        super().__init__(*modules)
+        self.width = size if layers else width
+
+
+class RangeMax(nn.Module):
+    """Element-wise maximum over any ranges of words, as a sparse table: O(word · log word) to build, O(1) a range.
+
+    Level k holds the maximum of 2^k words from each position on; a range is covered by two overlapping entries.
+    """
+
+    def forward(self, states: Tensor, rows: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
+        """states: [batch, word, width]; rows, starts, ends: [span] → [span, width]; an empty range gives zeros."""
+        lengths = ends - starts
+        if lengths.numel() == 0:
+            return states.new_zeros(0, states.shape[-1])
+        longest = max(1, int(lengths.max()))
+        table = [states]
+        while 2 ** len(table) <= longest:
+            half = 2 ** (len(table) - 1)
+            previous = table[-1]
+            table.append(torch.maximum(previous[:, :-half], previous[:, half:]))
+        powers = torch.arange(1, len(table) + 1, device=lengths.device)
+        levels = (lengths.unsqueeze(1) >= 2**powers).sum(1)  # [span]: floor(log2(length)), 0 for the empty range
+        pooled = states.new_zeros(len(lengths), states.shape[-1])
+        for level, entries in enumerate(table):
+            chosen = ((levels == level) & (lengths > 0)).nonzero().squeeze(1)
+            if chosen.numel():
+                first = entries[rows[chosen], starts[chosen]]
+                last = entries[rows[chosen], ends[chosen] - 2**level]
+                pooled = pooled.index_copy(0, chosen, torch.maximum(first, last))
+        return pooled
+
+
+class SpanPooling(nn.Module):
+    """One vector per entity from the states of its words.
+
+    `last`: the last word (Giorgi et al. 2019 §2; Crone 2020 §3.3); `first-last`: first and last joined, which tells
+    nested entities apart; `max`: element-wise maximum over the words.
+    """
+
+    def __init__(self, width: int, *, how: Literal["last", "first-last", "max"]) -> None:
+        super().__init__()
+        self.how = how
+        self.width = 2 * width if how == "first-last" else width
+        self.range_max = RangeMax()
+
+    def forward(self, states: Tensor, rows: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
+        """states: [batch, word, width]; rows, starts, ends: [span] → [span, width]."""
+        if self.how == "max":
+            pooled: Tensor = self.range_max(states, rows, starts, ends)
+            return pooled
+        last = states[rows, ends - 1]
+        return last if self.how == "last" else torch.cat([states[rows, starts], last], dim=-1)

@@ -1,0 +1,37 @@
+"""Annotations that are given in characters: words that fit them, cutting a word where a boundary falls inside it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from conjoin.document import Token
+
+
+def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span without white space at its edges; empty when there is nothing else in it."""
+    span = text[start:end]
+    return start + len(span) - len(span.lstrip()), max(start, start + len(span.rstrip()))
+
+
+def word_around(tokens: Sequence[Token], position: int) -> Token | None:
+    """The word that a boundary at this character would cut in two, or None."""
+    index = bisect_left(tokens, position, key=lambda token: token.char_end)
+    if index < len(tokens) and tokens[index].char_start < position < tokens[index].char_end:
+        return tokens[index]
+    return None
+
+
+def cut(text: str, tokens: Sequence[Token], positions: Iterable[int]) -> list[Token]:
+    """The words, cut in two wherever one of the positions falls inside."""
+    inside = sorted({position for position in positions if word_around(tokens, position)})
+    if not inside:
+        return list(tokens)
+    pieces: list[Token] = []
+    for token in tokens:
+        first = bisect_left(inside, token.char_start)
+        last = bisect_left(inside, token.char_end)
+        edges = [token.char_start, *inside[first:last], token.char_end]
+        pieces += [Token(text[a:b], a, b) for a, b in pairwise(edges)]
+    return pieces

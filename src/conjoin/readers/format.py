@@ -1,0 +1,35 @@
+"""What a file format is to conjoin: a name, how to recognise it, how to read it and perhaps how to write it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from conjoin.document import Document
+from conjoin.readers.problems import Problems
+
+Options = Mapping[str, str]
+Read = Callable[[Path, Problems, Options], Iterator[Document]]
+ReadFolder = Callable[[Path, Problems, Options], Mapping[str, Iterable[Document]]]
+Write = Callable[[Iterable[Document], TextIO, Path, Problems], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One row of the `FORMATS` table.
+
+    `sniff` sees the first characters of a file. `options` names each option's allowed values, the default first.
+    A format whose folder makes its own splits has `claims` (is this folder mine?) and `read_folder`.
+    """
+
+    name: str
+    description: str
+    endings: tuple[str, ...]
+    sniff: Callable[[str], bool]
+    read: Read
+    write: Write | None = None
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    claims: Callable[[Path], bool] | None = None
+    read_folder: ReadFolder | None = None

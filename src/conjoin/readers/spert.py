@@ -1,0 +1,109 @@
+"""SpERT JSON (Eberts & Ulges 2020): a list of objects with `tokens`, `entities` and `relations` by index."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from conjoin.document import Document
+from conjoin.errors import DataError
+from conjoin.readers.draft import Draft
+from conjoin.readers.format import Format, Options
+from conjoin.readers.lines import content
+from conjoin.readers.overlap import RULES
+from conjoin.readers.problems import Problems
+from conjoin.readers.writing import note_words_only
+
+_FIELDS = {"tokens", "entities", "relations", "orig_id"}
+
+
+def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
+    unread: set[str] = set()
+    for number, value in enumerate(_sentences(path, problems)):
+        label = f"sentence {number}: "
+        if not _well_formed(value):
+            problems.repair(path, None, "malformed-sentence", f"{label}it needs a list 'tokens' of words and lists "
+                            "'entities' and 'relations' of objects", "leaves it out")
+            continue
+        unread |= set(value) - _FIELDS
+        if value["tokens"]:
+            yield _draft(value, label, path, problems).finish(options.get("overlap", "keep"))
+        else:
+            problems.repair(path, None, "empty-sentence", f"{label}it has no words", "leaves it out", loss=False)
+    if unread:
+        problems.note(path, None, "unread-field", f"fields that are not read: {', '.join(sorted(unread))}")
+
+
+def _sentences(path: Path, problems: Problems) -> list[Any]:
+    try:
+        value = json.loads(content(path, problems))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: malformed JSON at column {error.colno} ({error.msg}); "
+                        "correct the file") from error
+    except RecursionError as error:
+        raise DataError(f"{path}: malformed JSON (nested too deeply); correct the file") from error
+    if not isinstance(value, list):
+        raise DataError(f"{path}: the file is no JSON list; SpERT JSON is a list of sentences")
+    return value
+
+
+def _well_formed(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    tokens, parts = value.get("tokens"), [value.get("entities", []), value.get("relations", [])]
+    return (isinstance(tokens, list) and all(isinstance(word, str) and word for word in tokens)
+            and all(isinstance(part, list) and all(isinstance(item, dict) for item in part) for part in parts))
+
+
+def _draft(value: dict[str, Any], label: str, path: Path, problems: Problems) -> Draft:
+    draft = Draft.of_words(value["tokens"], id=str(value.get("orig_id", "")), path=path, line=None, problems=problems,
+                           missing=("relation-out-of-range", "entity number {}, which is none"), label=label)
+    for number, item in enumerate(value.get("entities", [])):
+        match item:
+            case {"type": str(type), "start": int(start), "end": int(end)} if type:
+                draft.entity(number, type, start, end, line=None)
+            case _:
+                draft.repair(None, "malformed-entity", f"entity {number} needs type, start and end", "leaves it out")
+    for number, item in enumerate(value.get("relations", [])):
+        match item:
+            case {"type": str(type), "head": int(head), "tail": int(tail)} if type:
+                draft.relation(type, head, tail, line=None)
+            case _:
+                draft.repair(None, "malformed-relation", f"relation {number} needs type, head and tail",
+                             "leaves it out")
+    return draft
+
+
+def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
+    separator = "["
+    for document in documents:
+        if not document.tokens:
+            problems.repair(path, None, "empty-sentence", f"document '{document.id}' has no words", "leaves it out",
+                            loss=False)
+            continue
+        note_words_only(document, path, problems)
+        file.write(separator + json.dumps(_value(document), ensure_ascii=False))
+        separator = ",\n"
+    file.write("[]\n" if separator == "[" else "]\n")
+
+
+def _value(document: Document) -> dict[str, Any]:
+    numbers = {entity: number for number, entity in enumerate(document.entities)}
+    return {
+        "tokens": document.words,
+        "entities": [{"type": e.type, "start": e.start, "end": e.end} for e in document.entities],
+        "relations": [{"type": r.type, "head": numbers[r.head], "tail": numbers[r.tail]} for r in document.relations],
+        # the published files number their sentences with integers
+        "orig_id": int(document.id) if re.fullmatch(r"0|[1-9][0-9]{0,15}", document.id) else document.id,
+    }
+
+
+def sniff(head: str) -> bool:
+    return re.match(r"\s*\[\s*(\]\s*$|\{)", head) is not None and ('"tokens"' in head or head.strip() == "[]")
+
+
+FORMAT = Format("spert", "SpERT JSON: a list of sentences with tokens, entities and relations by index", (".json",),
+                sniff, read, write, options={"overlap": tuple(RULES)})

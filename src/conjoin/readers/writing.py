@@ -1,0 +1,81 @@
+"""Files that are written whole or not at all, and what a target format cannot hold."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from conjoin.document import Document
+from conjoin.errors import DataError
+from conjoin.readers.format import Write
+from conjoin.readers.problems import Problems
+
+
+def write_whole(files: Mapping[Path, Iterable[Document]], write: Write, problems: Problems) -> None:
+    """Write all files or none: each under a temporary name beside its place, renamed when all are complete.
+
+    Raises `DataError` when a file cannot be written or holds what UTF-8 cannot.
+    """
+    staged: dict[Path, Path] = {}
+    try:
+        for path, documents in files.items():
+            staged[path] = _stage(path, documents, write, problems)
+        for path, temporary in staged.items():
+            temporary.replace(path)
+    except OSError as error:
+        raise DataError(f"{error.filename or 'target'}: cannot be written ({error.strerror}); check folder and "
+                        "permissions") from error
+    except UnicodeEncodeError as error:
+        raise DataError(f"the text holds {error.object[error.start]!r}, half of a UTF-16 pair, which no UTF-8 file can "
+                        "hold; replace that character") from error
+    finally:
+        for temporary in staged.values():
+            temporary.unlink(missing_ok=True)
+
+
+def _stage(path: Path, documents: Iterable[Document], write: Write, problems: Problems) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            write(documents, file, path, problems)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files private; a data file gets the rights any new file would get
+        Path(name).chmod(0o666 & ~_umask())
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return Path(name)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def note_words_only(document: Document, path: Path, problems: Problems) -> None:
+    """Note what a format of plain words does not hold: the white space between them, and scores."""
+    if document.text != " ".join(document.words):
+        problems.note(path, None, "spacing", f"document '{document.id}': the format holds words only; the text becomes "
+                      "the words with one blank between them")
+    scores = [entity.score for entity in document.entities] + [relation.score for relation in document.relations]
+    if any(score is not None for score in scores):
+        problems.note(path, None, "score", f"document '{document.id}': the format holds no scores")
+
+
+def unwritable_types(document: Document, writable: Callable[[str], bool], path: Path, problems: Problems) -> Document:
+    """The document without annotations whose type name the format cannot hold; each is a repair."""
+    entities = [entity for entity in document.entities if writable(entity.type)]
+    relations = [relation for relation in document.relations
+                 if writable(relation.type) and writable(relation.head.type) and writable(relation.tail.type)]
+    lost = len(document.entities) - len(entities), len(document.relations) - len(relations)
+    if not any(lost):
+        return document
+    problems.repair(path, None, "type-name", f"document '{document.id}': {lost[0]} entities and {lost[1]} relations "
+                    "have a type that is empty, has a tab or line end, or is the format's word for none (N)",
+                    "leaves them out")
+    return document.annotated(entities, relations)

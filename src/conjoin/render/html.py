@@ -1,0 +1,282 @@
+"""Documents as HTML: highlighted entities, relations as arcs and as a table, all in one file without outside assets.
+
+`document_to_html` makes the fragment of one document, `page_to_html` the page around fragments, `to_html` both. The
+markup alone shows every entity and relation; `page.js` adds the arcs, which it computes from where the words stand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from html import escape
+from importlib.resources import files
+
+from conjoin.document import Document, Entity, Relation
+from conjoin.render.table import score_text
+
+HUES = 8  # the classes cj-c0 to cj-c7 of page.css
+RINGS = 3  # the same hue again with another underline: solid, dashed, dotted
+NESTING = 4  # deepest nesting that page.css gives a frame of its own
+
+# Usual names keep one colour on every page; any other name gets its colour from its checksum.
+USUAL_HUES = {
+    "peop": 0, "per": 0, "person": 0, "drug": 0, "method": 0,
+    "org": 1, "organization": 1, "organisation": 1, "task": 1,
+    "loc": 2, "location": 2, "material": 2,
+    "adverse-effect": 3, "disease": 3, "fac": 3, "metric": 3,
+    "wea": 4, "gene": 4, "protein": 4, "event": 4, "otherscientificterm": 4,
+    "gpe": 5,
+    "veh": 6, "date": 6, "time": 6, "generic": 6,
+    "other": 7, "misc": 7,
+}  # fmt: skip
+
+
+def to_html(
+    documents: Iterable[Document],
+    *,
+    title: str = "Entities and relations",
+    notice: str = "",
+    types: Iterable[str] = (),
+) -> str:
+    """One self-contained page that shows the documents.
+
+    `notice` is a sentence under the title. `types` names entity types that may be missing from these documents (those
+    of a schema), so that every page of one model uses the same colours.
+    """
+    documents = tuple(documents)
+    colours = type_colours((*types, *(entity.type for document in documents for entity in document.entities)))
+    articles = [
+        document_to_html(document, anchor=f"d{number}", heading=document.id or f"Document {number}", colours=colours)
+        for number, document in enumerate(documents, start=1)
+    ]
+    body = "\n".join(articles) or '<p class="cj-quiet">No documents.</p>'
+    return page_to_html(legend_to_html(documents, colours=colours) + "\n" + body, title=title, notice=notice)
+
+
+def page_to_html(body: str, *, title: str, notice: str = "") -> str:
+    """The page around fragments: `body` is HTML, `title` and `notice` are text.
+
+    Its content security policy allows nothing but its own style and script, so the page cannot reach the network.
+    """
+    style, script = _asset("page.css"), _asset("page.js")
+    policy = (
+        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    remark = f'<p class="cj-notice">{escape(notice)}</p>\n' if notice else ""
+    return (
+        "<!DOCTYPE html>\n"
+        '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        '<link rel="icon" href="data:,">\n'
+        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n"
+        f'<body class="cj-page">\n<main>\n<h1 dir="auto">{escape(title)}</h1>\n{remark}{body}\n</main>\n'
+        f"<script>{script}</script>\n</body>\n</html>\n"
+    )
+
+
+def document_to_html(
+    document: Document, *, anchor: str = "d1", heading: str = "", colours: Mapping[str, int] | None = None
+) -> str:
+    """The fragment of one document: text with marked entities, table of relations, and the document as JSON.
+
+    `anchor` is the element's id, different for each document of a page. `colours` comes from `type_colours` and covers
+    the types of the document; without it the document's own types decide.
+    """
+    if colours is None:
+        colours = type_colours(entity.type for entity in document.entities)
+    title = f'<h2 id="{escape(anchor)}-title" dir="auto">{escape(heading)}</h2>\n' if heading else ""
+    label = f'aria-labelledby="{escape(anchor)}-title"' if heading else 'aria-label="Document"'
+    pieces = _pieces(document)
+    depth = min(max((piece.depth for piece in pieces if isinstance(piece, _Mark)), default=0), NESTING)
+    text = "".join(_piece_html(piece, colours) for piece in pieces)
+    return (
+        f'<article class="cj-document" id="{escape(anchor)}" {label}>\n{title}'
+        f'<div class="cj-canvas"><div class="cj-text cj-deep{depth}" dir="auto" lang="">{text}</div></div>\n'
+        f"{_relation_table(document.relations, colours)}"
+        f'<script type="application/json" class="cj-data">{_json(document)}</script>\n'
+        "</article>"
+    )
+
+
+def legend_to_html(documents: Sequence[Document], *, colours: Mapping[str, int]) -> str:
+    """How many documents, entities and relations there are, by type."""
+    entities = Counter(entity.type for document in documents for entity in document.entities)
+    relations = Counter(relation.type for document in documents for relation in document.relations)
+    totals = (
+        f"{_counted(len(documents), 'document')} · {_counted(entities.total(), 'entity', 'entities')} · "
+        f"{_counted(relations.total(), 'relation')}"
+    )
+    chips = [f'<span class="cj-chip {_colour(colours[type])}">{escape(type)}</span>' for type in sorted(entities)]
+    names = [f'<span class="cj-link">{escape(type)}</span>' for type in sorted(relations)]
+    return (
+        f'<section class="cj-legend" aria-label="Legend">\n<p class="cj-quiet">{totals}</p>\n'
+        + _legend_list("Entities", chips, [entities[type] for type in sorted(entities)])
+        + _legend_list("Relations", names, [relations[type] for type in sorted(relations)])
+        + "</section>"
+    )
+
+
+def type_colours(types: Iterable[str]) -> dict[str, int]:
+    """A colour number per entity type, below `HUES * RINGS`.
+
+    A type keeps its colour from page to page unless another type of the same page has taken it.
+    """
+    names = sorted(set(types))
+    names.sort(key=lambda name: name.casefold() not in USUAL_HUES)  # usual names first; stable
+    taken: set[int] = set()
+    colours = {}
+    for name in names:
+        wish = USUAL_HUES.get(name.casefold(), zlib.crc32(name.encode("utf-8", "replace")) % HUES)
+        choices = (ring * HUES + (wish + step) % HUES for ring in range(RINGS) for step in range(HUES))
+        colours[name] = next((choice for choice in choices if choice not in taken), wish)
+        taken.add(colours[name])
+    return colours
+
+
+@dataclass(slots=True)
+class _Mark:
+    """A stretch of an entity that nests properly; an entity that crosses another one's end has several."""
+
+    entity: Entity
+    number: int
+    start: int  # in characters
+    end: int = 0
+    inside: list[str | _Mark] = field(default_factory=list)
+
+    @property
+    def depth(self) -> int:
+        """How many levels of marks lie inside, counting this one."""
+        return 1 + max((piece.depth for piece in self.inside if isinstance(piece, _Mark)), default=0)
+
+
+def _pieces(document: Document) -> list[str | _Mark]:
+    """The text cut into plain stretches and nested marks.
+
+    At every border the entities that cover what follows are opened in order of their start, outer ones first; an
+    entity that stands inside one that ends here is closed with it and opened again.
+    """
+    numbered = list(enumerate(document.entities, start=1))
+    numbered.sort(key=lambda item: (item[1].char_start, -item[1].char_end, item[0]))
+    waiting = numbered[::-1]
+    borders = sorted({0, len(document.text)}.union(
+        *((entity.char_start, entity.char_end) for entity in document.entities)
+    ))  # fmt: skip
+    root: list[str | _Mark] = []
+    active: list[tuple[int, Entity]] = []
+    opened: list[_Mark] = []
+    for position, following in zip(borders, [*borders[1:], len(document.text)], strict=True):
+        active = [item for item in active if item[1].char_end > position]
+        while waiting and waiting[-1][1].char_start == position:
+            active.append(waiting.pop())
+        kept = _common_length(opened, active)
+        for mark in opened[kept:]:
+            mark.end = position
+        del opened[kept:]
+        for number, entity in active[kept:]:
+            mark = _Mark(entity, number, position)
+            (opened[-1].inside if opened else root).append(mark)
+            opened.append(mark)
+        if position < following:
+            (opened[-1].inside if opened else root).append(document.text[position:following])
+    return root
+
+
+def _common_length(opened: Sequence[_Mark], active: Sequence[tuple[int, Entity]]) -> int:
+    length = 0
+    for mark, (number, _) in zip(opened, active, strict=False):
+        if mark.number != number:
+            break
+        length += 1
+    return length
+
+
+def _piece_html(piece: str | _Mark, colours: Mapping[str, int]) -> str:
+    if isinstance(piece, str):
+        return escape(piece)
+    entity = piece.entity
+    classes = ["cj-entity", _colour(colours[entity.type]), f"cj-level{min(piece.depth, NESTING)}"]
+    if piece.start > entity.char_start:
+        classes.append("cj-continued")
+    label = ""
+    if piece.end < entity.char_end:
+        classes.append("cj-continues")
+    else:  # the no-break blank keeps word and type apart for screen readers, and together on a line
+        label = f'<span class="cj-type">\N{NO-BREAK SPACE}{escape(entity.type)}</span>'
+    score = score_text(entity.score)
+    tip = f"{entity.type}, score {score}" if score else entity.type
+    inside = "".join(_piece_html(inner, colours) for inner in piece.inside)
+    return (
+        f'<mark class="{" ".join(classes)}" data-entity="e{piece.number}" title="{escape(tip)}">{inside}{label}</mark>'
+    )
+
+
+def _relation_table(relations: Sequence[Relation], colours: Mapping[str, int]) -> str:
+    """A row per relation; the column of scores is left out when none has one."""
+    if not relations:
+        return ""
+    scored = any(relation.score is not None for relation in relations)
+    score_head = '<th scope="col" class="cj-score">Score</th>' if scored else ""
+    rows = "".join(_relation_row(number, relation, colours, scored) for number, relation in enumerate(relations))
+    return (
+        '<table class="cj-relations">\n<caption>Relations</caption>\n<thead><tr><th scope="col">Head</th>'
+        f'<th scope="col">Type</th><th scope="col">Tail</th>{score_head}</tr></thead>\n<tbody>\n{rows}</tbody>\n'
+        "</table>\n"
+    )
+
+
+def _relation_row(number: int, relation: Relation, colours: Mapping[str, int], scored: bool) -> str:
+    score = f'<td class="cj-score">{score_text(relation.score)}</td>' if scored else ""
+    return (
+        f'<tr data-relation="{number}"><td>{_argument(relation.head, colours)}</td>'
+        f'<td class="cj-link"><span>{escape(relation.type)}</span></td><td>{_argument(relation.tail, colours)}</td>{score}</tr>\n'
+    )
+
+
+def _argument(entity: Entity, colours: Mapping[str, int]) -> str:
+    return (
+        f'<bdi>{escape(" ".join(entity.text.split()))}</bdi> '
+        f'<span class="cj-kind {_colour(colours[entity.type])}">{escape(entity.type)}</span>'
+    )
+
+
+def _legend_list(name: str, labels: Sequence[str], counts: Sequence[int]) -> str:
+    if not labels:
+        return ""
+    items = "".join(
+        f'<li>{label} <span class="cj-count">{count}</span></li>' for label, count in zip(labels, counts, strict=True)
+    )
+    return f'<div class="cj-types"><h2>{name}</h2><ul>{items}</ul></div>\n'
+
+
+def _colour(number: int) -> str:
+    ring, hue = divmod(number, HUES)
+    return f"cj-c{hue} cj-ring{ring}" if ring else f"cj-c{hue}"
+
+
+def _counted(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def _json(document: Document) -> str:
+    """The document as JSON that cannot end its script element or open a comment in it."""
+    text = json.dumps(document.to_json(tokens=False), ensure_ascii=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("conjoin.render").joinpath(name).read_text("utf-8")
+
+
+def _digest(text: str) -> str:
+    """The source expression of a content security policy for an inline style or script."""
+    return "sha256-" + b64encode(hashlib.sha256(text.encode()).digest()).decode()

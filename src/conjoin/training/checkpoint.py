@@ -1,0 +1,134 @@
+"""Checkpoints: everything a run needs to go on exactly where it was, written whole or not at all, without pickle."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from conjoin.errors import ModelError
+from conjoin.files import whole_folder
+from conjoin.training.optimizer import AveragedWeights
+
+PREFIX = "step-"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a run stands. `batch` counts the batches done of the epoch (from 0) in progress."""
+
+    step: int
+    epoch: int
+    batch: int
+    best_epoch: int
+    best_score: float | None
+    sums: Mapping[str, float]
+    plan: str
+
+
+def trainable_state(model: nn.Module) -> dict[str, Tensor]:
+    """The parameters that training changes, by name. Frozen ones come from where they were first loaded."""
+    return {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
+
+
+def load_trainable(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Put parameters saved by `trainable_state` back."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                parameter.copy_(state[name])
+
+
+def save_checkpoint(
+    folder: Path,
+    position: Position,
+    *,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    averaged: AveragedWeights | None,
+    scaler: Any,
+) -> None:
+    """Write a checkpoint and then remove the older ones."""
+    tensors = {f"model.{name}": value for name, value in trainable_state(model).items()}
+    state = optimizer.state_dict()
+    for number, entries in state["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": value for name, value in entries.items()}
+    if averaged:
+        tensors |= {f"average.{number}": value for number, value in enumerate(averaged.values)}
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    values = {
+        "position": asdict(position),
+        "updates": averaged.updates if averaged else 0,
+        "scaler": scaler.state_dict() if scaler is not None else None,
+    }
+    with whole_folder(folder / f"{PREFIX}{position.step:09d}") as temporary:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, temporary / "tensors.safetensors")
+        (temporary / "state.json").write_text(json.dumps(values), encoding="utf-8")
+    for old in _checkpoints(folder)[:-1]:
+        shutil.rmtree(old)
+
+
+def load_checkpoint(
+    folder: Path,
+    *,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    averaged: AveragedWeights | None,
+    scaler: Any,
+    plan: str,
+) -> Position | None:
+    """Restore the newest checkpoint of a folder, or return None when there is none.
+
+    Raises `ModelError` when it cannot be read or belongs to a run with other settings or data (another `plan`).
+    """
+    found = _checkpoints(folder)
+    if not found:
+        return None
+    try:
+        values = json.loads((found[-1] / "state.json").read_text(encoding="utf-8"))
+        tensors = load_file(found[-1] / "tensors.safetensors")
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ModelError(f"{found[-1]}: unreadable checkpoint ({error}); remove the folder to start anew") from error
+    position = Position(**values["position"])
+    if position.plan != plan:
+        raise ModelError(f"{found[-1]}: this checkpoint is of a run with other settings or data; give another --output, "
+                         "or remove the folder to start anew")
+    load_trainable(model, _under("model.", tensors))
+    _restore_optimizer(optimizer, _under("optimizer.", tensors))
+    if averaged:
+        averaged.updates = values["updates"]
+        for number, value in enumerate(averaged.values):
+            value.copy_(tensors[f"average.{number}"])
+    if scaler is not None and values["scaler"]:
+        scaler.load_state_dict(values["scaler"])
+    torch.set_rng_state(tensors["random.cpu"])
+    if torch.cuda.is_available() and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+    return position
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    state = optimizer.state_dict()
+    entries: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        number, _, key = name.partition(".")
+        entries.setdefault(int(number), {})[key] = value
+    optimizer.load_state_dict({"state": entries, "param_groups": state["param_groups"]})
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"{PREFIX}*"))

@@ -1,0 +1,55 @@
+"""What training tells whoever listens: progress bars, logs, trackers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from conjoin.metrics import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Before the first step. Parameters are counts of numbers; `resumed` is the step a checkpoint was taken at."""
+
+    steps: int
+    epochs: int
+    trainable: int
+    parameters: int
+    resumed: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """After each optimizer step. `terms` are the unweighted losses of its last batch."""
+
+    step: int
+    epoch: int
+    loss: float
+    terms: Mapping[str, float]
+    learning_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class EpochDone:
+    """After each epoch (from 1). `terms` are mean losses; `report` and `score` are of dev, when there is one."""
+
+    epoch: int
+    terms: Mapping[str, float]
+    seconds: float
+    report: Report | None
+    score: float | None
+    best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """At the end: the model now holds the weights of `epoch`."""
+
+    epoch: int
+    epochs: int
+    score: float | None
+    seconds: float
+
+
+Event = Started | StepDone | EpochDone | Finished

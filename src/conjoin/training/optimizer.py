@@ -1,0 +1,95 @@
+"""Parameter groups, schedules of learning rate and loss weight, averaged weights."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+Schedule = Literal["constant", "linear", "cosine"]
+
+
+def build_optimizer(
+    model: nn.Module,
+    *,
+    learning_rate: float,
+    head_learning_rate: float | None,
+    layer_decay: float,
+    weight_decay: float,
+) -> torch.optim.AdamW:
+    """AdamW over the trainable parameters: no decay of biases and norms; encoder layers and the rest at their own rates.
+
+    `layer_decay` multiplies an encoder layer's rate once for each layer above it.
+    """
+    depth = 1 + max((_layer(name) for name, _ in model.named_parameters()), default=-1)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if ".encoder." in f".{name}":
+            above = depth - 1 - _layer(name) if _layer(name) >= 0 else (depth if "embeddings" in name else 0)
+            rate = learning_rate * layer_decay**above
+        else:
+            rate = head_learning_rate or learning_rate
+        decay = weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()],
+        fused=True,
+    )
+
+
+def _layer(name: str) -> int:
+    """The number of the encoder layer a parameter belongs to, -1 outside of layers."""
+    found = re.search(r"encoder\..*?\blayers?\.(\d+)\.", name)
+    return int(found[1]) if found else -1
+
+
+def rate_factor(step: int, *, steps: int, warmup: float, schedule: Schedule) -> float:
+    """The factor on all learning rates at a step (from 0) of `steps`."""
+    rising = round(warmup * steps)
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    if schedule == "constant":
+        return 1.0
+    share = (step - rising) / max(1, steps - rising)
+    return 1.0 - share if schedule == "linear" else (1 + math.cos(math.pi * share)) / 2
+
+
+def ramp(step: int, *, steps: float) -> float:
+    """λ at a step (from 0): linearly from 0 to 1 over `steps`, then 1 (Giorgi et al. 2019 §2.1)."""
+    return min(1.0, step / steps) if steps > 0 else 1.0
+
+
+class AveragedWeights:
+    """An exponential moving average of trainable parameters.
+
+    Early on the decay is (1 + n) / (10 + n) for update n, so that the random start is soon forgotten.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
+        self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        self.decay = decay
+        self.values = [parameter.detach().clone() for parameter in self.parameters]
+        self.updates = 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the parameters as they are after a step."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        current: list[Tensor] = [parameter.detach() for parameter in self.parameters]
+        get_ema_multi_avg_fn(decay)(self.values, current, self.updates)  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange the parameters with their averages; a second call undoes the first."""
+        for parameter, value in zip(self.parameters, self.values, strict=True):
+            kept = parameter.detach().clone()
+            parameter.copy_(value)
+            value.copy_(kept)
