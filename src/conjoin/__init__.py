@@ -1,3 +1,45 @@
 """conjoin: joint named-entity recognition and relation extraction."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Config": "conjoin.config",
+    "ConjoinError": "conjoin.errors",
+    "Corpus": "conjoin.document",
+    "Document": "conjoin.document",
+    "Entity": "conjoin.document",
+    "Extractor": "conjoin.extractor",
+    "Relation": "conjoin.document",
+    "Report": "conjoin.metrics",
+    "Schema": "conjoin.schema",
+    "Thresholds": "conjoin.extractor",
+    "Token": "conjoin.document",
+    "load_config": "conjoin.config",
+    "read_corpus": "conjoin.readers",
+    "score": "conjoin.metrics",
+    "train": "conjoin.protocols",
+}
+__all__ = ["Config", "ConjoinError", "Corpus", "Document", "Entity", "Extractor", "Relation", "Report", "Schema",
+           "Thresholds", "Token", "__version__", "load_config", "read_corpus", "score", "train"]
+
+if TYPE_CHECKING:
+    from conjoin.config import Config, load_config
+    from conjoin.document import Corpus, Document, Entity, Relation, Token
+    from conjoin.errors import ConjoinError
+    from conjoin.extractor import Extractor, Thresholds
+    from conjoin.metrics import Report, score
+    from conjoin.protocols import train
+    from conjoin.readers import read_corpus
+    from conjoin.schema import Schema
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that reading data or `--help` never loads torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'conjoin' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)

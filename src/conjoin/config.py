@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -81,11 +82,11 @@ class TrainingSettings(Settings):
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(16, ge=1)
     batch_pieces: int = Field(4096, ge=1, description="most pieces of a batch, padding included")
-    bucket_batches: int = Field(8, ge=1, description="batches that are sorted by length together; 1 keeps random order")
+    bucket_batches: int = Field(16, ge=1, description="batches sorted by length together; 1 for none")
     accumulation: int = Field(1, ge=1, description="batches whose gradients are added before a step")
     learning_rate: float = Field(5e-5, gt=0, description="of the encoder")
     head_learning_rate: float | None = Field(None, gt=0, description="of everything else; none: as the encoder's")
-    layer_decay: float = Field(1.0, gt=0, le=1, description="factor on the learning rate per encoder layer from the top")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="factor on the rate of each lower encoder layer")
     weight_decay: float = Field(0.01, ge=0)
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     warmup: Share = Field(0.1, description="share of all steps in which learning rates rise from 0")
@@ -155,7 +156,7 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     path = Path(name)
     if name.endswith(".toml") or path.is_file():
         if not path.is_file():
-            raise SettingError(f"{path}: no such settings file; write one, or take a preset: {', '.join(preset_names())}")
+            raise SettingError(f"{path}: no such settings file; take a preset: {', '.join(preset_names())}")
         text = path.read_text(encoding="utf-8")
     elif name in preset_names():
         text = (resources.files("conjoin") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
@@ -201,6 +202,32 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return unknown_name("setting", place, all_keys())
     return f"setting {place} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+def to_toml(config: Config) -> str:
+    """All settings as TOML that `load_config` reads back; settings that are none are comments."""
+    lines = []
+    tables = []
+    for name, value in config.model_dump(mode="json").items():
+        if isinstance(value, dict):
+            tables += ["", f"[{name}]", *_toml_lines(value)]
+        else:
+            lines += _toml_lines({name: value})
+    return "\n".join([*lines, *tables]).lstrip("\n") + "\n"
+
+
+def _toml_lines(values: Mapping[str, Any]) -> list[str]:
+    """`key = value` lines; JSON strings, numbers, booleans and lists are valid TOML too."""
+    lines = []
+    for key, value in values.items():
+        if value is None:
+            lines.append(f"# {key} = none")
+        elif isinstance(value, dict):
+            inner = ", ".join(f"{json.dumps(name)} = {json.dumps(entry)}" for name, entry in value.items())
+            lines.append(f"{key} = {{ {inner} }}")
+        else:
+            lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    return lines
 
 
 def all_keys() -> list[str]:
@@ -305,7 +332,7 @@ def build_scorer(settings: RelationSettings, width: int, outputs: int, features:
             dropout=settings.dropout,
         )
 
-    scorers = {
+    scorers: dict[str, Callable[[], nn.Module]] = {
         "biaffine": biaffine,
         "feedforward": feedforward,
         "biaffine+feedforward": lambda: SummedPairs(biaffine(), feedforward()),

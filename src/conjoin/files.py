@@ -30,7 +30,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path`; when the block ends well it takes the name of `path`, replacing what was there."""
+    """A temporary folder beside `path`; when the block ends well it takes the name of `path`, in place of what was."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     old = path.with_name(f".{path.name}.{os.getpid()}.old")

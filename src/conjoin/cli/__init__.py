@@ -1,0 +1,60 @@
+"""The command line: one file per verb. Verbs import what is heavy inside, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+
+import typer
+from rich.console import Console
+
+from conjoin import __version__
+from conjoin.cli.check import check
+from conjoin.cli.convert import convert
+from conjoin.cli.demo import demo
+from conjoin.cli.evaluate import evaluate
+from conjoin.cli.extract import extract
+from conjoin.cli.presets import presets
+from conjoin.cli.train import train
+from conjoin.errors import ConjoinError
+
+app = typer.Typer(
+    name="conjoin",
+    help="Find entities and the relations between them: train, score honestly, extract from raw text.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for verb in (train, evaluate, extract, check, convert, presets, demo):
+    app.command(verb.__name__)(verb)
+
+
+@app.callback(invoke_without_command=True)
+def root(version: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:
+    """Find entities and the relations between them: train, score honestly, extract from raw text."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 good, 1 failed, 2 wrong usage."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    try:
+        app()
+    except ConjoinError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename or 'a file'}: {error.strerror or error}; see that it exists and may be read and written")
+
+
+def fail(message: str) -> None:
+    """One sentence on standard error, exit code 1."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"conjoin: {message}", markup=False, style="red")
+    sys.exit(1)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -139,17 +140,20 @@ class TransformerEmbedder(nn.Module):
 
     def forward(self, features: Features) -> Tensor:
         """features as from `features` → [batch, word, width]; zeros beyond a text's words."""
-        output = self.encoder(input_ids=features["pieces"], attention_mask=features["mask"]).last_hidden_state
+        output: Tensor = self.encoder(input_ids=features["pieces"], attention_mask=features["mask"]).last_hidden_state
         flat = output.reshape(-1, output.shape[-1])  # [window · piece, width]
         positions = features["words"]  # [batch, word, k]
         present = (positions >= 0).unsqueeze(-1)
         if self.word_pooling == "first":
-            return flat[positions[..., 0].clamp(min=0)] * present[..., 0, :].to(flat.dtype)
+            first: Tensor = flat[positions[..., 0].clamp(min=0)] * present[..., 0, :].to(flat.dtype)
+            return first
         gathered = flat[positions.clamp(min=0)]  # [batch, word, k, width]
         if self.word_pooling == "mean":
-            return (gathered * present).sum(2) / present.sum(2).clamp(min=1)
-        largest = gathered.masked_fill(~present, torch.finfo(gathered.dtype).min).max(2).values
-        return largest * present.any(2)
+            mean: Tensor = (gathered * present).sum(2) / present.sum(2).clamp(min=1)
+            return mean
+        largest: Tensor = gathered.masked_fill(~present, torch.finfo(gathered.dtype).min).max(2).values
+        largest = largest * present.any(2)
+        return largest
 
     def save(self, folder: Path) -> None:
         """Write the encoder's configuration and the tokenizer, all JSON; the weights are saved with the model's."""
@@ -182,7 +186,7 @@ def plan_windows(sizes: Sequence[int], limit: int, overlap: int) -> list[tuple[i
 def _owners(plan: list[tuple[int, int]], words: int) -> list[int]:
     """For each word, the window in which its distance to the nearer inner edge is largest."""
     owners = [0] * words
-    for number, ((_, previous_end), (start, _)) in enumerate(zip(plan, plan[1:], strict=False), start=1):
+    for number, ((_, previous_end), (start, _)) in enumerate(pairwise(plan), start=1):
         middle = (start + previous_end + 1) // 2
         owners[middle:] = [number] * (words - middle)
     return owners

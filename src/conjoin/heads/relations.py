@@ -137,7 +137,7 @@ class RelationHead(nn.Module):
         heads, tails = self.head(vectors), self.tail(vectors)
         blocks = [
             self.scorer(heads, tails, block, self.features(states, spans, block))
-            for block in pairs.split(PAIRS_AT_ONCE, dim=1)
+            for block in torch.split(pairs, PAIRS_AT_ONCE, dim=1)
         ]
         return torch.cat(blocks).float()
 

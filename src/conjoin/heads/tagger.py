@@ -18,6 +18,7 @@ from conjoin.nn.layers import Activation, FeedForward
 Decoding = Literal["argmax", "legal"]
 Labels = Literal["none", "tag", "type"]
 IGNORED = -100
+OUTSIDE_PRIOR = 3.0  # the first bias of O: an untrained tagger proposes few entities, so few useless pairs are scored
 
 
 class TaggerHead(nn.Module):
@@ -53,6 +54,7 @@ class TaggerHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.inner = FeedForward(width, size, layers=layers - 1, activation=activation, dropout=dropout)
         self.output = nn.Linear(self.inner.width, len(self.tags))
+        nn.init.constant_(self.output.bias[:1].detach(), OUTSIDE_PRIOR)
         self._forbid_illegal_steps()
 
     def _forbid_illegal_steps(self) -> None:

@@ -34,6 +34,7 @@ FORMATS: Mapping[str, Format] = {
 _SPLIT_WORDS = {"train": "train", "training": "train", "dev": "dev", "development": "dev", "valid": "dev",
                 "validation": "dev", "val": "dev", "test": "test", "testing": "test"}
 _ALL = "all"
+_EXTRA = "extra"
 
 
 def read_corpus(
@@ -145,7 +146,12 @@ def detect(path: str | Path) -> str:
 
 
 def split_of(path: Path) -> str | None:
-    """The split that a file's name says: a whole word of it is train, dev, valid, validation or test."""
+    """The split that a file's name says: a whole word of it is train, dev, valid, validation or test.
+
+    A file called `extra` is the split of that name, so that what `write_corpus` wrote is read back whole.
+    """
+    if path.stem == _EXTRA:
+        return _EXTRA
     words = re.split(r"[^a-z]+", path.stem.lower())
     return next((_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS), None)
 
@@ -166,8 +172,7 @@ def _sniffed(path: Path) -> str | None:
 
 
 def _known() -> str:
-    listed = "; ".join(f"{format.name} ({format.description})" for format in FORMATS.values())
-    return f"name it with --format (format=), or convert it to one of: {listed}"
+    return f"name it with --format (format=), one of {', '.join(FORMATS)}"
 
 
 def _format(path: Path, name: str | None) -> Format:

@@ -18,7 +18,7 @@ from conjoin.readers.format import Format, Options
 from conjoin.readers.lines import lines
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
-from conjoin.readers.words import words
+from conjoin.text import words
 
 _EFFECT, _DRUG, _RELATION = "Adverse-Effect", "Drug", "Adverse-Effect"
 
@@ -63,38 +63,48 @@ def _groups(path: Path, problems: Problems) -> dict[tuple[str, str], list[_Row]]
 
 
 def _document(id: str, sentence: str, rows: list[_Row], path: Path, problems: Problems, options: Options) -> Document:
-    offset = _offset(sentence, rows)
-    spans: dict[_Mention, tuple[int, int]] = {}
-    for row in rows:
-        for mention in (row.effect, row.drug):
-            if mention not in spans and _agrees(mention, sentence, offset, row.line, path, problems):
-                spans[mention] = trimmed(sentence, mention.begin - offset, mention.end - offset)
+    spans = _spans(sentence, rows, path, problems)
     tokens = words(sentence)
-    for word in dict.fromkeys(word_around(tokens, edge) for span in spans.values() for edge in span):
+    edges = [edge for span in spans.values() for edge in span]
+    for word in dict.fromkeys(word_around(tokens, edge) for edge in edges):
         if word is not None:
             problems.note(path, rows[0].line, "word-cut", f"'{word.text}' is cut where an entity begins or ends in it")
-    tokens = cut(sentence, tokens, (edge for span in spans.values() for edge in span))
-    draft = Draft(sentence, tokens, id=id, path=path, line=rows[0].line, problems=problems,
+    bare = Document(sentence, tuple(cut(sentence, tokens, edges)))
+    draft = Draft(sentence, bare.tokens, id=id, path=path, line=rows[0].line, problems=problems,
                   missing=("text-disagrees", "{0.type} '{0.text}', which was left out"))
-    bare = Document(sentence, tuple(tokens))
-    lines_of = {mention: row.line for row in reversed(rows) for mention in (row.drug, row.effect)}
     for mention, (start, end) in spans.items():
         entity = entity_between(bare, mention.type, start, end)
         if entity is not None:
-            draft.entity(mention, mention.type, entity.start, entity.end, line=lines_of[mention])
+            draft.entity(mention, mention.type, entity.start, entity.end, line=rows[0].line)
     for row in rows:
         pair = (row.drug, row.effect) if options.get("direction") == "drug-effect" else (row.effect, row.drug)
         draft.relation(_RELATION, *pair, line=row.line)
     return draft.finish(options.get("overlap", "keep"))
 
 
-def _offset(sentence: str, rows: list[_Row]) -> int:
-    """Where the sentence starts in its abstract: the start that most mentions allow, the smallest of equals."""
+def _spans(
+    sentence: str, rows: list[_Row], path: Path, problems: Problems
+) -> dict[_Mention, tuple[int, int]]:
+    """Where each mention stands in the sentence; those that do not agree with the text are left out."""
+    offset, *others = _offsets(sentence, rows)
+    if others:
+        problems.note(path, rows[0].line, "ambiguous-start", f"the sentence fits its abstract at character {offset} "
+                      f"and at {others[0]}; the first is taken")
+    spans: dict[_Mention, tuple[int, int]] = {}
+    for row in rows:
+        for mention in (row.effect, row.drug):
+            if mention not in spans and _agrees(mention, sentence, offset, row.line, path, problems):
+                spans[mention] = trimmed(sentence, mention.begin - offset, mention.end - offset)
+    return spans
+
+
+def _offsets(sentence: str, rows: list[_Row]) -> list[int]:
+    """Where the sentence may start in its abstract: what most mentions allow, in order. One start in all of ADE."""
     votes: Counter[int] = Counter()
     for mention in {mention for row in rows for mention in (row.effect, row.drug)}:
         votes.update(mention.begin - found.start()
                      for found in re.finditer(f"(?={re.escape(mention.text)})", sentence))
-    return min(votes, key=lambda start: (-votes[start], start), default=0)
+    return sorted(start for start in votes if votes[start] == max(votes.values())) or [0]
 
 
 def _agrees(mention: _Mention, sentence: str, offset: int, line: int, path: Path, problems: Problems) -> bool:

@@ -106,15 +106,17 @@ def _document(id: str, line: int, rows: list[_Row], path: Path, problems: Proble
 def _tags(rows: list[_Row], draft: Draft) -> list[str]:
     """The tags, unreadable ones as `O`; notes every `I-` that opens an entity."""
     tags: list[str] = []
-    for position, row in enumerate(rows):
+    expected = 0
+    for row in rows:
         tag = row.tag
         if tag != OUTSIDE and not (tag[:2] in ("B-", "I-") and tag[2:]):
             draft.repair(row.line, "unknown-tag", f"tag '{tag}' is neither O nor B- or I- with a type",
                          "reads the word as outside")
             tag = OUTSIDE
-        if row.index != position:
-            draft.repair(row.line, "word-number", f"the word is numbered {row.index}, {position} comes next",
+        if row.index != expected:
+            draft.repair(row.line, "word-number", f"the word is numbered {row.index}, {expected} comes next",
                          "keeps the order of the lines", loss=False)
+        expected = row.index + 1
         if not may_follow(tags[-1] if tags else None, tag, "bio"):
             draft.note(row.line, "opening-i-tag", f"{tag} continues no {tag[2:]}; it opens an entity")
         tags.append(tag)

@@ -79,6 +79,7 @@ def _parse(columns: list[str], line: int) -> Row | RelationRow | None:
 
 
 def _check_number(row: Row, block: Block, path: Path, problems: Problems) -> None:
-    if row.number != len(block.rows):
-        problems.repair(path, row.line, "word-number", f"the row is numbered {row.number}, {len(block.rows)} comes "
-                        "next", "keeps the order of the lines", loss=False)
+    expected = block.rows[-1].number + 1 if block.rows else 0
+    if row.number != expected:
+        problems.repair(path, row.line, "word-number", f"the row is numbered {row.number}, {expected} comes next",
+                        "keeps the order of the lines", loss=False)

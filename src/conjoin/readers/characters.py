@@ -12,7 +12,8 @@ from conjoin.document import Token
 def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     """The span without white space at its edges; empty when there is nothing else in it."""
     span = text[start:end]
-    return start + len(span) - len(span.lstrip()), max(start, start + len(span.rstrip()))
+    first = start + len(span) - len(span.lstrip())
+    return first, max(first, start + len(span.rstrip()))
 
 
 def word_around(tokens: Sequence[Token], position: int) -> Token | None:

@@ -16,7 +16,7 @@ from conjoin.readers.format import Format, Options
 from conjoin.readers.lines import lines
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
-from conjoin.readers.words import words
+from conjoin.text import words
 
 _FIELDS = {"id", "text", "tokens", "entities", "relations"}
 

@@ -2,59 +2,34 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from conjoin.document import Document
 from conjoin.errors import DataError
+from conjoin.files import whole_file
 from conjoin.readers.format import Write
 from conjoin.readers.problems import Problems
 
 
 def write_whole(files: Mapping[Path, Iterable[Document]], write: Write, problems: Problems) -> None:
-    """Write all files or none: each under a temporary name beside its place, renamed when all are complete.
+    """Write all files or none: each gets its name when all are complete.
 
     Raises `DataError` when a file cannot be written or holds what UTF-8 cannot.
     """
-    staged: dict[Path, Path] = {}
     try:
-        for path, documents in files.items():
-            staged[path] = _stage(path, documents, write, problems)
-        for path, temporary in staged.items():
-            temporary.replace(path)
+        with ExitStack() as stack:
+            for path, documents in files.items():
+                temporary = stack.enter_context(whole_file(path))
+                with temporary.open("w", encoding="utf-8", newline="\n") as file:
+                    write(documents, file, path, problems)
     except OSError as error:
         raise DataError(f"{error.filename or 'target'}: cannot be written ({error.strerror}); check folder and "
                         "permissions") from error
     except UnicodeEncodeError as error:
         raise DataError(f"the text holds {error.object[error.start]!r}, half of a UTF-16 pair, which no UTF-8 file can "
                         "hold; replace that character") from error
-    finally:
-        for temporary in staged.values():
-            temporary.unlink(missing_ok=True)
-
-
-def _stage(path: Path, documents: Iterable[Document], write: Write, problems: Problems) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            write(documents, file, path, problems)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files private; a data file gets the rights any new file would get
-        Path(name).chmod(0o666 & ~_umask())
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return Path(name)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def note_words_only(document: Document, path: Path, problems: Problems) -> None:

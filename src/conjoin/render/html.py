@@ -237,7 +237,8 @@ def _relation_row(number: int, relation: Relation, colours: Mapping[str, int], s
     score = f'<td class="cj-score">{score_text(relation.score)}</td>' if scored else ""
     return (
         f'<tr data-relation="{number}"><td>{_argument(relation.head, colours)}</td>'
-        f'<td class="cj-link"><span>{escape(relation.type)}</span></td><td>{_argument(relation.tail, colours)}</td>{score}</tr>\n'
+        f'<td class="cj-link"><span>{escape(relation.type)}</span></td>'
+        f"<td>{_argument(relation.tail, colours)}</td>{score}</tr>\n"
     )
 
 

@@ -101,8 +101,8 @@ def load_checkpoint(
         raise ModelError(f"{found[-1]}: unreadable checkpoint ({error}); remove the folder to start anew") from error
     position = Position(**values["position"])
     if position.plan != plan:
-        raise ModelError(f"{found[-1]}: this checkpoint is of a run with other settings or data; give another --output, "
-                         "or remove the folder to start anew")
+        raise ModelError(f"{found[-1]}: this checkpoint is of a run with other settings or data; give another --output "
+                         "or --overwrite")
     load_trainable(model, _under("model.", tensors))
     _restore_optimizer(optimizer, _under("optimizer.", tensors))
     if averaged:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.accelerator import Accelerator
+from accelerate.utils.random import set_seed
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -61,7 +61,7 @@ def train(
     stop_epoch: int | None = None,
     symmetric: frozenset[str] = frozenset(),
 ) -> Iterator[Event]:
-    """Train a model (by its verbs `collate`, `loss`, `annotate`) and yield events; afterwards it holds the chosen weights.
+    """Train a model by its verbs `collate`, `loss`, `annotate`; yield events; leave it with the chosen weights.
 
     With `folder`, checkpoints are kept there and a run that was killed goes on from the newest. `stop_epoch` ends
     early without changing the schedules. Raises `DataError` without documents and `SettingError` for settings that
@@ -126,7 +126,8 @@ class _Run:
             seed=settings.seed,
             epoch=epoch,
         )
-        return [batches[start : start + settings.accumulation] for start in range(0, len(batches), settings.accumulation)]
+        starts = range(0, len(batches), settings.accumulation)
+        return [batches[start : start + settings.accumulation] for start in starts]
 
     def events(self) -> Iterator[Event]:
         started = time.perf_counter()
@@ -182,7 +183,8 @@ class _Run:
             waiting = number + 1 < len(batches)
             with self.accelerator.no_sync(self.model) if waiting else nullcontext():
                 terms: Mapping[str, Tensor] = self.model(batch)
-                loss = sum((weight if name == "relations" else 1.0) * term for name, term in terms.items())
+                weighted = [weight * term if name == "relations" else term for name, term in terms.items()]
+                loss = torch.stack(weighted).sum()
                 self.accelerator.backward(loss / len(batches))
             values = {name: term.item() for name, term in terms.items()}
             total += loss.item() / len(batches)
@@ -218,8 +220,9 @@ class _Run:
             self._best_state = {name: value.clone() for name, value in state.items()}
 
     def _out_of_patience(self) -> bool:
+        waited = self.position.epoch - self.position.best_epoch
         patience = self.settings.patience
-        return bool(patience and self.position.best_epoch and self.position.epoch - self.position.best_epoch >= patience)
+        return patience is not None and self.position.best_epoch > 0 and waited >= patience
 
     def _finish(self, seconds: float) -> Finished:
         best = self.settings.select == "best" and self.position.best_epoch > 0
@@ -270,7 +273,7 @@ class _Swapped:
 
 
 def _selection_score(report: Report, dev: Sequence[Document]) -> float:
-    """What `best` means: the mean of strict micro F1 of entities and relations; entities alone without gold relations."""
+    """What `best` means: the mean of strict micro F1 of entities and relations, or entities where gold has no relation."""
     entities = report.entities["strict"].micro.f1
     if not any(document.relations for document in dev):
         return entities

@@ -9,7 +9,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 Schedule = Literal["constant", "linear", "cosine"]
 
@@ -22,7 +21,7 @@ def build_optimizer(
     layer_decay: float,
     weight_decay: float,
 ) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters: no decay of biases and norms; encoder layers and the rest at their own rates.
+    """AdamW over the trainable parameters: no decay of biases and norms; the encoder and the rest at their own rates.
 
     `layer_decay` multiplies an encoder layer's rate once for each layer above it.
     """
@@ -84,7 +83,8 @@ class AveragedWeights:
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         current: list[Tensor] = [parameter.detach() for parameter in self.parameters]
-        get_ema_multi_avg_fn(decay)(self.values, current, self.updates)  # type: ignore[arg-type]
+        for value, parameter in zip(self.values, current, strict=True):
+            value.lerp_(parameter, 1 - decay)
 
     @torch.no_grad()
     def swap(self) -> None:

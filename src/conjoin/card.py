@@ -1,0 +1,83 @@
+"""The model card that is written with every saved model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from conjoin.schema import Schema
+
+
+def model_card(config: Mapping[str, Any], schema: Schema, metrics: Mapping[str, Any], parameters: int) -> str:
+    """A page in Markdown: what the model finds, how it was trained, how well it does and where it does not.
+
+    `metrics` is what training recorded: `data` (split sizes), `dev`/`test` (reports as JSON), `probe`, `training`.
+    """
+    parts = ["# A conjoin model", _purpose(schema), _use(), _data(metrics.get("data", {}))]
+    parts += [_scores(split, metrics[split]) for split in ("dev", "test") if split in metrics]
+    if "probe" in metrics:
+        parts.append(_probe(metrics["probe"]))
+    parts += [_training(config, metrics.get("training", {}), parameters), _limits(schema)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _purpose(schema: Schema) -> str:
+    lines = ["It finds entities and the relations between them in raw text.", "",
+             f"Entity types: {', '.join(schema.entity_types)}.", "", "| relation | from → to |", "|---|---|"]
+    for type in schema.relation_types:
+        pairs = sorted(schema.signatures.get(type, frozenset()))
+        lines.append(f"| {type} | {', '.join(f'{head} → {tail}' for head, tail in pairs) or 'any → any'} |")
+    return "\n".join(lines)
+
+
+def _use() -> str:
+    return ('```python\nfrom conjoin import Extractor\n\nextractor = Extractor.load("PATH OF THIS FOLDER")\n'
+            'document = extractor("Your text.")\nprint(document.entities, document.relations)\n```')
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    if not data:
+        return ""
+    lines = ["## Data", "", "| split | documents | entities | relations |", "|---|---|---|---|"]
+    for split, row in data.items():
+        lines.append(f"| {split} | {row['documents']} | {row['entities']} | {row['relations']} |")
+    return "\n".join(lines)
+
+
+def _scores(split: str, report: Mapping[str, Any]) -> str:
+    lines = [f"## Scores on {split}", "",
+             "Per cent, on predicted entities. Macro is the mean over types seen in gold or prediction.", "",
+             "| | match | average | precision | recall | F1 |", "|---|---|---|---|---|---|"]
+    for task in ("entities", "relations"):
+        for match, scores in report[task].items():
+            for average in ("micro", "macro"):
+                row = scores[average]
+                lines.append(f"| {task} | {match} | {average} | {100 * row['precision']:.1f} | "
+                             f"{100 * row['recall']:.1f} | {100 * row['f1']:.1f} |")
+    return "\n".join(lines)
+
+
+def _probe(probe: Mapping[str, Any]) -> str:
+    return "\n".join([
+        "## Entities that merely co-occur",
+        "",
+        f"On {probe['cooccurring']} sentences that name entities without relating them, the model asserted a relation in "
+        f"{100 * probe['false_share']:.0f} % of them; on {probe['related']} closely similar sentences that do state "
+        f"relations it found {100 * probe['found_share']:.0f} % of those.",
+    ])
+
+
+def _training(config: Mapping[str, Any], training: Mapping[str, Any], parameters: int) -> str:
+    lines = ["## Training", "", f"- encoder: {config['encoder']['name']}",
+             f"- parameters: {parameters:,}, of which trained: {training.get('trainable', 0):,}"]
+    lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in training.items() if name != "trainable"]
+    return "\n".join(lines)
+
+
+def _limits(schema: Schema) -> str:
+    lines = ["## Limits", "", "- Entities do not overlap or nest, and have no gaps.",
+             "- Raw text is read sentence by sentence: relations across sentences are not found.",
+             "- Scores hold for text like that of the data above; on other text, measure first."]
+    if schema.symmetric:
+        lines.append(f"- Relations without direction: {', '.join(sorted(schema.symmetric))}.")
+    return "\n".join(lines)

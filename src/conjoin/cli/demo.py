@@ -1,0 +1,56 @@
+"""`conjoin demo`: everything once, on the sample corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+PARAGRAPH = """\
+Ines Karlsen, who has led Nordlys Energi in Bergen since 2011, met the governor of Alaska, Thomas Whitfield, on \
+Tuesday. The Anchorage-based Denali Pipeline Corporation had asked for the talks after a court in Juneau, Alaska, \
+stopped its project. Whitfield, a former member of the Republican Party, lives in Fairbanks.
+
+Doctors at St. Olav's Hospital in Trondheim reported that a patient developed severe hepatitis after amoxicillin; the \
+rash that followed was caused by ibuprofen.
+"""
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")] = Path("demo-run"),
+    page: Annotated[Path, typer.Option(help="The page to write.")] = Path("demo.html"),
+    preset: Annotated[str, typer.Option(help="A preset's name or a TOML file of settings.")] = "conjoin-base",
+    encoder: Annotated[str | None, typer.Option(help="Hub name, folder or minilm; in place of the preset's.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting.")] = None,
+) -> None:
+    """Train on the sample corpus, score, extract from a paragraph and write a page with what was found.
+
+    Examples:
+
+      conjoin demo
+
+      conjoin demo --set training.epochs=3 --page quick.html
+    """
+    from conjoin.cli.extract import print_tables
+    from conjoin.cli.progress import TrainingProgress
+    from conjoin.cli.train import print_metrics
+    from conjoin.config import load_config
+    from conjoin.files import write_text
+    from conjoin.protocols import train
+    from conjoin.render import to_html
+    from conjoin.sample import sample_corpus
+
+    overrides = [*(settings or []), *([f"encoder.name='{encoder}'"] if encoder else [])]
+    with TrainingProgress() as progress:
+        extractor = train(
+            load_config(preset, overrides), sample_corpus(), output=output, overwrite=True, listen=progress.listen
+        )
+    print_metrics(extractor.metrics)
+    document = extractor(PARAGRAPH, id="paragraph")
+    console = Console(highlight=False)
+    console.print(f"\n{PARAGRAPH}", markup=False)
+    print_tables([document], console)
+    write_text(page, to_html([document], title="conjoin demo", types=extractor.schema.entity_types))
+    console.print(f"wrote {page}; the model is in {output / 'model'}", markup=False)

@@ -1,0 +1,64 @@
+"""`conjoin evaluate`: score a trained model on annotated text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from conjoin.cli.check import FORMAT_HELP, OPTION_HELP, parse_options
+from conjoin.document import Document
+from conjoin.errors import DataError
+from conjoin.readers import read_corpus
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run or of a model.")],
+    data: Annotated[Path, typer.Option(help="Annotated file or folder.")],
+    split: Annotated[str | None, typer.Option(help="Which split of a folder; test when absent.")] = None,
+    format: Annotated[str | None, typer.Option("--format", "-f", help=FORMAT_HELP)] = None,
+    option: Annotated[list[str] | None, typer.Option("--option", help=OPTION_HELP)] = None,
+    lenient: Annotated[bool, typer.Option("--lenient", help="Repair the data where it can be, and say so.")] = False,
+    gold_entities: Annotated[
+        bool, typer.Option("--gold-entities", help="Give the model the annotated entities; score relations only.")
+    ] = False,
+    raw_text: Annotated[
+        bool, typer.Option("--raw-text", help="Give the model the bare text only; compare spans by characters.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, fractions of 1, in place of a table.")] = False,
+) -> None:
+    """Score a model under every match (strict, boundaries, relaxed, last-word) and average.
+
+    Examples:
+
+      conjoin evaluate run --data corpus/
+
+      conjoin evaluate run --data corpus/ --split dev --json
+
+      conjoin evaluate run --data test.jsonl --raw-text
+    """
+    if gold_entities and raw_text:
+        raise typer.BadParameter("--gold-entities and --raw-text exclude each other: bare text has no entities")
+    corpus = read_corpus(data, format, lenient=lenient, options=parse_options(option or []))
+    documents = _chosen(corpus.splits, split, data)
+
+    from conjoin.extractor import Extractor
+
+    report = Extractor.load(run).evaluate(documents, gold_entities=gold_entities, raw_text=raw_text)
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=1))
+        return
+    how = "gold entities" if gold_entities else ("raw text" if raw_text else "predicted entities")
+    typer.echo(f"{len(documents)} documents, {how}\n{report}")
+
+
+def _chosen(held: Mapping[str, tuple[Document, ...]], split: str | None, data: Path) -> tuple[Document, ...]:
+    if split is None and len(held) == 1:
+        return next(iter(held.values()))
+    wanted = split or "test"
+    if wanted not in held:
+        raise DataError(f"{data}: no {wanted} split among {', '.join(held) or 'its files'}; name another with --split")
+    return held[wanted]

@@ -1,0 +1,130 @@
+"""`conjoin train`: from annotated sentences to a scored, saved model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from conjoin.cli.check import FORMAT_HELP, OPTION_HELP, parse_options
+from conjoin.document import Corpus, Document
+from conjoin.errors import DataError
+from conjoin.readers import read_corpus
+
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting, training.epochs=5; several times.")
+]
+
+
+def train(
+    preset: Annotated[str, typer.Argument(metavar="PRESET|CONFIG", help="A preset's name or a TOML file of settings.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run; the model lands in its model/.")],
+    data: Annotated[Path | None, typer.Option(help="Folder or file; splits are found by file name.")] = None,
+    train_file: Annotated[Path | None, typer.Option("--train", help="File of the train split.")] = None,
+    dev_file: Annotated[Path | None, typer.Option("--dev", help="File of the dev split.")] = None,
+    test_file: Annotated[Path | None, typer.Option("--test", help="File of the test split.")] = None,
+    format: Annotated[str | None, typer.Option("--format", "-f", help=FORMAT_HELP)] = None,
+    option: Annotated[list[str] | None, typer.Option("--option", help=OPTION_HELP)] = None,
+    lenient: Annotated[bool, typer.Option("--lenient", help="Repair the data where it can be, and say so.")] = False,
+    encoder: Annotated[str | None, typer.Option(help="Hub name, folder or minilm; in place of the preset's.")] = None,
+    retrain_on_dev: Annotated[
+        bool, typer.Option("--retrain-on-dev", help="Find the epoch on dev, then train anew on train and dev.")
+    ] = False,
+    relation_free: Annotated[
+        Path | None, typer.Option(help="More training sentences: those of this file that hold no relation.")
+    ] = None,
+    relation_free_count: Annotated[int | None, typer.Option(min=1, help="At most so many of them.")] = None,
+    settings: Overrides = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove what the output folder holds.")] = False,
+) -> None:
+    """Train a joint model, choose the epoch on dev, score it on test and save it.
+
+    A run that was stopped goes on when the same command is given again.
+
+    Examples:
+
+      conjoin train conjoin-base --data corpus/ --output run
+
+      conjoin train conjoin-base --train a.jsonl --dev b.jsonl --output run --set training.epochs=10
+
+      conjoin train giorgi2019-conll04 --encoder minilm --data conll04/ --retrain-on-dev --output run
+    """
+    corpus = _read(data, {"train": train_file, "dev": dev_file, "test": test_file}, format, option, lenient)
+    console = Console(stderr=True, highlight=False)
+    console.print("reading: " + ", ".join(f"{split} {len(texts)}" for split, texts in corpus.splits.items()))
+    if corpus.problems:
+        console.print(f"{len(corpus.problems)} repairs and notes on the data; conjoin check lists them")
+
+    from conjoin.cli.progress import TrainingProgress
+    from conjoin.config import load_config
+    from conjoin.protocols import chosen
+    from conjoin.protocols import train as run
+
+    config = load_config(preset, _overrides(settings, encoder, seed))
+    extra = chosen(_relation_free(relation_free, lenient), relation_free_count, seed=config.training.seed)
+    with TrainingProgress() as progress:
+        extractor = run(
+            config,
+            corpus,
+            output=output,
+            retrain_on_dev=retrain_on_dev,
+            relation_free=extra,
+            lenient=lenient,
+            overwrite=overwrite,
+            listen=progress.listen,
+        )
+    print_metrics(extractor.metrics)
+    console.print(f"saved {output / 'model'}", markup=False)
+
+
+def _overrides(settings: list[str] | None, encoder: str | None, seed: int | None) -> list[str]:
+    overrides = list(settings or [])
+    if encoder is not None:
+        overrides.append(f"encoder.name='{encoder}'")
+    if seed is not None:
+        overrides.append(f"training.seed={seed}")
+    return overrides
+
+
+def _read(
+    data: Path | None, files: dict[str, Path | None], format: str | None, option: list[str] | None, lenient: bool
+) -> Corpus:
+    given = {split: path for split, path in files.items() if path is not None}
+    if data is None and "train" not in given:
+        raise typer.BadParameter("give --data with a folder, or --train with a file")
+    options = parse_options(option or [])
+    corpus = read_corpus(data, format, lenient=lenient, options=options) if data is not None else Corpus({})
+    splits: dict[str, tuple[Document, ...]] = dict(corpus.splits)
+    problems = list(corpus.problems)
+    for split, path in given.items():
+        read = read_corpus(path, format, lenient=lenient, options=options)
+        splits[split] = read.documents
+        problems += read.problems
+    if "train" not in splits:
+        raise DataError(f"{data}: no train split among {', '.join(splits) or 'its files'}; name the file with --train")
+    order = [split for split in ("train", "dev", "test") if split in splits]
+    return Corpus({split: splits[split] for split in order}, tuple(problems), corpus.format)
+
+
+def _relation_free(path: Path | None, lenient: bool) -> list[Document]:
+    if path is None:
+        return []
+    return [document for document in read_corpus(path, lenient=lenient) if document.entities and not document.relations]
+
+
+def print_metrics(metrics: dict[str, Any]) -> None:
+    """Scores on test, or on dev when there is no test, and the probe, as text on standard output."""
+    from conjoin.metrics import Report
+
+    for split in ("test", "dev"):
+        if split in metrics:
+            typer.echo(f"\nscores on {split}\n{Report.from_json(metrics[split])}")
+            break
+    if "probe" in metrics:
+        probe = metrics["probe"]
+        typer.echo(f"\nprobe: a relation was invented in {100 * probe['false_share']:.0f} % of {probe['cooccurring']} "
+                   f"sentences whose entities merely co-occur; {100 * probe['found_share']:.0f} % of the relations in "
+                   f"{probe['related']} similar sentences that state one were found")

@@ -1,0 +1,192 @@
+"""The front door: load a trained model, extract from raw text, annotate documents, evaluate, save."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_model, save_model
+
+from conjoin import __version__
+from conjoin.batching import annotate_all
+from conjoin.card import model_card
+from conjoin.config import Config, build_model, parse_config
+from conjoin.document import Document, Relation
+from conjoin.errors import ConjoinError, ModelError
+from conjoin.files import whole_folder
+from conjoin.metrics import Report, score
+from conjoin.model import JointModel
+from conjoin.schema import Schema
+from conjoin.text import Unit, merge, split
+
+FORMAT_VERSION = 1
+LOOK_AHEAD_CHARACTERS = 50_000  # how much text is read before a result must be given: bounds memory on endless input
+BATCH_PIECES = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Least scores of what is returned; an entity that falls takes its relations along."""
+
+    entities: float = 0.0
+    relations: float = 0.0
+
+    def apply(self, document: Document) -> Document:
+        """The document without what scores too low. What has no score stays."""
+        if self.entities <= 0 and self.relations <= 0:
+            return document
+        entities = [entity for entity in document.entities if _reaches(entity.score, self.entities)]
+        kept = set(entities)
+
+        def stays(relation: Relation) -> bool:
+            return relation.head in kept and relation.tail in kept and _reaches(relation.score, self.relations)
+
+        return document.annotated(entities, filter(stays, document.relations))
+
+
+def _reaches(score: float | None, least: float) -> bool:
+    return score is None or score >= least
+
+
+class Extractor:
+    """A trained model with its settings.
+
+    `extractor("text")` gives one `Document` with entities, relations and character offsets; `extractor.pipe(texts)`
+    streams; `extractor.annotate(documents)` keeps given words.
+    """
+
+    def __init__(
+        self,
+        model: JointModel,
+        config: Config,
+        *,
+        metrics: Mapping[str, Any] | None = None,
+        thresholds: Thresholds | None = None,
+    ) -> None:
+        self.model = model.eval()
+        self.config = config
+        self.metrics = dict(metrics or {})
+        self.thresholds = thresholds or Thresholds()
+
+    @property
+    def schema(self) -> Schema:
+        return self.model.schema
+
+    def __call__(self, text: str, *, id: str = "") -> Document:
+        """Entities and relations of a raw text, sentence by sentence."""
+        return next(self.pipe_named([(id, text)]))
+
+    def pipe(self, texts: Iterable[str]) -> Iterator[Document]:
+        """Extract from a stream of raw texts; results come in order, memory does not grow with the stream.
+
+        A text is cut into sentences, which are read on their own.
+        """
+        return self.pipe_named(("", text) for text in texts)
+
+    def pipe_named(self, texts: Iterable[tuple[str, str]]) -> Iterator[Document]:
+        """As `pipe`, over pairs of id and text; the ids are those of the results."""
+        waiting: list[tuple[str, str, list[Unit]]] = []
+        size = 0
+        for name, text in texts:
+            waiting.append((name, text, split(text, id=name)))
+            size += len(text)
+            if size >= LOOK_AHEAD_CHARACTERS:
+                yield from self._extract(waiting)
+                waiting, size = [], 0
+        yield from self._extract(waiting)
+
+    def _extract(self, waiting: Sequence[tuple[str, str, list[Unit]]]) -> Iterator[Document]:
+        annotated = iter(self.annotate([unit.document for _, _, units in waiting for unit in units]))
+        for name, text, units in waiting:
+            yield merge(text, units, [next(annotated) for _ in units], id=name)
+
+    def annotate(self, documents: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
+        """The documents, on their own words, with predicted annotations; with `gold_entities` only relations are."""
+        result = annotate_all(self.model, documents, gold_entities=gold_entities, batch_pieces=BATCH_PIECES)
+        return [self.thresholds.apply(document) for document in result]
+
+    def evaluate(
+        self, documents: Sequence[Document], *, gold_entities: bool = False, raw_text: bool = False
+    ) -> Report:
+        """Scores on annotated documents, under every match.
+
+        With `raw_text` the model sees the bare text alone and finds sentences and words itself; spans are then compared
+        by characters. With `gold_entities` it is given the entities. Raises `DataError` for types it does not know.
+        """
+        self.schema.check(documents)
+        if raw_text:
+            predicted = list(self.pipe(document.text for document in documents))
+        else:
+            predicted = self.annotate(documents, gold_entities=gold_entities)
+        return score(documents, predicted, symmetric=self.schema.symmetric, characters=raw_text)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model folder, whole or not at all: settings, schema, weights, tokenizer, metrics, card."""
+        with whole_folder(Path(path)) as folder:
+            values = {"format": FORMAT_VERSION, "conjoin": __version__, "config": self.config.model_dump(mode="json")}
+            _write_json(folder / "config.json", values)
+            _write_json(folder / "schema.json", self.schema.to_json())
+            _write_json(folder / "metrics.json", self.metrics)
+            (folder / "encoder").mkdir()
+            self.model.embedder.save(folder / "encoder")
+            save_model(self.model, str(folder / "weights.safetensors"))
+            parameters = sum(value.numel() for value in self.model.parameters())
+            card = model_card(self.config.model_dump(mode="json"), self.schema, self.metrics, parameters)
+            (folder / "README.md").write_text(card, encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str | None = None, thresholds: Thresholds | None = None) -> Extractor:
+        """Load a model folder or a training run. No code of the folder is run. Raises `ModelError` when it is broken."""
+        folder = model_folder(Path(path))
+        values = _read_json(folder / "config.json")
+        if values.get("format") != FORMAT_VERSION:
+            raise ModelError(f"{folder / 'config.json'}: model format {values.get('format')!r}, this version of conjoin "
+                             f"reads {FORMAT_VERSION}; train again, or install the version that wrote it")
+        try:
+            config = parse_config(values.get("config", {}), str(folder / "config.json"))
+            schema = Schema.from_json(_read_json(folder / "schema.json"))
+            model = build_model(config, schema, folder=folder / "encoder")
+        except ConjoinError as error:
+            raise ModelError(f"{folder}: broken model folder: {error}") from error
+        _load_weights(model, folder / "weights.safetensors")
+        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(model.to(chosen), config, metrics=_read_json(folder / "metrics.json"), thresholds=thresholds)
+
+
+def model_folder(path: Path) -> Path:
+    """The model folder that `path` is, or that the training run `path` holds."""
+    for folder in (path / "model", path):
+        if (folder / "config.json").is_file() and (folder / "schema.json").is_file():
+            return folder
+    if not path.exists():
+        raise ModelError(f"{path}: no such folder; give a model folder or a run of conjoin train")
+    raise ModelError(f"{path}: not a conjoin model (no config.json and schema.json); give the folder that conjoin train "
+                     "wrote, and see that its training has finished")
+
+
+def _load_weights(model: JointModel, path: Path) -> None:
+    try:
+        load_model(model, str(path), strict=True)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(f"{path}: weights missing, truncated or of another model ({first}); copy the folder again or "
+                         "train anew") from error
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: missing or not JSON ({error}); copy the model folder again or train anew") from error
+    if not isinstance(value, dict):
+        raise ModelError(f"{path}: a JSON object is expected; copy the model folder again or train anew")
+    return value

@@ -1,0 +1,192 @@
+"""From settings and a corpus to a trained, scored and saved model."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils.random import set_seed
+
+from conjoin.config import Config, build_model
+from conjoin.document import Corpus, Document
+from conjoin.errors import DataError, ModelError
+from conjoin.extractor import Extractor
+from conjoin.metrics import Report
+from conjoin.readers.overlap import keep_longer, overlapping_pairs
+from conjoin.sample import cooccurrence_probe
+from conjoin.schema import Schema
+from conjoin.training import EpochDone, Event, Finished, Started
+from conjoin.training import train as training_events
+
+Listener = Callable[[Event], None]
+
+
+def train(
+    config: Config,
+    corpus: Corpus,
+    *,
+    output: str | Path | None = None,
+    retrain_on_dev: bool = False,
+    relation_free: Sequence[Document] = (),
+    lenient: bool = False,
+    overwrite: bool = False,
+    listen: Listener | None = None,
+) -> Extractor:
+    """Train on the train split, choose the epoch on dev, score on test, and save under `output`/model.
+
+    With `retrain_on_dev` the epoch is found on dev and a new model is then trained on train and dev for as many epochs.
+    `relation_free` sentences join the training data. A run that was killed goes on when it is called again with the
+    same arguments. Overlapping entities are an error, or with `lenient` only the longest is trained on.
+
+    Raises `DataError` when there is nothing to train on, `ModelError` when `output` holds a finished model.
+    """
+    folder = Path(output) if output is not None else None
+    _make_room(folder, overwrite)
+    corpus = _prepared(corpus, relation_free, lenient)
+    if retrain_on_dev and not corpus.dev:
+        raise DataError("--retrain-on-dev needs a dev split to find the epoch on; the data has none")
+    stage = _Stage(config, listen or _ignore)
+    extractor = stage.run(corpus.train, corpus.dev, _inside(folder, "checkpoints"))
+    if retrain_on_dev:
+        found = stage.epoch
+        stage = _Stage(_last_epoch(config), stage.listen, stop_epoch=found, metrics=stage.metrics)
+        extractor = stage.run((*corpus.train, *corpus.dev), (), _inside(folder, "checkpoints-retrain"))
+        extractor = Extractor(extractor.model, config, metrics=stage.metrics)
+    extractor.metrics["data"] = {split: count(documents) for split, documents in corpus.splits.items()}
+    if corpus.test:
+        extractor.metrics["test"] = extractor.evaluate(corpus.test).to_json()
+    probe = probe_cooccurrence(extractor)
+    if probe is not None:
+        extractor.metrics["probe"] = probe
+    if folder is not None:
+        extractor.save(folder / "model")
+        for name in ("checkpoints", "checkpoints-retrain"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+    return extractor
+
+
+@dataclass
+class _Stage:
+    """One training run: a new model, its events passed on and summed up in `metrics`."""
+
+    config: Config
+    listen: Listener
+    stop_epoch: int | None = None
+    metrics: dict[str, Any] | None = None
+    epoch: int = 0
+
+    def run(self, documents: Sequence[Document], dev: Sequence[Document], folder: Path | None) -> Extractor:
+        schema = Schema.from_documents(documents, symmetric=self.config.symmetric)
+        set_seed(self.config.training.seed)
+        model = build_model(self.config, schema)
+        metrics = self.metrics = self.metrics or {"training": {"seed": self.config.training.seed}}
+        training = metrics["training"]
+        events = training_events(
+            model, documents, dev=dev, settings=self.config.training, folder=folder, stop_epoch=self.stop_epoch,
+            symmetric=schema.symmetric,
+        )
+        best: Report | None = None
+        for event in events:
+            self.listen(event)
+            if isinstance(event, Started):
+                training["trainable"] = event.trainable
+            if isinstance(event, EpochDone) and event.best:
+                best = event.report
+            if isinstance(event, Finished):
+                self.epoch = event.epoch
+                training |= {"epoch": event.epoch, "documents": len(documents)}
+        extractor = Extractor(model, self.config, metrics=metrics)
+        if dev:
+            metrics["dev"] = (best or extractor.evaluate(dev)).to_json()
+        return extractor
+
+
+def _last_epoch(config: Config) -> Config:
+    training = config.training.model_copy(update={"select": "last"})
+    return config.model_copy(update={"training": training})
+
+
+def _ignore(event: Event) -> None:
+    """Listen to nothing."""
+
+
+def _inside(folder: Path | None, name: str) -> Path | None:
+    return folder / name if folder is not None else None
+
+
+def _make_room(folder: Path | None, overwrite: bool) -> None:
+    if folder is None or not folder.exists():
+        return
+    if overwrite:
+        shutil.rmtree(folder)
+    elif (folder / "model").exists():
+        raise ModelError(f"{folder}: holds a finished model; give another --output, or --overwrite it")
+
+
+def _prepared(corpus: Corpus, relation_free: Sequence[Document], lenient: bool) -> Corpus:
+    if not corpus.train:
+        raise DataError("there is nothing to train on: the data has no train split; name a file with --train, or call it "
+                        "train.jsonl (or another ending)")
+    train = (*corpus.train, *_unseen(relation_free, corpus))
+    if lenient:
+        train = tuple(keep_longer(document) for document in train)
+    else:
+        for document in train:
+            _check_overlaps(document)
+    return replace(corpus, splits={**corpus.splits, "train": train})
+
+
+def _unseen(documents: Iterable[Document], corpus: Corpus) -> list[Document]:
+    """Documents without relations whose text stands in no split, so that nothing leaks into dev or test."""
+    known = {document.text for document in corpus.documents}
+    return [document for document in documents if not document.relations and document.text not in known]
+
+
+def chosen(documents: Sequence[Document], most: int | None, *, seed: int) -> list[Document]:
+    """At most so many of the documents, drawn by seed, in their own order."""
+    if most is None or most >= len(documents):
+        return list(documents)
+    kept = sorted(random.Random(seed).sample(range(len(documents)), most))
+    return [documents[index] for index in kept]
+
+
+def _check_overlaps(document: Document) -> None:
+    for first, second in overlapping_pairs(document):
+        raise DataError(f"document '{document.id}': the entities {first.type} '{first.text}' and {second.type} "
+                        f"'{second.text}' overlap, and a tagger holds one entity per word; --lenient trains on the longer")
+
+
+def count(documents: Sequence[Document]) -> dict[str, int]:
+    """How many documents, entities and relations."""
+    return {
+        "documents": len(documents),
+        "entities": sum(len(document.entities) for document in documents),
+        "relations": sum(len(document.relations) for document in documents),
+    }
+
+
+def probe_cooccurrence(extractor: Extractor) -> dict[str, Any] | None:
+    """How often a model invents relations between entities that merely co-occur in a sentence.
+
+    `false_share`: of sentences without a relation, how many get one; `found_share`: of relations in closely similar
+    sentences that state them, how many are found under `strict`. None for models of other types than the probe's.
+    """
+    cooccurring, related = cooccurrence_probe()
+    types = {relation.type for document in related for relation in document.relations}
+    if not types <= set(extractor.schema.relation_types):
+        return None
+    invented = sum(bool(document.relations) for document in extractor.annotate(cooccurring))
+    found = sum(
+        len(set(gold.relations) & set(predicted.relations))
+        for gold, predicted in zip(related, extractor.annotate(related), strict=True)
+    )
+    return {
+        "cooccurring": len(cooccurring),
+        "related": len(related),
+        "false_share": invented / len(cooccurring),
+        "found_share": found / count(related)["relations"],
+    }

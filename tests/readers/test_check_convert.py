@@ -1,0 +1,125 @@
+"""The verbs `check` and `convert`, called as the command line calls them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from conjoin.cli.check import check
+from conjoin.cli.convert import convert
+from conjoin.errors import DataError, SettingError
+from conjoin.readers import read_corpus
+
+DATA = Path(__file__).parents[1] / "data"
+
+app = typer.Typer()
+app.command("check")(check)
+app.command("convert")(convert)
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "120"})
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def test_check_counts_and_is_content() -> None:
+    code, output = run("check", DATA / "bekoulis" / "train.txt")
+    assert code == 0
+    assert "format: bekoulis" in output
+    counted = {line.split()[0]: line.split()[1:] for line in output.splitlines() if line.strip()}
+    assert counted["documents"] == ["3"]
+    assert counted["entities"] == ["6"]
+    assert counted["Peop"] == ["2"]
+    assert counted["Work_For"] == ["1"]
+    assert "train.txt:12: I-Loc continues no Loc" in output
+
+
+def test_check_lists_every_repair_and_fails() -> None:
+    code, output = run("check", DATA / "jsonl" / "broken.jsonl")
+    assert code == 1
+    assert "broken.jsonl:2: malformed JSON" in output
+    assert "broken.jsonl:6: entity 1 needs" in output
+    assert run("check", DATA / "jsonl" / "broken.jsonl", "--lenient")[0] == 0
+
+
+def test_check_json() -> None:
+    code, output = run("check", DATA / "giorgi" / "broken.tsv", "--json", "-o", "direction=effect-drug")
+    value = json.loads(output)
+    assert code == 1
+    assert value["format"] == "giorgi"
+    assert value["splits"]["all"]["documents"] == 2
+    assert value["repaired"] == 7
+    assert value["kinds"]["illegal-tag"] == 2
+    first = value["problems"][0]
+    assert set(first) == {"path", "line", "kind", "message", "loss", "repair"}
+    assert (first["line"], first["repair"]) == (3, True)
+
+
+def test_check_caps_its_list(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "fine"}\n' + "oops\n" * 60)
+    code, output = run("check", path)
+    assert code == 1
+    assert "and 10 more; --json lists all" in output
+    assert len(json.loads(run("check", path, "--json")[1])["problems"]) == 60
+
+
+def test_check_refuses_bad_options() -> None:
+    with pytest.raises(SettingError, match="key=value"):
+        run("check", DATA / "ade" / "DRUG-AE.rel", "--option", "overlap")
+    with pytest.raises(SettingError, match="unknown option"):
+        run("check", DATA / "ade" / "DRUG-AE.rel", "--option", "x=y")
+
+
+def test_convert_file(tmp_path: Path) -> None:
+    target = tmp_path / "ade.txt"
+    code, output = run("convert", DATA / "ade" / "DRUG-AE.rel", target, "--to", "bekoulis")
+    assert code == 0
+    counted = {line.split()[0]: line.split()[1:] for line in output.splitlines() if line.strip()}
+    assert counted["documents"] == ["3", "3"]
+    assert counted["entities"] == ["9", "8"]
+    assert counted["relations"] == ["6", "4"]
+    assert "what bekoulis does not hold" in output
+    assert "Drug 'velorin' overlaps another entity" in output
+    assert read_corpus(target).documents[2].words[0] == "Hiccups"
+    value = json.loads(run("convert", DATA / "ade" / "DRUG-AE.rel", target, "--to", "bekoulis", "--json")[1])
+    assert value["written"]["entities"] == {"Adverse-Effect": 5, "Drug": 3}
+    assert sum(problem["loss"] for problem in value["target_problems"]) == 3
+
+
+def test_convert_folder(tmp_path: Path) -> None:
+    code, output = run("convert", DATA / "tfmtrnn", tmp_path / "out", "--to", "jsonl", "-o", "relation-free=yes")
+    assert code == 0
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["extra.jsonl", "test.jsonl", "train.jsonl"]
+    assert "problem" not in output
+    expected = read_corpus(DATA / "tfmtrnn", options={"relation-free": "yes"})
+    assert read_corpus(tmp_path / "out").splits == expected.splits
+
+
+def test_convert_is_strict_about_its_source(tmp_path: Path) -> None:
+    source, target = DATA / "spert" / "broken.json", tmp_path / "a.jsonl"
+    with pytest.raises(DataError, match="--lenient"):
+        run("convert", source, target, "--to", "jsonl")
+    assert not target.exists()
+    code, output = run("convert", source, target, "--to", "jsonl", "--lenient")
+    assert code == 0
+    assert "in the source:" in output
+    with pytest.raises(DataError, match="is a folder"):
+        run("convert", source, tmp_path, "--to", "jsonl")
+    with pytest.raises(DataError, match="is a file"):
+        run("convert", DATA / "tfmtrnn", target, "--to", "jsonl")
+    with pytest.raises(SettingError, match="read only"):
+        run("convert", target, tmp_path / "b", "--to", "ade")
+
+
+@pytest.mark.parametrize("verb", ["check", "convert"])
+def test_help(verb: str) -> None:
+    code, output = run(verb, "--help")
+    assert code == 0
+    assert "Examples" in output

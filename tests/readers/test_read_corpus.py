@@ -1,0 +1,203 @@
+"""Splits, detection, encodings, options and whole-or-nothing writing."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conjoin.document import Corpus, Document, Entity, Relation
+from conjoin.errors import DataError, SettingError
+from conjoin.readers import (
+    FORMATS,
+    Problems,
+    detect,
+    load,
+    read_corpus,
+    read_documents,
+    stream_documents,
+    write_corpus,
+    write_documents,
+)
+
+DATA = Path(__file__).parents[1] / "data"
+SAMPLES = {"bekoulis": "train.txt", "tfmtrnn": "corp.tsv", "giorgi": "sample.tsv", "spert": "sample_train.json",
+           "ade": "DRUG-AE.rel", "jsonl": "sample.jsonl"}
+
+
+def a_document(id: str = "1") -> Document:
+    ada, onno = Entity("Peop", 0, 1), Entity("Loc", 2, 3)
+    return Document.from_words(["Ada", "left", "Onno"], [ada, onno], [Relation("Live_In", ada, onno)], id=id)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_detects_every_format_from_content(name: str, tmp_path: Path) -> None:
+    assert detect(DATA / name / SAMPLES[name]) == name
+    shutil.copy(DATA / name / SAMPLES[name], tmp_path / "anything.dat")
+    assert detect(tmp_path / "anything.dat") == name
+
+
+def test_detects_folders(tmp_path: Path) -> None:
+    assert detect(DATA / "tfmtrnn") == "tfmtrnn"
+    write_documents([a_document()], tmp_path / "train.jsonl", "jsonl")
+    (tmp_path / "README.txt").write_text("about")
+    assert detect(tmp_path) == "jsonl"
+    write_documents([a_document()], tmp_path / "dev.txt", "bekoulis")
+    with pytest.raises(DataError, match="several formats \\(bekoulis, jsonl\\)"):
+        detect(tmp_path)
+    assert list(read_corpus(tmp_path, "jsonl").splits) == ["train"]
+
+
+def test_unknown_format_names_the_known_ones(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Just some prose.\n")
+    (tmp_path / "b.txt").write_text(" \n")
+    with pytest.raises(DataError, match="jsonl, bekoulis, spert, tfmtrnn, giorgi, ade"):
+        detect(tmp_path / "a.txt")
+    with pytest.raises(DataError, match="no file in the folder"):
+        detect(tmp_path)
+    with pytest.raises(DataError, match="empty"):
+        detect(tmp_path / "b.txt")
+    with pytest.raises(DataError, match="no such file"):
+        read_corpus(tmp_path / "c.txt")
+    with pytest.raises(SettingError, match="did you mean 'spert'"):
+        read_corpus(tmp_path / "a.txt", "sprt")
+
+
+@pytest.mark.parametrize(("name", "split"), [
+    ("train.jsonl", "train"), ("conll04_train.jsonl", "train"), ("ade.valid.jsonl", "dev"), ("x-dev.jsonl", "dev"),
+    ("validation.jsonl", "dev"), ("fold_0_test.jsonl", "test"), ("contest.jsonl", "all"), ("trainer.jsonl", "all"),
+])
+def test_the_file_name_says_the_split(name: str, split: str, tmp_path: Path) -> None:
+    write_documents([a_document()], tmp_path / name, "jsonl")
+    assert list(read_corpus(tmp_path / name).splits) == [split]
+
+
+def test_folder_splits(tmp_path: Path) -> None:
+    for name in ("news_test", "news_valid", "news_train"):
+        write_documents([a_document(name)], tmp_path / f"{name}.jsonl", "jsonl")
+    corpus = read_corpus(tmp_path)
+    assert list(corpus.splits) == ["train", "dev", "test"]
+    assert corpus.dev[0].id == "news_valid"
+    write_documents([a_document()], tmp_path / "more.jsonl", "jsonl")
+    corpus = read_corpus(tmp_path)
+    assert [(problem.kind, problem.loss) for problem in corpus.problems] == [("file-not-read", True)]
+    write_documents([a_document()], tmp_path / "old_train.jsonl", "jsonl")
+    with pytest.raises(DataError, match=r"news_train\.jsonl and old_train\.jsonl both say train"):
+        read_corpus(tmp_path)
+
+
+def test_folder_without_split_names_is_one_split(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_documents([a_document(name)], tmp_path / f"{name}.jsonl", "jsonl")
+    assert [document.id for document in read_corpus(tmp_path).splits["all"]] == ["a", "b"]
+
+
+def test_options_are_checked() -> None:
+    path = DATA / "ade" / "DRUG-AE.rel"
+    with pytest.raises(SettingError, match=r"unknown option of format ade 'overlaps' \(did you mean 'overlap'"):
+        read_corpus(path, options={"overlaps": "keep"})
+    with pytest.raises(SettingError, match="did you mean 'keep-longer'"):
+        read_corpus(path, options={"overlap": "keep-longest"})
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_encoding_accidents_change_nothing(name: str, tmp_path: Path) -> None:
+    source = DATA / name / SAMPLES[name]
+    raw = source.read_bytes().rstrip(b"\n").replace(b"\n", b"\r\n")
+    target = tmp_path / source.name
+    target.write_bytes(b"\xef\xbb\xbf" + raw)
+    problems = Problems()
+    assert load(target, problems).splits == load(source, Problems()).splits
+    if name != "spert":  # JSON has no lines
+        assert {"byte-order-mark", "crlf", "no-final-newline"} <= set(problems.counts())
+
+
+def test_bytes_that_are_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes('{"id": "1", "text": "Zürich schläft"}\n'.encode("latin-1"))
+    with pytest.raises(DataError, match=r"a\.jsonl:1: byte 0xfc at position 22 is not UTF-8"):
+        read_corpus(path)
+    corpus = read_corpus(path, lenient=True)
+    assert corpus.documents[0].text == "Zürich schläft"
+    path.write_bytes('{"id": "1", "text": "Zürich"}\n'.encode("utf-16"))
+    with pytest.raises(DataError, match="UTF-16"):
+        read_corpus(path, "jsonl", lenient=True)
+
+
+def test_reading_a_hundred_thousand_lines_streams(tmp_path: Path) -> None:
+    line = a_document().to_json_line() + "\n"
+    path = tmp_path / "big.jsonl"
+    path.write_text(line * 100_000)
+    stream = stream_documents(path, Problems())
+    assert isinstance(stream, Iterator)
+    few = list(itertools.islice(stream, 3))
+    assert [document.id for document in few] == ["1", "1", "1"]
+    assert sys.getsizeof(stream) < 1000
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    def failing() -> Iterator[Document]:
+        yield a_document()
+        raise RuntimeError("power cut")
+
+    path = tmp_path / "a.jsonl"
+    path.write_text("before")
+    with pytest.raises(RuntimeError, match="power cut"):
+        write_documents(failing(), path, "jsonl")
+    assert path.read_text() == "before"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    nested = Document.from_words(["a", "b"], [Entity("X", 0, 2), Entity("X", 0, 1)])
+    corpus = Corpus({"train": (a_document(),), "dev": (nested,)})
+    with pytest.raises(DataError, match="lenient=True, which keeps the longer"):
+        write_corpus(corpus, tmp_path, "bekoulis")
+    assert list(tmp_path.iterdir()) == []
+    problems = write_corpus(corpus, tmp_path, "bekoulis", lenient=True)
+    assert Counter(problem.kind for problem in problems) == {"overlapping-entity": 1}
+    assert read_corpus(tmp_path).train == (a_document(),)
+
+
+def test_writing_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot be written"):
+        write_documents([a_document()], tmp_path / "file" / "a.jsonl", "jsonl")
+    with pytest.raises(DataError, match="half of a UTF-16 pair"):
+        write_documents([Document.from_words(["\ud800"])], tmp_path / "a.jsonl", "jsonl")
+    with pytest.raises(SettingError, match="read only"):
+        write_documents([a_document()], tmp_path / "a.rel", "ade")
+    with pytest.raises(SettingError, match="did you mean 'jsonl'"):
+        write_documents([a_document()], tmp_path / "a.rel", "json")
+
+
+def test_what_columns_cannot_hold(tmp_path: Path) -> None:
+    entity, odd = Entity("X", 0, 1, score=0.5), Entity("", 1, 2)
+    document = Document.from_words(["a\tb", "c", "d"], [entity, odd, Entity("X", 2, 3)],
+                                   [Relation("N", entity, Entity("X", 2, 3))], id="1\n2")
+    tight = Document("ab", tuple(Document.from_words(["ab"]).tokens))
+    empty = Document("", ())
+    problems = write_documents([document, tight, empty], tmp_path / "a.txt", "bekoulis", lenient=True)
+    assert Counter(problem.kind for problem in problems) == {"score": 1, "type-name": 1, "white-space": 2,
+                                                             "empty-sentence": 1}
+    (first, second), _ = read_documents(tmp_path / "a.txt")
+    assert first == Document.from_words(["a b", "c", "d"], [entity, Entity("X", 2, 3)], id="1 2")
+    assert second == tight
+
+
+def test_spacing_is_noted(tmp_path: Path) -> None:
+    document = read_documents(DATA / "jsonl" / "sample.jsonl")[0][0]
+    for name in ("bekoulis", "spert"):
+        problems = write_documents([document], tmp_path / "a", name)
+        assert [(problem.kind, problem.loss) for problem in problems] == [("spacing", False), ("score", False)]
+
+
+def test_writing_no_documents(tmp_path: Path) -> None:
+    for name in ("jsonl", "bekoulis", "spert"):
+        write_documents([], tmp_path / "a", name)
+        assert read_documents(tmp_path / "a", name) == ((), ())

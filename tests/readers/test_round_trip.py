@@ -1,0 +1,88 @@
+"""read(write(x)) == x, wherever the format can hold x."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conjoin.document import Document, Entity, Relation, Token
+from conjoin.readers import read_documents, write_documents
+
+TYPES = st.sampled_from(["Peop", "Loc", "Adverse-Effect", "Größe", "a b"])
+RELATIONS = st.sampled_from(["Kill", "Live_In", "it's", 'a "b"', "wirkt auf"])
+COLUMN_TEXT = st.characters(exclude_categories=["Cs"], exclude_characters="\t\n\r")
+
+
+@st.composite
+def annotations_of(draw: Any, length: int, *, nested: bool) -> tuple[list[Entity], list[Relation]]:
+    entities: dict[Entity, None] = {}
+    position = 0
+    for _ in range(draw(st.integers(0, 5)) if length else 0):
+        if not nested and position >= length:
+            break
+        start = draw(st.integers(0 if nested else position, length - 1))
+        position = draw(st.integers(start + 1, length))
+        entities.setdefault(Entity(draw(TYPES), start, position))
+    pairs = [(head, tail) for head in entities for tail in entities if head != tail]
+    relations = draw(st.lists(st.builds(lambda type, pair: Relation(type, *pair), RELATIONS, st.sampled_from(pairs)),
+                              max_size=5, unique=True)) if pairs else []
+    return list(entities), relations
+
+
+@st.composite
+def worded(draw: Any, *, nested: bool) -> Document:
+    """A document that is its words with one blank between them."""
+    words = draw(st.lists(st.text(COLUMN_TEXT, min_size=1, max_size=6), min_size=1, max_size=8))
+    id = draw(st.text(COLUMN_TEXT, max_size=6))
+    return Document.from_words(words, *draw(annotations_of(len(words), nested=nested)), id=id)
+
+
+@st.composite
+def anything(draw: Any) -> Document:
+    """Any text, words anywhere in it, entities that overlap."""
+    text = draw(st.text(max_size=30))
+    edges = sorted(draw(st.sets(st.integers(0, len(text)), max_size=12)))
+    tokens = [Token(text[a:b], a, b) for a, b in zip(edges[::2], edges[1::2], strict=False)]
+    entities, relations = draw(annotations_of(len(tokens), nested=True))
+    return Document(text, tuple(tokens), tuple(entities), tuple(relations), draw(st.text(max_size=6)))
+
+
+def by_last_word(document: Document) -> Document:
+    """Relations in the only order that columns can hold: by the last word of the head."""
+    return document.annotated(document.entities, sorted(document.relations, key=lambda relation: relation.head.end))
+
+
+def there_and_back(documents: list[Document], name: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a"
+        write_documents(documents, path, name)
+        read, _ = read_documents(path, name)
+    assert list(read) == documents
+
+
+@settings(deadline=None)
+@given(st.lists(worded(nested=False), max_size=3))
+def test_bekoulis(documents: list[Document]) -> None:
+    there_and_back([by_last_word(document) for document in documents], "bekoulis")
+
+
+@settings(deadline=None)
+@given(st.lists(worded(nested=True), max_size=3))
+def test_spert(documents: list[Document]) -> None:
+    there_and_back(documents, "spert")
+
+
+@settings(deadline=None)
+@given(st.lists(anything(), max_size=3))
+def test_jsonl(documents: list[Document]) -> None:
+    there_and_back(documents, "jsonl")
+
+
+@pytest.mark.parametrize("name", ["bekoulis", "spert", "jsonl"])
+def test_scores_and_ids(name: str) -> None:
+    there_and_back([Document.from_words(["a"], id=id) for id in ("0", "007", "12", "x 1", "")], name)
