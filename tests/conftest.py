@@ -15,8 +15,7 @@ from conjoin.document import Document, Entity, Relation
 
 torch.set_num_threads(1)
 
-WORDS = """a the of in and by was with who from for at on to is lives works leads joined shot killed mayor
-maria ortiz halden steel leeds england oslo norway lee oswald kennedy dallas texas acme corp . , ' "" -- ( )""".split()
+WORDS = ["a", "the", "of", "in", "and", "by", "was", "with", "who", "from", "for", "at", "on", "to", "is", "lives", "works", "leads", "joined", "shot", "killed", "mayor", "maria", "ortiz", "halden", "steel", "leeds", "england", "oslo", "norway", "lee", "oswald", "kennedy", "dallas", "texas", "acme", "corp", ".", ",", "'", '""', "--", "(", ")"]
 
 
 def build_encoder(folder: Path) -> Path:
@@ -63,13 +62,13 @@ def documents() -> list[Document]:
     oswald, kennedy, dallas = Entity("Peop", 0, 2), Entity("Peop", 3, 4), Entity("Loc", 5, 6)
     return [
         Document.from_words(
-            "Maria Ortiz leads the Halden Steel of Leeds .".split(), [ortiz, halden, leeds],
+            ["Maria", "Ortiz", "leads", "the", "Halden", "Steel", "of", "Leeds", "."], [ortiz, halden, leeds],
             [Relation("Work_For", ortiz, halden), Relation("OrgBased_In", halden, leeds)], id="d1",
         ),
         Document.from_words(
-            "Lee Oswald shot Kennedy in Dallas .".split(), [oswald, kennedy, dallas],
+            ["Lee", "Oswald", "shot", "Kennedy", "in", "Dallas", "."], [oswald, kennedy, dallas],
             [Relation("Kill", oswald, kennedy)], id="d2",
         ),
-        Document.from_words("The mayor joined Acme Corp in Oslo .".split(), [Entity("Org", 3, 5), Entity("Loc", 6, 7)],
+        Document.from_words(["The", "mayor", "joined", "Acme", "Corp", "in", "Oslo", "."], [Entity("Org", 3, 5), Entity("Loc", 6, 7)],
                             id="d3"),
     ]

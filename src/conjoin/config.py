@@ -40,6 +40,7 @@ class EncoderSettings(Settings):
     word_pooling: WordPooling = Field("first", description="how the pieces of a word become one vector")
     most_pieces: int = Field(512, ge=1, description="longest window in pieces, if the encoder takes that many")
     overlap: int = Field(64, ge=0, description="pieces that neighbouring windows share")
+    masking: Dropout = Field(0.0, description="share of pieces hidden behind the mask piece in training")
     train_word_table: bool = Field(True, description="whether the embeddings of the pieces are fine-tuned too")
 
 
@@ -81,7 +82,7 @@ class TrainingSettings(Settings):
 
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(16, ge=1)
-    batch_pieces: int = Field(4096, ge=1, description="most pieces of a batch, padding included")
+    batch_pieces: int = Field(1024, ge=1, description="most pieces of a batch, padding included")
     bucket_batches: int = Field(16, ge=1, description="batches sorted by length together; 1 for none")
     accumulation: int = Field(1, ge=1, description="batches whose gradients are added before a step")
     learning_rate: float = Field(5e-5, gt=0, description="of the encoder")
@@ -251,6 +252,7 @@ def build_model(config: Config, schema: Schema, *, folder: Path | None = None) -
         most_pieces=config.encoder.most_pieces,
         overlap=config.encoder.overlap,
         train_word_table=config.encoder.train_word_table,
+        masking=config.encoder.masking,
     )
     entities = build_entity_head(config.entities, schema, embedder.width)
     labels = config.relations.labels

@@ -21,6 +21,8 @@ WordPooling = Literal["first", "mean", "max"]
 Features = dict[str, Tensor]
 MOST_PIECES_PER_WORD = 32  # a longer "word" (a URL, a gene sequence) is read by its first pieces
 
+PADDED_TO = 8  # windows are padded to a multiple: few distinct shapes keep the memory of the matrix library's caches low
+
 
 class TransformerEmbedder(nn.Module):
     """A pre-trained encoder with one state per word (Giorgi et al. 2019 §2).
@@ -39,6 +41,7 @@ class TransformerEmbedder(nn.Module):
         most_pieces: int = 512,
         overlap: int = 64,
         train_word_table: bool = True,
+        masking: float = 0.0,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -52,6 +55,9 @@ class TransformerEmbedder(nn.Module):
         if self.window < 2 * MOST_PIECES_PER_WORD:
             raise SettingError(f"encoder.most_pieces = {most_pieces} leaves {self.window} pieces a window; take at least "
                                f"{2 * MOST_PIECES_PER_WORD + len(self.prefix) + len(self.suffix)}")
+        self.masking = masking
+        if masking and tokenizer.mask_token_id is None:
+            raise SettingError("encoder.masking needs an encoder whose tokenizer has a mask piece; set it to 0")
         if not train_word_table:
             encoder.get_input_embeddings().weight.requires_grad_(False)  # type: ignore[operator]
 
@@ -89,7 +95,7 @@ class TransformerEmbedder(nn.Module):
         return self._tensors(windows, homes)
 
     def _tensors(self, windows: list[list[int]], homes: list[list[tuple[int, int, int]]]) -> Features:
-        longest = max((len(row) for row in windows), default=1)
+        longest = -(-max((len(row) for row in windows), default=1) // PADDED_TO) * PADDED_TO
         pad = self.tokenizer.pad_token_id or 0
         pieces = torch.tensor([row + [pad] * (longest - len(row)) for row in windows], dtype=torch.long)
         sizes = torch.tensor([len(row) for row in windows])
@@ -140,7 +146,8 @@ class TransformerEmbedder(nn.Module):
 
     def forward(self, features: Features) -> Tensor:
         """features as from `features` → [batch, word, width]; zeros beyond a text's words."""
-        output: Tensor = self.encoder(input_ids=features["pieces"], attention_mask=features["mask"]).last_hidden_state
+        pieces = self._masked(features["pieces"]) if self.training and self.masking else features["pieces"]
+        output: Tensor = self.encoder(input_ids=pieces, attention_mask=features["mask"]).last_hidden_state
         flat = output.reshape(-1, output.shape[-1])  # [window · piece, width]
         positions = features["words"]  # [batch, word, k]
         present = (positions >= 0).unsqueeze(-1)
@@ -154,6 +161,13 @@ class TransformerEmbedder(nn.Module):
         largest: Tensor = gathered.masked_fill(~present, torch.finfo(gathered.dtype).min).max(2).values
         largest = largest * present.any(2)
         return largest
+
+    def _masked(self, pieces: Tensor) -> Tensor:
+        """Each piece, special ones aside, becomes the mask piece with probability `masking`: in training the model must
+        then read the context of a name and cannot learn all names by heart. pieces: [window, piece] → the same."""
+        chosen = torch.rand(pieces.shape, device=pieces.device) < self.masking
+        special = torch.tensor([*self.prefix, *self.suffix, self.tokenizer.pad_token_id or 0], device=pieces.device)
+        return torch.where(chosen & ~torch.isin(pieces, special), self.tokenizer.mask_token_id, pieces)
 
     def save(self, folder: Path) -> None:
         """Write the encoder's configuration and the tokenizer, all JSON; the weights are saved with the model's."""

@@ -1,0 +1,34 @@
+# make demo   train on the sample corpus, score, extract, write demo.html
+# make test   the tests          make check   lint, types, import contracts, docs
+# make bench  the benchmarks     Everything is installed into .venv with pip alone.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test slow check bench clean
+
+demo: .venv/installed
+	$(BIN)/conjoin demo --output demo-run --page demo.html
+
+test: .venv/installed
+	$(BIN)/python -m pytest -n 2
+
+slow: .venv/installed
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/installed
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/speed/encoder_ratio.py --output benchmarks/speed/encoder_ratio.json
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv demo-run demo.html
