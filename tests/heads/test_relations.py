@@ -175,11 +175,11 @@ def scores_for(tagger: RelationHead, spans: Spans, wanted: dict[tuple[Entity, En
 def test_softmax_decode_takes_the_best_class_above_the_threshold() -> None:
     tagger = head()
     spans = spans_of([], [ANN, ROME])
-    # p(Live_In) = 3/6 beats NEG; p(Work_In) = 2/5 beats NEG as well.
-    scores, pairs = scores_for(tagger, spans, {(ANN, ROME): [0, math.log(3), 0, 0], (ROME, ANN): [0, 0, 0, math.log(2)]})
+    # p(Live_In) = 3/6 beats NEG; p(Work_In) = 1.5/3.5 too, for Married is symmetric and out of the question backwards.
+    scores, pairs = scores_for(tagger, spans, {(ANN, ROME): [0, math.log(3), 0, 0], (ROME, ANN): [0, 0, 5, math.log(1.5)]})
     found = tagger.decode(scores, spans, pairs)
     assert found == [[], [Relation("Live_In", ANN, ROME), Relation("Work_In", ROME, ANN)]]
-    assert [relation.score for relation in found[1]] == pytest.approx([0.5, 0.4])
+    assert [relation.score for relation in found[1]] == pytest.approx([0.5, 1.5 / 3.5])
     tagger.threshold = 0.45
     assert tagger.decode(scores, spans, pairs) == [[], [Relation("Live_In", ANN, ROME)]]
     tagger.threshold = 0.5

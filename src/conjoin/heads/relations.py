@@ -79,6 +79,7 @@ class RelationHead(nn.Module):
 
     allowed: Tensor
     symmetric: Tensor
+    type_ranks: Tensor
 
     def __init__(
         self,
@@ -112,6 +113,9 @@ class RelationHead(nn.Module):
         self.register_buffer("allowed", torch.tensor(allowed, dtype=torch.bool).reshape(shape), persistent=False)
         symmetric = torch.tensor([type in schema.symmetric for type in self.types], dtype=torch.bool)
         self.register_buffer("symmetric", symmetric, persistent=False)
+        by_name = sorted(schema.entity_types)
+        ranks = torch.tensor([by_name.index(type) for type in schema.entity_types], dtype=torch.long)
+        self.register_buffer("type_ranks", ranks, persistent=False)
         self._symmetric_types = schema.symmetric
 
     def candidates(self, spans: Spans) -> Tensor:
@@ -123,9 +127,15 @@ class RelationHead(nn.Module):
         """Which relation types each pair may have [pair, relation]."""
         head, tail = pairs
         possible = self.allowed[spans.types[head], spans.types[tail]]
-        same_start = spans.starts[head] == spans.starts[tail]
-        backwards = (spans.starts[head] > spans.starts[tail]) | (same_start & (spans.ends[head] > spans.ends[tail]))
-        return possible & ~(self.symmetric & backwards.unsqueeze(1))
+        return possible & ~(self.symmetric & self._backwards(spans, pairs).unsqueeze(1))
+
+    def _backwards(self, spans: Spans, pairs: Tensor) -> Tensor:
+        """Whether a pair's tail comes before its head in canonical order: start, end, name of the type [pair]."""
+        backwards = torch.zeros_like(pairs[0], dtype=torch.bool)
+        for places in (self.type_ranks[spans.types], spans.ends, spans.starts):  # what counts most comes last
+            head, tail = places[pairs[0]], places[pairs[1]]
+            backwards = (head > tail) | ((head == tail) & backwards)
+        return backwards
 
     def forward(self, states: Tensor, spans: Spans, marks: Tensor | None, pairs: Tensor) -> Tensor:
         """states: [batch, word, width]; marks: [span, mark]; pairs: [2, pair] → scores [pair, relation], with NEG at
@@ -144,10 +154,8 @@ class RelationHead(nn.Module):
     def targets(self, spans: Spans, pairs: Tensor, relations: Sequence[Sequence[Relation]]) -> Tensor:
         """0/1 indicators of the gold relations on the candidates [pair, relation]."""
         index = {type: number for number, type in enumerate(self.types)}
-        places: dict[tuple[int, Entity], int] = {}
-        for row, entities in enumerate(spans.entities):
-            for entity in entities:
-                places[(row, entity)] = len(places)
+        proposed = [(row, entity) for row, entities in enumerate(spans.entities) for entity in entities]
+        places = {place: number for number, place in enumerate(proposed)}
         cells = []  # (head · span + tail, relation type) of every gold relation between proposed entities
         for row, row_relations in enumerate(relations):
             for relation in row_relations:

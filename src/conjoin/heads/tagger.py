@@ -81,8 +81,10 @@ class TaggerHead(nn.Module):
         return emissions
 
     def loss(self, emissions: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy, mean over words. emissions: [batch, word, tag]; targets: [batch, word] → scalar."""
-        return functional.cross_entropy(emissions.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
+        """Cross-entropy, mean over words, 0 without words. emissions: [batch, word, tag]; targets: [batch, word] → scalar."""
+        scores = emissions.flatten(0, 1).float()
+        total = functional.cross_entropy(scores, targets.flatten(), ignore_index=IGNORED, reduction="sum")
+        return total / (targets != IGNORED).sum().clamp(min=1)
 
     @torch.no_grad()
     def decode(self, emissions: Tensor, lengths: Tensor) -> list[list[Entity]]:
