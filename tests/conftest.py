@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -11,11 +12,19 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import pytest
 import torch
 
+from conjoin.config import Config, load_config
 from conjoin.document import Document, Entity, Relation
+from conjoin.schema import Schema
 
 torch.set_num_threads(1)
 
-WORDS = ["a", "the", "of", "in", "and", "by", "was", "with", "who", "from", "for", "at", "on", "to", "is", "lives", "works", "leads", "joined", "shot", "killed", "mayor", "maria", "ortiz", "halden", "steel", "leeds", "england", "oslo", "norway", "lee", "oswald", "kennedy", "dallas", "texas", "acme", "corp", ".", ",", "'", '""', "--", "(", ")"]
+KNOWN_WORDS = """a the of in and by was with who from for at on to is lives works leads joined shot killed mayor maria
+ortiz halden steel leeds england oslo norway lee oswald kennedy dallas texas acme corp . , ' " -- ( )"""
+SENTENCES = (
+    "Maria Ortiz leads the Halden Steel of Leeds .",
+    "Lee Oswald shot Kennedy in Dallas .",
+    "The mayor joined Acme Corp in Oslo .",
+)
 
 
 def build_encoder(folder: Path) -> Path:
@@ -28,7 +37,8 @@ def build_encoder(folder: Path) -> Path:
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"
-    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys([*letters, *WORDS]), *(f"##{c}" for c in letters)]
+    whole = dict.fromkeys([*letters, *KNOWN_WORDS.split()])
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *whole, *(f"##{letter}" for letter in letters)]
     tokenizer = Tokenizer(WordPiece({name: number for number, name in enumerate(names)}, unk_token="[UNK]"))
     tokenizer.normalizer = BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = BertPreTokenizer()
@@ -60,15 +70,51 @@ def documents() -> list[Document]:
     """Three documents with entities, relations, a relation-free one among them."""
     ortiz, halden, leeds = Entity("Peop", 0, 2), Entity("Org", 4, 6), Entity("Loc", 7, 8)
     oswald, kennedy, dallas = Entity("Peop", 0, 2), Entity("Peop", 3, 4), Entity("Loc", 5, 6)
+    first, second, third = (text.split() for text in SENTENCES)
     return [
         Document.from_words(
-            ["Maria", "Ortiz", "leads", "the", "Halden", "Steel", "of", "Leeds", "."], [ortiz, halden, leeds],
+            first, [ortiz, halden, leeds],
             [Relation("Work_For", ortiz, halden), Relation("OrgBased_In", halden, leeds)], id="d1",
         ),
-        Document.from_words(
-            ["Lee", "Oswald", "shot", "Kennedy", "in", "Dallas", "."], [oswald, kennedy, dallas],
-            [Relation("Kill", oswald, kennedy)], id="d2",
-        ),
-        Document.from_words(["The", "mayor", "joined", "Acme", "Corp", "in", "Oslo", "."], [Entity("Org", 3, 5), Entity("Loc", 6, 7)],
-                            id="d3"),
+        Document.from_words(second, [oswald, kennedy, dallas], [Relation("Kill", oswald, kennedy)], id="d2"),
+        Document.from_words(third, [Entity("Org", 3, 5), Entity("Loc", 6, 7)], id="d3"),
     ]
+
+
+@pytest.fixture(scope="session")
+def schema(documents: list[Document]) -> Schema:
+    """What the three documents show."""
+    return Schema.from_documents(documents)
+
+
+@pytest.fixture(scope="session")
+def shrunk(encoder: str) -> Callable[..., Config]:
+    """A preset on the tiny encoder, with further overrides: `shrunk("conjoin-base", "training.epochs=2")`."""
+
+    def load(preset: str, *overrides: str) -> Config:
+        return load_config(preset, [f"encoder.name={encoder}", *overrides])
+
+    return load
+
+
+SMALL = ("encoder.dropout=0.0", "encoder.train_word_table=true", "entities.dropout=0.0", "relations.dropout=0.0",
+         "relations.size=32", "relations.label_size=8", "relations.distance=8", "training.batch_size=3",
+         "training.learning_rate=3e-3", "training.head_learning_rate=3e-3", "training.averaging=0",
+         "training.warmup=0.0", "training.schedule=constant")
+
+
+@pytest.fixture(scope="session")
+def small(encoder: str) -> list[str]:
+    """Overrides of `conjoin-base` with which the tiny encoder learns the three documents by heart in 20 epochs."""
+    return [f"encoder.name='{encoder}'", *SMALL, "training.epochs=20"]
+
+
+@pytest.fixture(scope="session")
+def trained_run(small: list[str], documents: list[Document], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that has learnt the three documents by heart. Not to be changed: copy it."""
+    from conjoin import Corpus, load_config, train
+
+    folder = tmp_path_factory.mktemp("run")
+    splits = {split: tuple(documents) for split in ("train", "dev", "test")}
+    train(load_config("conjoin-base", small), Corpus(splits), output=folder)
+    return folder

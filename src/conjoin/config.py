@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from torch import nn
 
 from conjoin.embedders.transformer import TransformerEmbedder, WordPooling, load_transformer
@@ -21,6 +21,8 @@ from conjoin.nn.layers import Activation, FeedForward, SpanPooling
 from conjoin.nn.pairs import Biaffine, FeedForwardPairs, SummedPairs
 from conjoin.schema import Schema
 from conjoin.tagging import Scheme
+from conjoin.training.optimizer import Schedule
+from conjoin.training.precision import Precision
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
@@ -29,7 +31,7 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 class Settings(BaseModel):
     """Parent of all tables of settings: unknown keys are errors, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class EncoderSettings(Settings):
@@ -41,6 +43,7 @@ class EncoderSettings(Settings):
     most_pieces: int = Field(512, ge=1, description="longest window in pieces, if the encoder takes that many")
     overlap: int = Field(64, ge=0, description="pieces that neighbouring windows share")
     masking: Dropout = Field(0.0, description="share of pieces hidden behind the mask piece in training")
+    casing: bool = Field(False, description="let an uncased encoder see casing, as vectors added to its input")
     train_word_table: bool = Field(True, description="whether the embeddings of the pieces are fine-tuned too")
 
 
@@ -73,8 +76,14 @@ class RelationSettings(Settings):
     context: bool = Field(True, description="add the max-pooled words between the two entities")
     distance: int = Field(32, ge=0, description="size of the embedding of the distance in words; 0 for none")
     decision: Decision = Field("softmax", description="one type or NEG a pair, or each type on its own")
-    threshold: Share = Field(0.0, description="least probability of a predicted relation")
+    threshold: Share | None = Field(None, description="least probability of a relation; none: more than NEG, or 0.5 under sigmoid")
     constrain: bool = Field(True, description="only argument types seen in training (or written in the schema)")
+
+    @field_validator("labels", "projections", mode="before")
+    @classmethod
+    def _none_is_a_choice(cls, value: Any) -> Any:
+        """`relations.labels=none` reads as absent everywhere else; here it names a choice."""
+        return "none" if value is None else value
 
 
 class TrainingSettings(Settings):
@@ -89,10 +98,10 @@ class TrainingSettings(Settings):
     head_learning_rate: float | None = Field(None, gt=0, description="of everything else; none: as the encoder's")
     layer_decay: float = Field(1.0, gt=0, le=1, description="factor on the rate of each lower encoder layer")
     weight_decay: float = Field(0.01, ge=0)
-    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    schedule: Schedule = "linear"
     warmup: Share = Field(0.1, description="share of all steps in which learning rates rise from 0")
     max_gradient_norm: float = Field(1.0, gt=0)
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    precision: Precision = Field("no", description="auto is bf16 where the hardware computes it, else no")
     relation_weight: float = Field(1.0, ge=0, description="lambda: weight of the relation loss")
     relation_ramp: float = Field(1.0, ge=0, description="epochs over which that weight rises from 0")
     averaging: Share = Field(0.0, description="decay of the exponential moving average of weights; 0 for none")
@@ -158,7 +167,7 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     if name.endswith(".toml") or path.is_file():
         if not path.is_file():
             raise SettingError(f"{path}: no such settings file; take a preset: {', '.join(preset_names())}")
-        text = path.read_text(encoding="utf-8")
+        text = _read_text(path)
     elif name in preset_names():
         text = (resources.files("conjoin") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
     else:
@@ -169,6 +178,13 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
         raise SettingError(f"{name}: not valid TOML: {error}") from error
     base = values.pop("base", None)
     return _merge(_read(base, (*seen, name)), values) if base else values
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path}: not readable as UTF-8 text: {error}") from error
 
 
 def _merge(base: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -224,11 +240,15 @@ def _toml_lines(values: Mapping[str, Any]) -> list[str]:
         if value is None:
             lines.append(f"# {key} = none")
         elif isinstance(value, dict):
-            inner = ", ".join(f"{json.dumps(name)} = {json.dumps(entry)}" for name, entry in value.items())
+            inner = ", ".join(f"{_toml_value(name)} = {_toml_value(entry)}" for name, entry in value.items())
             lines.append(f"{key} = {{ {inner} }}")
         else:
-            lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+            lines.append(f"{key} = {_toml_value(value)}")
     return lines
+
+
+def _toml_value(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # the one character JSON alone allows raw
 
 
 def all_keys() -> list[str]:
@@ -253,6 +273,7 @@ def build_model(config: Config, schema: Schema, *, folder: Path | None = None) -
         overlap=config.encoder.overlap,
         train_word_table=config.encoder.train_word_table,
         masking=config.encoder.masking,
+        see_casing=config.encoder.casing,
     )
     entities = build_entity_head(config.entities, schema, embedder.width)
     labels = config.relations.labels

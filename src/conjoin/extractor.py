@@ -16,7 +16,7 @@ from conjoin import __version__
 from conjoin.batching import annotate_all
 from conjoin.card import model_card
 from conjoin.config import Config, build_model, parse_config
-from conjoin.document import Document, Relation
+from conjoin.document import Document, Relation, Token
 from conjoin.errors import ConjoinError, ModelError
 from conjoin.files import whole_folder
 from conjoin.metrics import Report, score
@@ -27,6 +27,8 @@ from conjoin.text import Unit, merge, split
 FORMAT_VERSION = 1
 LOOK_AHEAD_CHARACTERS = 50_000  # how much text is read before a result must be given: bounds memory on endless input
 BATCH_PIECES = 2048
+# What settings, schema, transformers and tokenizers raise over files that are JSON but not what they should be.
+BROKEN = (ConjoinError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Extractor:
         size = 0
         for name, text in texts:
             waiting.append((name, text, split(text, id=name)))
-            size += len(text)
+            size += len(text) + 1  # an endless stream of empty lines fills up too
             if size >= LOOK_AHEAD_CHARACTERS:
                 yield from self._extract(waiting)
                 waiting, size = [], 0
@@ -107,8 +109,12 @@ class Extractor:
 
     def annotate(self, documents: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
         """The documents, on their own words, with predicted annotations; with `gold_entities` only relations are."""
-        result = annotate_all(self.model, documents, gold_entities=gold_entities, batch_pieces=BATCH_PIECES)
-        return [self.thresholds.apply(document) for document in result]
+        readable = [_readable(document) for document in documents]
+        result = annotate_all(self.model, readable, gold_entities=gold_entities, batch_pieces=BATCH_PIECES)
+        return [
+            self.thresholds.apply(found if found.text == given.text else given.annotated(found.entities, found.relations))
+            for given, found in zip(documents, result, strict=True)
+        ]
 
     def evaluate(
         self, documents: Sequence[Document], *, gold_entities: bool = False, raw_text: bool = False
@@ -134,7 +140,9 @@ class Extractor:
             _write_json(folder / "metrics.json", self.metrics)
             (folder / "encoder").mkdir()
             self.model.embedder.save(folder / "encoder")
-            save_model(self.model, str(folder / "weights.safetensors"))
+            weights = folder / "weights.safetensors"
+            save_model(self.model, str(weights))
+            weights.chmod((folder / "config.json").stat().st_mode)  # safetensors gives it to the owner alone
             parameters = sum(value.numel() for value in self.model.parameters())
             card = model_card(self.config.model_dump(mode="json"), self.schema, self.metrics, parameters)
             (folder / "README.md").write_text(card, encoding="utf-8")
@@ -147,15 +155,27 @@ class Extractor:
         if values.get("format") != FORMAT_VERSION:
             raise ModelError(f"{folder / 'config.json'}: model format {values.get('format')!r}, this version of conjoin "
                              f"reads {FORMAT_VERSION}; train again, or install the version that wrote it")
+        labels, encoder = _read_json(folder / "schema.json"), _encoder_folder(folder)
         try:
             config = parse_config(values.get("config", {}), str(folder / "config.json"))
-            schema = Schema.from_json(_read_json(folder / "schema.json"))
-            model = build_model(config, schema, folder=folder / "encoder")
-        except ConjoinError as error:
-            raise ModelError(f"{folder}: broken model folder: {error}") from error
+            schema = Schema.from_json(labels)
+            model = build_model(config, schema, folder=encoder)
+        except BROKEN as error:
+            wrong = _first_line(error).partition(";")[0]
+            raise ModelError(f"{folder}: broken model folder ({wrong}); copy it again or train anew") from error
         _load_weights(model, folder / "weights.safetensors")
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls(model.to(chosen), config, metrics=_read_json(folder / "metrics.json"), thresholds=thresholds)
+
+
+def _readable(document: Document) -> Document:
+    """The document with a question mark for each half of a surrogate pair, which no tokenizer takes."""
+    text = document.text.encode("utf-8", "replace").decode("utf-8")
+    if text == document.text:
+        return document
+    tokens = tuple(Token(text[token.char_start : token.char_end], token.char_start, token.char_end)
+                   for token in document.tokens)
+    return Document(text, tokens, document.entities, document.relations, document.id)
 
 
 def model_folder(path: Path) -> Path:
@@ -169,13 +189,26 @@ def model_folder(path: Path) -> Path:
                      "wrote, and see that its training has finished")
 
 
+def _encoder_folder(folder: Path) -> Path:
+    """The folder of the saved encoder. What it lacks must not be looked for on a model hub, under a name like it."""
+    for name in ("config.json", "tokenizer.json"):
+        _read_json(folder / "encoder" / name)
+    return folder / "encoder"
+
+
 def _load_weights(model: JointModel, path: Path) -> None:
     try:
         load_model(model, str(path), strict=True)
     except (OSError, SafetensorError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(f"{path}: weights missing, truncated or of another model ({first}); copy the folder again or "
-                         "train anew") from error
+        raise ModelError(f"{path}: weights missing, truncated or of another model ({_first_line(error)}); copy the "
+                         "folder again or train anew") from error
+
+
+def _first_line(error: Exception) -> str:
+    """The first line of a message that says something: torch begins its own with a heading."""
+    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if not line.endswith(":")]
+    return (said or lines or [type(error).__name__])[0]
 
 
 def _write_json(path: Path, value: Any) -> None:

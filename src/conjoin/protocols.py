@@ -15,6 +15,7 @@ from conjoin.config import Config, build_model
 from conjoin.document import Corpus, Document
 from conjoin.errors import DataError, ModelError
 from conjoin.extractor import Extractor
+from conjoin.files import make_folder
 from conjoin.metrics import Report
 from conjoin.readers.overlap import keep_longer, overlapping_pairs
 from conjoin.sample import cooccurrence_probe
@@ -23,6 +24,7 @@ from conjoin.training import EpochDone, Event, Finished, Started
 from conjoin.training import train as training_events
 
 Listener = Callable[[Event], None]
+CHECKPOINTS = ("checkpoints", "checkpoints-retrain")
 
 
 def train(
@@ -45,16 +47,17 @@ def train(
     Raises `DataError` when there is nothing to train on, `ModelError` when `output` holds a finished model.
     """
     folder = Path(output) if output is not None else None
-    _make_room(folder, overwrite)
     corpus = _prepared(corpus, relation_free, lenient)
     if retrain_on_dev and not corpus.dev:
         raise DataError("--retrain-on-dev needs a dev split to find the epoch on; the data has none")
+    more = _taggable(corpus.dev, lenient) if retrain_on_dev else ()
+    _make_room(folder, overwrite)
     stage = _Stage(config, listen or _ignore)
     extractor = stage.run(corpus.train, corpus.dev, _inside(folder, "checkpoints"))
     if retrain_on_dev:
-        found = stage.epoch
-        stage = _Stage(_last_epoch(config), stage.listen, stop_epoch=found, metrics=stage.metrics)
-        extractor = stage.run((*corpus.train, *corpus.dev), (), _inside(folder, "checkpoints-retrain"))
+        del extractor  # one model in memory at a time
+        stage = _Stage(_last_epoch(config), stage.listen, stop_epoch=stage.epoch, metrics=stage.metrics)
+        extractor = stage.run((*corpus.train, *more), (), _inside(folder, "checkpoints-retrain"))
         extractor = Extractor(extractor.model, config, metrics=stage.metrics)
     extractor.metrics["data"] = {split: count(documents) for split, documents in corpus.splits.items()}
     if corpus.test:
@@ -64,7 +67,7 @@ def train(
         extractor.metrics["probe"] = probe
     if folder is not None:
         extractor.save(folder / "model")
-        for name in ("checkpoints", "checkpoints-retrain"):
+        for name in CHECKPOINTS:
             shutil.rmtree(folder / name, ignore_errors=True)
     return extractor
 
@@ -87,21 +90,22 @@ class _Stage:
         training = metrics["training"]
         events = training_events(
             model, documents, dev=dev, settings=self.config.training, folder=folder, stop_epoch=self.stop_epoch,
-            symmetric=schema.symmetric,
+            symmetric=schema.symmetric, fingerprint=self.config.model_dump_json(exclude={"training", "paper"}),
         )
-        best: Report | None = None
+        reports: dict[int, Report | None] = {}
         for event in events:
             self.listen(event)
             if isinstance(event, Started):
                 training["trainable"] = event.trainable
-            if isinstance(event, EpochDone) and event.best:
-                best = event.report
+            if isinstance(event, EpochDone):
+                reports[event.epoch] = event.report
             if isinstance(event, Finished):
                 self.epoch = event.epoch
                 training |= {"epoch": event.epoch, "documents": len(documents)}
-        extractor = Extractor(model, self.config, metrics=metrics)
+        extractor = Extractor(model, self.config)
         if dev:
-            metrics["dev"] = (best or extractor.evaluate(dev)).to_json()
+            metrics["dev"] = (reports.get(self.epoch) or extractor.evaluate(dev)).to_json()
+        extractor.metrics = metrics
         return extractor
 
 
@@ -119,10 +123,13 @@ def _inside(folder: Path | None, name: str) -> Path | None:
 
 
 def _make_room(folder: Path | None, overwrite: bool) -> None:
-    if folder is None or not folder.exists():
+    """Make the output folder; with `overwrite` an earlier run goes from it, and nothing else that it holds."""
+    if folder is None:
         return
+    make_folder(folder)
     if overwrite:
-        shutil.rmtree(folder)
+        for name in ("model", *CHECKPOINTS):
+            shutil.rmtree(folder / name, ignore_errors=True)
     elif (folder / "model").exists():
         raise ModelError(f"{folder}: holds a finished model; give another --output, or --overwrite it")
 
@@ -131,19 +138,28 @@ def _prepared(corpus: Corpus, relation_free: Sequence[Document], lenient: bool) 
     if not corpus.train:
         raise DataError("there is nothing to train on: the data has no train split; name a file with --train, or call it "
                         "train.jsonl (or another ending)")
-    train = (*corpus.train, *_unseen(relation_free, corpus))
-    if lenient:
-        train = tuple(keep_longer(document) for document in train)
-    else:
-        for document in train:
-            _check_overlaps(document)
+    train = _taggable((*corpus.train, *_unseen(relation_free, corpus)), lenient)
     return replace(corpus, splits={**corpus.splits, "train": train})
+
+
+def _taggable(documents: Sequence[Document], lenient: bool) -> tuple[Document, ...]:
+    """Documents without overlapping entities, which a tagger cannot learn; `lenient` keeps the longer."""
+    if lenient:
+        return tuple(keep_longer(document) for document in documents)
+    for document in documents:
+        _check_overlaps(document)
+    return tuple(documents)
 
 
 def _unseen(documents: Iterable[Document], corpus: Corpus) -> list[Document]:
     """Documents without relations whose text stands in no split, so that nothing leaks into dev or test."""
-    known = {document.text for document in corpus.documents}
-    return [document for document in documents if not document.relations and document.text not in known]
+    known = {_letters(document) for document in corpus.documents}
+    return [document for document in documents if not document.relations and _letters(document) not in known]
+
+
+def _letters(document: Document) -> str:
+    """The text without white space: the same sentence in two files may be split into words differently."""
+    return "".join(document.text.split())
 
 
 def chosen(documents: Sequence[Document], most: int | None, *, seed: int) -> list[Document]:

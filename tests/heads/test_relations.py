@@ -39,7 +39,7 @@ def head(schema: Schema = SCHEMA, **changes: Any) -> RelationHead:
         "features": NONE,
         "scorer": Biaffine(4, len(schema.relation_types) + (decision == "softmax")),
         "decision": "softmax",
-        "threshold": 0.0,
+        "threshold": None,
         "dropout": 0.0,
         "constrain": False,
     }
@@ -172,7 +172,7 @@ def scores_for(tagger: RelationHead, spans: Spans, wanted: dict[tuple[Entity, En
     return torch.tensor([wanted.get(pair, sure) for pair in named(spans, pairs)]), pairs
 
 
-def test_softmax_decode_takes_the_best_class_above_the_threshold() -> None:
+def test_softmax_decode_takes_the_best_class_or_the_best_type_above_a_threshold() -> None:
     tagger = head()
     spans = spans_of([], [ANN, ROME])
     # p(Live_In) = 3/6 beats NEG; p(Work_In) = 1.5/3.5 too, for Married is symmetric and out of the question backwards.
@@ -182,8 +182,27 @@ def test_softmax_decode_takes_the_best_class_above_the_threshold() -> None:
     assert [relation.score for relation in found[1]] == pytest.approx([0.5, 1.5 / 3.5])
     tagger.threshold = 0.45
     assert tagger.decode(scores, spans, pairs) == [[], [Relation("Live_In", ANN, ROME)]]
-    tagger.threshold = 0.5
+    tagger.threshold = 0.51
     assert tagger.decode(scores, spans, pairs) == [[], []]
+
+
+def test_a_threshold_below_that_of_neg_finds_more() -> None:
+    """p(NEG) = 4/8 is the best class, p(Live_In) = 2/8 the best type: predicted above a threshold of 0.2 only."""
+    tagger = head()
+    spans = spans_of([ANN, ROME])
+    scores, pairs = scores_for(tagger, spans, {(ANN, ROME): [math.log(4), math.log(2), 0, 0]})
+    assert tagger.decode(scores, spans, pairs) == [[]]
+    tagger.threshold = 0.2
+    assert tagger.decode(scores, spans, pairs) == [[Relation("Live_In", ANN, ROME)]]
+    tagger.threshold = 0.3
+    assert tagger.decode(scores, spans, pairs) == [[]]
+
+
+def test_sigmoid_decides_at_one_half_unless_told() -> None:
+    tagger = head(decision="sigmoid")
+    spans = spans_of([ANN, ROME])
+    scores, pairs = scores_for(tagger, spans, {(ANN, ROME): [0.1, -0.1, 0.0]})
+    assert tagger.decode(scores, spans, pairs) == [[Relation("Live_In", ANN, ROME)]]
 
 
 def test_sigmoid_decode_gives_every_type_above_the_threshold() -> None:
@@ -198,9 +217,9 @@ def test_sigmoid_decode_gives_every_type_above_the_threshold() -> None:
 @pytest.mark.parametrize("decision", ["softmax", "sigmoid"])
 def test_decode_masks_what_the_signatures_forbid(decision: str) -> None:
     """The best class of Ann → Rome is Married, which no signature allows: the best allowed one stands in."""
-    tagger = head(decision=decision, threshold=0.3, constrain=True)
+    tagger = head(decision=decision, constrain=True)
     spans = spans_of([ANN, ROME])
-    wanted = [1.0, 9.0, 0.0] if decision == "sigmoid" else [0.0, 1.0, 9.0, 0.5]
+    wanted = [1.0, 9.0, -1.0] if decision == "sigmoid" else [0.0, 1.0, 9.0, 0.5]
     scores, pairs = scores_for(tagger, spans, {(ANN, ROME): wanted})
     found = tagger.decode(scores, spans, pairs)
     assert Relation("Live_In", ANN, ROME) in found[0]
@@ -211,7 +230,7 @@ def test_decode_masks_what_the_signatures_forbid(decision: str) -> None:
 
 @pytest.mark.parametrize("decision", ["softmax", "sigmoid"])
 def test_symmetric_types_are_predicted_forwards_only(decision: str) -> None:
-    tagger = head(decision=decision, threshold=0.3)
+    tagger = head(decision=decision)
     spans = spans_of([BOB, ANN])
     sure = [-9.0, 9, -9] if decision == "sigmoid" else [0.0, 0, 9, 0]
     scores, pairs = scores_for(tagger, spans, {(ANN, BOB): sure, (BOB, ANN): sure})
@@ -221,7 +240,7 @@ def test_symmetric_types_are_predicted_forwards_only(decision: str) -> None:
 def test_symmetric_order_of_two_entities_on_the_same_words() -> None:
     """The union of gold and predicted entities may hold one span twice; the canonical order then goes by type name."""
     peop, loc = Entity("Peop", 0, 1), Entity("Loc", 0, 1)
-    tagger = head(decision="sigmoid", threshold=0.3)
+    tagger = head(decision="sigmoid")
     spans = spans_of([peop, loc])
     scores, pairs = scores_for(tagger, spans, {(peop, loc): [-9.0, 9, -9], (loc, peop): [-9.0, 9, -9]})
     assert tagger.decode(scores, spans, pairs) == [[Relation("Married", loc, peop)]]

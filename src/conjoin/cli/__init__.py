@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from io import TextIOWrapper
 
 import typer
 from rich.console import Console
@@ -46,12 +47,17 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # JSON is UTF-8 whatever the terminal; \ud800 stays an escape in it
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        app()
+        app(prog_name="conjoin")
     except ConjoinError as error:
         fail(str(error))
     except OSError as error:
-        fail(f"{error.filename or 'a file'}: {error.strerror or error}; see that it exists and may be read and written")
+        place = f"{error.filename}: " if error.filename else ""
+        fail(f"{place}{error.strerror or error}; see that the path is right, that it may be read or written, and that "
+             "there is space left")
 
 
 def fail(message: str) -> None:

@@ -29,10 +29,10 @@ def check(
     option: Annotated[list[str] | None, typer.Option("--option", "-o", help=OPTION_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON with every problem.")] = False,
 ) -> None:
-    """Count what an annotated file or folder holds and list everything that is wrong with it, with file and line.
+    """Count what annotated files hold and list what is wrong.
 
-    Exits with 1 when something had to be repaired (and --lenient is not given). Notes and what an option leaves out on
-    purpose are listed but do not count as errors.
+    Everything is named with file and line. Exits with 1 when something had to be repaired (and --lenient is not given).
+    Notes and what an option leaves out on purpose are listed but do not count as errors.
 
     Examples:
 

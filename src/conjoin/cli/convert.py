@@ -28,10 +28,10 @@ def convert(
     option: Annotated[list[str] | None, typer.Option("--option", "-o", help=OPTION_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON with every problem.")] = False,
 ) -> None:
-    """Convert annotated text: a file into a file, or a folder into a folder with one file per split.
+    """Convert annotated text into another format.
 
-    Prints how many documents, entities and relations went over, and lists what the target format cannot hold. A
-    target is written whole or not at all.
+    A file becomes a file, and a folder becomes a folder with one file per split. Prints how many documents, entities
+    and relations went over, and lists what the target format cannot hold. A target is written whole or not at all.
 
     Examples:
 

@@ -25,7 +25,9 @@ def demo(
     encoder: Annotated[str | None, typer.Option(help="Hub name, folder or minilm; in place of the preset's.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting.")] = None,
 ) -> None:
-    """Train on the sample corpus, score, extract from a paragraph and write a page with what was found.
+    """Train, score and extract on the sample corpus; write a page.
+
+    The page shows what was found in a paragraph of raw text.
 
     Examples:
 
@@ -35,17 +37,17 @@ def demo(
     """
     from conjoin.cli.extract import print_tables
     from conjoin.cli.progress import TrainingProgress
-    from conjoin.cli.train import print_metrics
+    from conjoin.cli.train import overrides, print_metrics
     from conjoin.config import load_config
     from conjoin.files import write_text
     from conjoin.protocols import train
     from conjoin.render import to_html
     from conjoin.sample import sample_corpus
 
-    overrides = [*(settings or []), *([f"encoder.name='{encoder}'"] if encoder else [])]
+    config = load_config(preset, overrides(settings, encoder, None))
     with TrainingProgress() as progress:
         extractor = train(
-            load_config(preset, overrides), sample_corpus(), output=output, overwrite=True, listen=progress.listen
+            config, sample_corpus(), output=output, overwrite=True, listen=progress.listen
         )
     print_metrics(extractor.metrics)
     document = extractor(PARAGRAPH, id="paragraph")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from conjoin.cli.check import FORMAT_HELP, OPTION_HELP, parse_options
 from conjoin.document import Document
 from conjoin.errors import DataError
+from conjoin.metrics import Report, Score
 from conjoin.readers import read_corpus
 
 
@@ -30,7 +31,9 @@ def evaluate(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, fractions of 1, in place of a table.")] = False,
 ) -> None:
-    """Score a model under every match (strict, boundaries, relaxed, last-word) and average.
+    """Score a trained model on annotated text.
+
+    Counts every match (strict, boundaries, relaxed, last-word), micro and macro, and every type.
 
     Examples:
 
@@ -49,10 +52,29 @@ def evaluate(
 
     report = Extractor.load(run).evaluate(documents, gold_entities=gold_entities, raw_text=raw_text)
     if as_json:
-        typer.echo(json.dumps(report.to_json(), indent=1))
+        typer.echo(json.dumps(_as_json(report), indent=1))
         return
     how = "gold entities" if gold_entities else ("raw text" if raw_text else "predicted entities")
     typer.echo(f"{len(documents)} documents, {how}\n{report}")
+
+
+def _as_json(report: Report) -> dict[str, Any]:
+    """`{"entities": {match: {"micro": {"precision", "recall", "f1", "support"}, "macro", "per_type"}}, "relations"}`."""
+    return {
+        task: {
+            match: {
+                "micro": _figures(scores.micro),
+                "macro": _figures(scores.macro),
+                "per_type": {type: _figures(figures) for type, figures in scores.per_type.items()},
+            }
+            for match, scores in matches.items()
+        }
+        for task, matches in (("entities", report.entities), ("relations", report.relations))
+    }
+
+
+def _figures(score: Score) -> dict[str, float]:
+    return {"precision": score.precision, "recall": score.recall, "f1": score.f1, "support": score.support}
 
 
 def _chosen(held: Mapping[str, tuple[Document, ...]], split: str | None, data: Path) -> tuple[Document, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, BinaryIO, TextIO
 
 import typer
 from rich.console import Console
@@ -31,7 +32,7 @@ class OutputFormat(StrEnum):
 def extract(
     run: Annotated[Path, typer.Argument(help="Folder of a training run or of a model.")],
     files: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILES|FOLDERS|-]...", help="Text or .jsonl files; - reads stdin.")
+        list[str] | None, typer.Argument(metavar="FILES|FOLDERS|-", help="Text or .jsonl files; - reads stdin.")
     ] = None,
     text: Annotated[str | None, typer.Option(help="A text right here.")] = None,
     lines: Annotated[bool, typer.Option("--lines", help="Every line of a text file is a document.")] = False,
@@ -40,10 +41,11 @@ def extract(
     entity_threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of an entity.")] = 0.0,
     relation_threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of a relation.")] = 0.0,
 ) -> None:
-    """Find entities and relations in raw text; offsets count characters of the text as given.
+    """Find entities and relations in raw text.
 
-    A text file is one document, or one per line with --lines; every line of a .jsonl file holds an object with a "text"
-    (and perhaps an "id"); a folder stands for all its .txt and .jsonl files.
+    Offsets count characters of the text as given, line ends and a byte-order mark included. A text file is one
+    document, or one per line with --lines; every line of a .jsonl file holds an object with a "text" (and perhaps an
+    "id"); a folder stands for all its .txt and .jsonl files.
 
     Examples:
 
@@ -71,8 +73,13 @@ def extract(
     if output is None:
         _write(documents, sys.stdout, format, extractor.schema.entity_types)
         return
-    with whole_file(output) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with whole_file(output) as temporary, _opened(temporary) as file:
         _write(documents, file, format, extractor.schema.entity_types)
+
+
+def _opened(path: Path) -> TextIO:
+    """Half a surrogate pair, which UTF-8 cannot hold, stays the escape that it was in the JSON."""
+    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def _sources(files: list[str]) -> list[tuple[str, Path | None]]:
@@ -97,36 +104,46 @@ def _sources(files: list[str]) -> list[tuple[str, Path | None]]:
 def _texts(name: str, path: Path | None, lines: bool) -> Iterator[tuple[str, str]]:
     """(id, text) of each document of an input; line ends are kept as they are."""
     if path is None:
-        yield from _from_lines(name, sys.stdin) if lines else [(name, sys.stdin.read())]
+        file = sys.stdin.buffer
+        yield from _from_lines(name, name, file) if lines else [(name, _decoded(file.read(), name))]
         return
+    with path.open("rb") as opened:
+        if path.suffix == ".jsonl":
+            yield from _from_json_lines(name, path, opened)
+        elif lines:
+            yield from _from_lines(name, str(path), opened)
+        else:
+            yield name, _decoded(opened.read(), str(path))
+
+
+def _decoded(raw: bytes, place: str) -> str:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            if path.suffix == ".jsonl":
-                yield from _from_json_lines(path, file)
-            elif lines:
-                yield from _from_lines(name, file)
-            else:
-                yield name, file.read()
+        return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 at byte {error.start}; convert the file first (iconv -t UTF-8)") from error
+        raise DataError(f"{place}: not UTF-8 (byte 0x{raw[error.start]:02x} at position {error.start}); convert it first, "
+                        "as with iconv -t UTF-8") from error
 
 
-def _from_lines(name: str, file: TextIO) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(file, start=1):
-        yield f"{name}:{number}", line.rstrip("\r\n")
+def _from_lines(name: str, place: str, file: BinaryIO) -> Iterator[tuple[str, str]]:
+    for number, raw in enumerate(file, start=1):
+        yield f"{name}:{number}", _decoded(raw, f"{place}:{number}").rstrip("\r\n")
 
 
-def _from_json_lines(path: Path, file: TextIO) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(file, start=1):
+def _from_json_lines(name: str, path: Path, file: BinaryIO) -> Iterator[tuple[str, str]]:
+    wanted = 'every line must hold one object with a "text"'
+    for number, raw in enumerate(file, start=1):
+        line = _decoded(raw.removeprefix(BOM_UTF8) if number == 1 else raw, f"{path}:{number}")
         if not line.strip():
             continue
         try:
             value = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{path}:{number}: not JSON ({error}); every line holds one object with a \"text\"") from error
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}:{number}: not JSON at column {error.pos + 1} ({error.msg}); {wanted}") from error
+        except RecursionError as error:
+            raise DataError(f"{path}:{number}: JSON nested too deeply; {wanted}") from error
         if not isinstance(value, dict) or not isinstance(value.get("text"), str):
-            raise DataError(f"{path}:{number}: no \"text\" string; every line must hold one object with a \"text\"")
-        yield str(value.get("id", f"{path.name}:{number}")), value["text"]
+            raise DataError(f'{path}:{number}: no "text" string; {wanted}')
+        yield str(value["id"]) if value.get("id") is not None else f"{name}:{number}", value["text"]
 
 
 def _write(documents: Iterator[Document], file: TextIO, format: OutputFormat, types: tuple[str, ...]) -> None:
@@ -145,6 +162,9 @@ def print_tables(documents: list[Document], console: Console) -> None:
         ("entities", ENTITY_COLUMNS, entity_rows(documents)),
         ("relations", RELATION_COLUMNS, relation_rows(documents)),
     ):
+        if not rows:
+            console.print(f"no {title}")
+            continue
         table = Table(*columns, title=title, title_justify="left")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))

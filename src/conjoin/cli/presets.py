@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 
 def presets(
     name: Annotated[str | None, typer.Argument(help="Print all settings of this preset or TOML file.")] = None,
 ) -> None:
-    """List the presets, or print one with every setting, as TOML that can be edited and trained with.
+    """List the presets, or print all settings of one.
+
+    They are printed as TOML, which can be edited and trained with.
 
     Examples:
 
@@ -25,11 +25,13 @@ def presets(
     if name is not None:
         typer.echo(to_toml(load_config(name)), nl=False)
         return
-    table = Table("preset", "encoder", "epochs", "batch", "learning rate", "from")
+    rows = [("preset", "epochs", "batch", "learning rate", "encoder", "from")]
     for preset in preset_names():
         config = load_config(preset)
         training = config.training
-        source = f"{config.paper.citation}, {config.paper.table}" if config.paper else "conjoin"
-        table.add_row(preset, config.encoder.name, str(training.epochs), str(training.batch_size),
-                      f"{training.learning_rate:g}", source)
-    Console().print(table)
+        source = f"{config.paper.citation}, {config.paper.table}" if config.paper else ""
+        rows.append((preset, str(training.epochs), str(training.batch_size), f"{training.learning_rate:g}",
+                     config.encoder.name, source))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

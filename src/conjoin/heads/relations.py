@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from conjoin.document import Entity, Relation
+from conjoin.document import Relation
 from conjoin.heads.spans import Spans
 from conjoin.nn.layers import RangeMax, SpanPooling
 from conjoin.nn.pairs import candidate_pairs
@@ -72,9 +72,10 @@ class Projections:
 class RelationHead(nn.Module):
     """Every ordered pair of entities of a text is a candidate; the pair scorer rates the relation types.
 
-    `softmax` adds the class NEG (index 0) and takes the best one per pair (eq. 8); `sigmoid` decides every relation
-    type on its own, so a pair may have several. With `constrain`, pairs and types that the schema's signatures do not
-    allow are never predicted. Symmetric types are scored for the pair whose head stands first only.
+    `softmax` adds the class NEG (index 0) and takes the best one per pair (eq. 8), or with a `threshold` the best
+    relation type whose probability is above it; `sigmoid` takes every type above the threshold (0.5), so a pair may have
+    several. With `constrain`, pairs and types that the schema's signatures do not allow are never predicted. Symmetric
+    types are scored for the pair whose head stands first only.
     """
 
     allowed: Tensor
@@ -91,7 +92,7 @@ class RelationHead(nn.Module):
         features: PairFeatures,
         scorer: nn.Module,
         decision: Decision,
-        threshold: float,
+        threshold: float | None,
         dropout: float,
         constrain: bool,
     ) -> None:
@@ -185,19 +186,21 @@ class RelationHead(nn.Module):
         none = (targets.sum(1, keepdim=True) == 0).long()
         return functional.cross_entropy(scores, torch.cat([none, targets], dim=1).argmax(1))
 
+    def _decide(self, scores: Tensor, possible: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities and which are predicted, both [pair, relation] without NEG."""
+        if self.decision == "sigmoid":
+            probabilities = scores.sigmoid() * possible
+            return probabilities, probabilities > (0.5 if self.threshold is None else self.threshold)
+        possible = torch.cat([torch.ones_like(possible[:, :1]), possible], dim=1)
+        probabilities = scores.masked_fill(~possible, float("-inf")).softmax(1)
+        none, probabilities = probabilities[:, :1], probabilities[:, 1:]
+        best = functional.one_hot(probabilities.argmax(1), probabilities.shape[1]).bool()
+        return probabilities, best & (probabilities > (none if self.threshold is None else self.threshold))
+
     @torch.no_grad()
     def decode(self, scores: Tensor, spans: Spans, pairs: Tensor) -> list[list[Relation]]:
         """The relations of each row, with their probabilities. scores as from `forward`."""
-        possible = self._possible(spans, pairs)
-        if self.decision == "sigmoid":
-            probabilities = scores.sigmoid() * possible
-            chosen = probabilities > self.threshold
-        else:
-            possible = torch.cat([torch.ones_like(possible[:, :1]), possible], dim=1)
-            probabilities = scores.masked_fill(~possible, float("-inf")).softmax(1)
-            best = functional.one_hot(probabilities.argmax(1), probabilities.shape[1]).bool()
-            chosen = (best & (probabilities > self.threshold))[:, 1:]
-            probabilities = probabilities[:, 1:]
+        probabilities, chosen = self._decide(scores, self._possible(spans, pairs))
         flat = [entity for entities in spans.entities for entity in entities]
         rows = spans.rows.tolist()
         result: list[list[Relation]] = [[] for _ in spans.entities]

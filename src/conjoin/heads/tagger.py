@@ -81,7 +81,7 @@ class TaggerHead(nn.Module):
         return emissions
 
     def loss(self, emissions: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy, mean over words, 0 without words. emissions: [batch, word, tag]; targets: [batch, word] → scalar."""
+        """Cross-entropy, mean over words, 0 without any. emissions: [batch, word, tag]; targets: [batch, word] → scalar."""
         scores = emissions.flatten(0, 1).float()
         total = functional.cross_entropy(scores, targets.flatten(), ignore_index=IGNORED, reduction="sum")
         return total / (targets != IGNORED).sum().clamp(min=1)

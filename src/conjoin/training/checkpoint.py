@@ -96,10 +96,10 @@ def load_checkpoint(
         return None
     try:
         values = json.loads((found[-1] / "state.json").read_text(encoding="utf-8"))
+        position = Position(**values["position"])
         tensors = load_file(found[-1] / "tensors.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ModelError(f"{found[-1]}: unreadable checkpoint ({error}); remove the folder to start anew") from error
-    position = Position(**values["position"])
     if position.plan != plan:
         raise ModelError(f"{found[-1]}: this checkpoint is of a run with other settings or data; give another --output "
                          "or --overwrite")

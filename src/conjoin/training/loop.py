@@ -12,18 +12,20 @@ from typing import Any, Protocol
 
 import torch
 from accelerate.accelerator import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils.random import set_seed
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from conjoin.batching import annotate_all, shuffled_batches
 from conjoin.document import Document
-from conjoin.errors import DataError, SettingError
+from conjoin.errors import DataError
 from conjoin.files import whole_file
 from conjoin.metrics import Report, score
 from conjoin.training.checkpoint import Position, load_checkpoint, load_trainable, save_checkpoint, trainable_state
 from conjoin.training.events import EpochDone, Event, Finished, Started, StepDone
 from conjoin.training.optimizer import AveragedWeights, Schedule, build_optimizer, ramp, rate_factor
+from conjoin.training.precision import Precision, usable_precision
 
 
 class TrainingPlan(Protocol):
@@ -41,7 +43,7 @@ class TrainingPlan(Protocol):
     schedule: Schedule
     warmup: float
     max_gradient_norm: float
-    precision: str
+    precision: Precision
     relation_weight: float
     relation_ramp: float
     averaging: float
@@ -60,16 +62,18 @@ def train(
     folder: Path | None = None,
     stop_epoch: int | None = None,
     symmetric: frozenset[str] = frozenset(),
+    fingerprint: str = "",
 ) -> Iterator[Event]:
     """Train a model by its verbs `collate`, `loss`, `annotate`; yield events; leave it with the chosen weights.
 
-    With `folder`, checkpoints are kept there and a run that was killed goes on from the newest. `stop_epoch` ends
-    early without changing the schedules. Raises `DataError` without documents and `SettingError` for settings that
-    this machine cannot run.
+    With `folder`, checkpoints are kept there and a run that was killed goes on from the newest, if settings, data, the
+    model's parameters and `fingerprint` (whatever else must be the same, such as the model's settings) still agree.
+    `stop_epoch` ends early without changing the schedules. Raises `DataError` without documents and `SettingError` for
+    settings that this machine cannot run.
     """
     if not documents:
         raise DataError("there is nothing to train on: the train split holds no documents")
-    yield from _Run(model, documents, dev, settings, folder, stop_epoch, symmetric).events()
+    yield from _Run(model, documents, dev, settings, folder, stop_epoch, symmetric, fingerprint).events()
 
 
 class _Run:
@@ -82,9 +86,8 @@ class _Run:
         folder: Path | None,
         stop_epoch: int | None,
         symmetric: frozenset[str],
+        fingerprint: str,
     ) -> None:
-        if settings.precision == "fp16" and not torch.cuda.is_available():
-            raise SettingError("training.precision = 'fp16' needs a GPU; choose bf16 or no")
         set_seed(settings.seed)
         self.settings = settings
         self.documents, self.dev, self.symmetric = documents, dev, symmetric
@@ -92,7 +95,8 @@ class _Run:
         self.last_epoch = min(stop_epoch or settings.epochs, settings.epochs)
         self.sizes = model.sizes(documents)
         self.steps_by_epoch = [len(self._groups(epoch)) for epoch in range(settings.epochs)]
-        self.accelerator = Accelerator(mixed_precision=settings.precision)
+        AcceleratorState._reset_state()  # else a process's first run fixes the precision of all later ones
+        self.accelerator = Accelerator(mixed_precision=usable_precision(settings.precision))
         self.bare = model
         optimizer = build_optimizer(
             model,
@@ -104,13 +108,14 @@ class _Run:
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.averaged = AveragedWeights(model.parameters(), settings.averaging) if settings.averaging else None
-        self.position = Position(0, 0, 0, 0, None, {}, self._plan())
+        self.position = Position(0, 0, 0, 0, None, {}, self._plan(fingerprint))
 
-    def _plan(self) -> str:
-        """A fingerprint of settings and data: only a run with the same one may go on from a checkpoint."""
+    def _plan(self, fingerprint: str) -> str:
+        """A digest of settings, model and data: only a run with the same one may go on from a checkpoint."""
         keys = TrainingPlan.__annotations__
         settings = {key: getattr(self.settings, key) for key in keys if key != "checkpoint_steps"}
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        parameters = {name: [*value.shape, value.requires_grad] for name, value in self.bare.named_parameters()}
+        digest = hashlib.sha256(json.dumps([settings, parameters, fingerprint], sort_keys=True).encode())
         for document in [*self.documents, *self.dev]:
             digest.update(document.to_json_line().encode("utf-8", "surrogatepass"))
         return digest.hexdigest()

@@ -31,11 +31,12 @@ def build_optimizer(
         if not parameter.requires_grad:
             continue
         if ".encoder." in f".{name}":
-            above = depth - 1 - _layer(name) if _layer(name) >= 0 else (depth if "embeddings" in name else 0)
+            above = depth - 1 - _layer(name) if _layer(name) >= 0 else (depth if "embedding" in name else 0)
             rate = learning_rate * layer_decay**above
         else:
             rate = head_learning_rate or learning_rate
-        decay = weight_decay if parameter.ndim > 1 else 0.0
+        is_bias = parameter.ndim < 2 or name.endswith("bias")  # XLNet's biases have a row for each head
+        decay = 0.0 if is_bias else weight_decay
         groups.setdefault((rate, decay), []).append(parameter)
     return torch.optim.AdamW(
         [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()],

@@ -1,0 +1,23 @@
+"""The casing of words, for encoders that do not see it."""
+
+from __future__ import annotations
+
+CASINGS = ("numeric", "lower", "upper", "initial upper", "mainly numeric", "contains digit", "other")
+
+
+def casing(word: str) -> int:
+    """The index in `CASINGS` of a word's casing (Crone 2020, eq. 1; the paper does not list its classes).
+
+    `numeric`: digits alone; `mainly numeric`: more than half digits; `contains digit`: any other word with a digit;
+    `lower`, `upper`: all letters are; `initial upper`: the first character is; `other`: no letters, or anything else.
+    """
+    digits = sum(character.isdigit() for character in word)
+    if digits:
+        if digits == len(word):
+            return CASINGS.index("numeric")
+        return CASINGS.index("mainly numeric" if 2 * digits > len(word) else "contains digit")
+    if word.islower():
+        return CASINGS.index("lower")
+    if word.isupper():
+        return CASINGS.index("upper")
+    return CASINGS.index("initial upper" if word[:1].isupper() else "other")

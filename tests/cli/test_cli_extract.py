@@ -1,0 +1,208 @@
+"""`conjoin extract`: every kind of input and output, offsets into the original, and bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ORTIZ = "Maria Ortiz leads the Halden Steel of Leeds."
+OSWALD = "Lee Oswald shot Kennedy in Dallas."
+
+
+def parsed(out: str) -> list[dict[str, Any]]:
+    """The JSON lines, each with exactly the keys it should have."""
+    values = [json.loads(line) for line in out.splitlines()]
+    for value in values:
+        assert list(value) == ["id", "text", "entities", "relations"]
+        ids = [entity["id"] for entity in value["entities"]]
+        assert len(set(ids)) == len(ids)
+        for entity in value["entities"]:
+            assert list(entity) == ["id", "type", "char_start", "char_end", "text", "score"]
+            assert value["text"][entity["char_start"] : entity["char_end"]] == entity["text"]
+            assert 0 <= entity["score"] <= 1
+        for relation in value["relations"]:
+            assert list(relation) == ["type", "head", "tail", "score"]
+            assert {relation["head"], relation["tail"]} <= set(ids)
+            assert 0 <= relation["score"] <= 1
+    return values
+
+
+def triples(value: dict[str, Any]) -> set[tuple[str, str, str]]:
+    texts = {entity["id"]: entity["text"] for entity in value["entities"]}
+    return {(texts[r["head"]], r["type"], texts[r["tail"]]) for r in value["relations"]}
+
+
+KILL = {("Lee Oswald", "Kill", "Kennedy")}
+WORK = {("Maria Ortiz", "Work_For", "Halden Steel"), ("Halden Steel", "OrgBased_In", "Leeds")}
+
+
+def test_a_text_right_here(conjoin: Any, trained_run: Path) -> None:
+    result = conjoin("extract", trained_run, "--text", OSWALD)
+    assert (result.code, result.err) == (0, "")
+    (value,) = parsed(result.out)
+    assert (value["id"], value["text"], triples(value)) == ("text", OSWALD, KILL)
+    assert [(e["type"], e["char_start"], e["char_end"]) for e in value["entities"]] == [
+        ("Peop", 0, 10), ("Peop", 16, 23), ("Loc", 27, 33)
+    ]
+    assert parsed(conjoin("extract", trained_run, "--text", "").out)[0]["entities"] == []
+
+
+@pytest.mark.parametrize("from_stdin", [True, False])
+def test_offsets_count_characters_of_the_original(
+    from_stdin: bool, conjoin: Any, trained_run: Path, tmp_path: Path
+) -> None:
+    """CRLF, a byte-order mark, characters of four bytes: the text is that of the bytes, and so are the offsets."""
+    raw = f"\ufeffNews 👩‍🔬é:\r\n\r\n{ORTIZ}\r\n\r\n{OSWALD}\r\n".encode()
+    (tmp_path / "a.txt").write_bytes(raw)
+    result = conjoin("extract", trained_run, *(["-"] if from_stdin else [tmp_path / "a.txt"]), stdin=raw)
+    (value,) = parsed(result.out)
+    original = raw.decode("utf-8")
+    assert value["text"] == original
+    assert value["id"] == ("stdin" if from_stdin else "a.txt")
+    assert triples(value) >= KILL | WORK
+    place = next(e for e in value["entities"] if e["text"] == "Dallas")
+    assert original[place["char_start"] :].startswith("Dallas.\r\n")
+
+
+@pytest.mark.parametrize("from_stdin", [True, False])
+def test_every_line_a_document(from_stdin: bool, conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
+    raw = f"{ORTIZ}\r\n\n{OSWALD}".encode()
+    (tmp_path / "a.txt").write_bytes(raw)
+    arguments = ["-"] if from_stdin else [tmp_path / "a.txt"]
+    values = parsed(conjoin("extract", trained_run, *arguments, "--lines", stdin=raw).out)
+    name = "stdin" if from_stdin else "a.txt"
+    assert [(value["id"], value["text"]) for value in values] == [
+        (f"{name}:1", ORTIZ), (f"{name}:2", ""), (f"{name}:3", OSWALD)
+    ]
+    assert [triples(value) for value in values] == [WORK, set(), KILL]
+
+
+def test_json_lines_files_and_folders(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    lines = [{"text": OSWALD, "id": 7, "more": [1]}, {"text": ORTIZ}, {"id": None, "text": ""}]
+    (tmp_path / "in" / "a.jsonl").write_text("\ufeff" + "\r\n\n".join(map(json.dumps, lines)), encoding="utf-8")
+    (tmp_path / "in" / "deep" / "b.txt").write_text(ORTIZ)
+    (tmp_path / "in" / "c.md").write_text("left alone")
+    (tmp_path / "d.txt").write_text(OSWALD)
+    values = parsed(conjoin("extract", trained_run, tmp_path / "in", tmp_path / "d.txt", "--text", "x").out)
+    assert [value["id"] for value in values] == ["text", "7", "a.jsonl:3", "a.jsonl:5", "deep/b.txt", "d.txt"]
+    assert [triples(value) for value in values] == [set(), KILL, WORK, set(), WORK, KILL]
+
+
+def test_half_a_surrogate_pair_comes_out_as_it_went_in(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "Lee Oswald shot Kennedy in Dallas . \\ud83d"}\n')
+    out = tmp_path / "out.jsonl"
+    result = conjoin("extract", trained_run, tmp_path / "a.jsonl", "--output", out)
+    assert (result.code, result.err) == (0, "")
+    assert parsed(out.read_text(encoding="utf-8"))[0]["text"].endswith("\ud83d")
+
+
+def test_table_and_page(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
+    result = conjoin("extract", trained_run, "--text", OSWALD, "--format", "table")
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.out.splitlines() if "│" in line]
+    assert rows[0][:4] == ["text", "Peop", "Lee Oswald", "0-10"]
+    assert rows[3][:4] == ["text", "Lee Oswald", "Kill", "Kennedy"]
+    assert conjoin("extract", trained_run, "--text", "", "--format", "table").out == "no entities\nno relations\n"
+    page = tmp_path / "new" / "page.html"
+    assert conjoin("extract", trained_run, "--text", OSWALD, "--format", "html", "--output", page).out == ""
+    assert page.read_text(encoding="utf-8").count("<mark") == 3
+
+
+def test_output_is_what_would_be_printed(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
+    printed = conjoin("extract", trained_run, "--text", OSWALD).out
+    assert conjoin("extract", trained_run, "--text", OSWALD, "-o", tmp_path / "a.jsonl").out == ""
+    assert (tmp_path / "a.jsonl").read_text() == printed
+    assert conjoin("extract", trained_run, "--text", OSWALD, "-o", os.devnull).code == 0
+    assert not Path(os.devnull).is_file()
+
+
+def test_thresholds(conjoin: Any, trained_run: Path) -> None:
+    (value,) = parsed(conjoin("extract", trained_run, "--text", OSWALD, "--relation-threshold", 1).out)
+    assert len(value["entities"]) == 3
+    assert value["relations"] == []
+    (value,) = parsed(conjoin("extract", trained_run, "--text", OSWALD, "--entity-threshold", 1).out)
+    assert (value["entities"], value["relations"]) == ([], [])
+
+
+@pytest.mark.parametrize(("name", "raw", "more", "told"), [
+    ("a.txt", b"caf\xe9 Lee", [], "a.txt: not UTF-8 (byte 0xe9 at position 3); convert it first"),
+    ("a.txt", b"one\ntwo\nthr\xffee", ["--lines"], "a.txt:3: not UTF-8 (byte 0xff at position 3)"),
+    ("a.jsonl", b'{"text": "a"}\n{"txt": 3}\n', [], 'a.jsonl:2: no "text" string; every line must hold one object'),
+    ("a.jsonl", b'{"text": "a"}\n\n{"text": \n', [], "a.jsonl:3: not JSON at column"),
+    ("a.jsonl", b'["text"]\n', [], 'a.jsonl:1: no "text" string'),
+    ("a.jsonl", b'{"text": 3}\n', [], 'a.jsonl:1: no "text" string'),
+    ("a.jsonl", b"[" * 100_000, [], "a.jsonl:1: JSON nested too deeply"),
+    ("a.jsonl", b'{"text": "\xff"}\n', [], "a.jsonl:1: not UTF-8"),
+])
+def test_bad_input_is_one_sentence_and_writes_nothing(
+    name: str, raw: bytes, more: list[str], told: str, conjoin: Any, trained_run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(raw)
+    result = conjoin("extract", trained_run, tmp_path / name, *more, "--output", tmp_path / "out" / "x.jsonl")
+    assert told in result.sentence
+    assert list((tmp_path / "out").iterdir()) == []
+    if name == "a.txt":
+        assert told.partition("a.txt")[2] in conjoin("extract", trained_run, "-", *more, stdin=raw).sentence
+
+
+def test_paths_that_are_not_there(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
+    assert conjoin("extract", trained_run, tmp_path / "no.txt").sentence.endswith("no.txt: no such file or folder")
+    assert "holds no .txt or .jsonl file" in conjoin("extract", trained_run, tmp_path).sentence
+    assert "no such folder; give a model folder" in conjoin("extract", tmp_path / "no", "--text", "a").sentence
+    assert "not a conjoin model" in conjoin("extract", tmp_path, "--text", "a").sentence
+    (tmp_path / "file").write_text("")
+    assert f"{tmp_path / 'file'}: is a file, where a folder is needed" in conjoin(
+        "extract", trained_run, "--text", "a", "--output", tmp_path / "file" / "x").sentence
+    assert f"{tmp_path}: is a folder, where a file is to be written" in conjoin(
+        "extract", trained_run, "--text", "a", "--output", tmp_path).sentence
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
+def test_no_permission(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "a.txt").chmod(0)
+    assert "a.txt: Permission denied" in conjoin("extract", trained_run, tmp_path / "a.txt").sentence
+
+
+def test_truncated_weights(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained_run, tmp_path / "run")
+    weights = tmp_path / "run" / "model" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    sentence = conjoin("extract", tmp_path / "run", "--text", "a").sentence
+    assert "weights.safetensors: weights missing, truncated or of another model" in sentence
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["--text", "a", "--format", "xml"], ["--text", "a", "--entity-threshold", "2"], ["--nonsense"],
+])
+def test_wrong_usage(arguments: list[str], conjoin: Any, trained_run: Path) -> None:
+    result = conjoin("extract", trained_run, *arguments)
+    assert result.code == 2
+    assert "Usage: conjoin extract" in result.err
+    assert result.out == ""
+
+
+def test_a_reader_that_goes_away_and_an_ascii_terminal(trained_run: Path) -> None:
+    """As `conjoin extract … | head -1`: no traceback. JSON is UTF-8 even when the terminal is not."""
+    program = Path(sys.executable).with_name("conjoin")
+    with subprocess.Popen(
+        [program, "extract", trained_run, "-", "--lines"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    ) as process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdin.write(f"é {OSWALD}\n".encode() * 1500)
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["text"] == f"é {OSWALD}"
+        process.stdout.close()
+        with pytest.raises(BrokenPipeError):
+            for _ in range(200):
+                process.stdin.write(f"é {OSWALD}\n".encode() * 1500)
+            process.stdin.flush()
+        assert process.stderr.read() == b""

@@ -1,0 +1,301 @@
+"""`conjoin train`, `evaluate`, `presets` and `demo`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conjoin.config import load_config, preset_names
+from conjoin.document import Corpus, Document, Entity, Relation
+from conjoin.extractor import Extractor
+from conjoin.readers import write_documents
+
+FIGURES = {"precision", "recall", "f1", "support"}
+
+
+def metrics(run: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((run / "model" / "metrics.json").read_text())
+    return value
+
+
+# --- train -------------------------------------------------------------------------------------------------------
+
+
+def test_train_on_a_folder(
+    conjoin: Any, corpus_folder: Path, settings: list[str], tmp_path: Path
+) -> None:
+    result = conjoin("train", "conjoin-base", "--data", corpus_folder, "--output", tmp_path / "run", "--seed", 7, *settings)
+    assert result.code == 0
+    assert result.out.startswith("\nscores on test\nentities ")
+    assert "reading: train 3, dev 3, test 3" in result.err
+    lines = result.err.splitlines()
+    assert sum(line.startswith("epoch ") for line in lines) == 2
+    assert all("dev F1 entities" in line for line in lines if line.startswith("epoch "))  # not folded
+    assert "\x1b" not in result.err  # no bar where no terminal is
+    assert lines[-1] == f"saved {tmp_path / 'run' / 'model'}"
+    extractor = Extractor.load(tmp_path / "run")
+    assert (extractor.config.training.seed, extractor.config.training.epochs) == (7, 2)
+    assert set(metrics(tmp_path / "run")["data"]) == {"train", "dev", "test"}
+    again = conjoin("train", "conjoin-base", "--data", corpus_folder, "--output", tmp_path / "run", *settings)
+    assert "holds a finished model; give another --output, or --overwrite it" in again.err.splitlines()[-1]
+    assert again.code == 1
+    over = conjoin("train", "conjoin-base", "--data", corpus_folder, "--output", tmp_path / "run", "--overwrite", *settings)
+    assert over.code == 0
+    assert Extractor.load(tmp_path / "run").config.training.seed == 0
+
+
+def test_train_on_files_with_a_settings_file_and_an_encoder(
+    conjoin: Any, corpus_folder: Path, settings: list[str], encoder: str, tmp_path: Path
+) -> None:
+    odd = tmp_path / "it's \"mine\""
+    odd.symlink_to(encoder)
+    mine = tmp_path / "mine.toml"
+    mine.write_text(conjoin("presets", "giorgi2019-conll04").out)
+    given = [option for option in settings if not option.startswith("encoder.name")][1:]  # its --set too
+    result = conjoin("train", mine, "--train", corpus_folder / "train.jsonl", "--test", corpus_folder / "dev.jsonl",
+                     "--encoder", odd, "-o", tmp_path / "run", *given)
+    assert result.code == 0, result.err
+    assert "reading: train 3, test 3" in result.err
+    config = Extractor.load(tmp_path / "run").config
+    assert (config.encoder.name, config.relations.pooling) == (str(odd), "last")
+    assert config.paper is not None
+
+
+def test_retrain_on_dev_and_relation_free_sentences(
+    conjoin: Any, corpus_folder: Path, settings: list[str], tmp_path: Path
+) -> None:
+    free = [Document.from_words(["Oslo", str(number)], [Entity("Loc", 0, 1)]) for number in range(9)]
+    bare = Document.from_words(["no", "entity"])
+    head, tail = Entity("Peop", 0, 1), Entity("Loc", 1, 2)
+    related = Document.from_words(["Lee", "Texas"], [head, tail], [Relation("Live_In", head, tail)])
+    write_documents([*free, bare, related], tmp_path / "free.jsonl", "jsonl")
+    common = ["train", "conjoin-base", "--data", corpus_folder, "--retrain-on-dev", "--relation-free",
+              tmp_path / "free.jsonl", *settings]
+    result = conjoin(*common, "--relation-free-count", 4, "--output", tmp_path / "four")
+    assert "again, on train and dev together" in result.err
+    assert metrics(tmp_path / "four")["data"]["train"]["documents"] == 7
+    assert metrics(tmp_path / "four")["training"]["documents"] == 10
+    assert conjoin(*common, "--output", tmp_path / "all").code == 0
+    assert metrics(tmp_path / "all")["data"]["train"]["documents"] == 12
+
+
+def test_format_and_options_and_lenient(
+    conjoin: Any, documents: list[Document], settings: list[str], tmp_path: Path
+) -> None:
+    long, short = Entity("Org", 1, 4), Entity("Loc", 3, 4)
+    nested = Document.from_words(["the", "Steel", "of", "Leeds", "joined"], [long, short], id="n")
+    write_documents([*documents, nested], tmp_path / "train.jsonl", "jsonl")
+    common = ["train", "conjoin-base", "--data", tmp_path, "--output", tmp_path / "run", "--format", "jsonl", *settings]
+    refused = conjoin(*common)
+    assert refused.code == 1
+    assert "document 'n': the entities Org 'Steel of Leeds' and Loc 'Leeds' overlap" in refused.err
+    assert not (tmp_path / "run").exists()
+    assert conjoin(*common, "--option", "overlap=keep-longer").code == 0
+    assert metrics(tmp_path / "run")["data"]["train"]["entities"] == 9
+    assert conjoin(*common, "--overwrite", "--lenient").code == 0
+
+
+@pytest.mark.parametrize(("preset", "more", "told"), [
+    ("conjoin-bose", [], "unknown preset 'conjoin-bose' (did you mean 'conjoin-base'?)"),
+    ("none.toml", [], "none.toml: no such settings file"),
+    ("conjoin-base", ["--set", "training.epoks=3"], "unknown setting 'training.epoks' (did you mean 'training.epochs'?)"),
+    ("conjoin-base", ["--set", "training.epochs"], "override 'training.epochs' has no key=value form"),
+    ("conjoin-base", ["--set", "training.epochs=0"], "setting training.epochs = 0: input should be greater than"),
+    ("conjoin-base", ["--set", "training.epochs.more=0"], "training.epochs"),
+    ("conjoin-base", ["--set", "relations.scorer=biafine"], "setting relations.scorer = 'biafine'"),
+    ("conjoin-base", ["--encoder", "/no/such/folder"], "cannot load the encoder '/no/such/folder'"),
+    ("conjoin-base", ["--format", "jsonI"], "unknown format 'jsonI' (did you mean 'jsonl'?)"),
+    ("conjoin-base", ["--option", "overlap"], "option 'overlap' has no '='"),
+    ("conjoin-base", ["--option", "overlap=kep"], "unknown value of option overlap 'kep'"),
+    ("conjoin-base", ["--relation-free", "none.jsonl"], "none.jsonl: no such file or folder"),
+    ("conjoin-base", ["--dev", "none.jsonl"], "none.jsonl: no such file or folder"),
+])
+def test_what_train_refuses(
+    preset: str, more: list[str], told: str, conjoin: Any, corpus_folder: Path, tmp_path: Path
+) -> None:
+    result = conjoin("train", preset, "--data", corpus_folder, "--output", tmp_path / "run", *more)
+    assert result.code == 1
+    assert told in result.err.splitlines()[-1]
+    assert len([line for line in result.err.splitlines() if not line.startswith("reading:")]) == 1
+    assert not (tmp_path / "run" / "model").exists()
+
+
+def test_data_that_cannot_be_trained_on(conjoin: Any, corpus_folder: Path, tmp_path: Path) -> None:
+    train = ("train", "conjoin-base", "--output", tmp_path / "run")
+    assert conjoin(*train).code == 2
+    assert conjoin("train", "conjoin-base", "--data", corpus_folder).code == 2  # no --output
+    assert "nowhere: no such file or folder" in conjoin(*train, "--data", tmp_path / "nowhere").sentence
+    (tmp_path / "train.jsonl").write_text('{"id": "a", "text": "Lee"}\n{"id": "b", "text": \n')
+    assert "train.jsonl:2: malformed JSON" in conjoin(*train, "--data", tmp_path).sentence
+    (tmp_path / "train.jsonl").write_text("what is this\n")
+    assert "no file in the folder has a known format" in conjoin(*train, "--data", tmp_path).sentence
+    (tmp_path / "train.jsonl").write_bytes(b'{"id": "a", "text": "caf\xe9"}\n')
+    assert "train.jsonl:1: byte 0xe9" in conjoin(*train, "--data", tmp_path).sentence
+    assert "no train split among dev" in conjoin(*train, "--data", corpus_folder / "dev.jsonl").sentence
+    (tmp_path / "file").write_text("")
+    result = conjoin("train", "conjoin-base", "--data", corpus_folder, "--output", tmp_path / "file")
+    assert "file: is a file, where a folder is needed" in result.err.splitlines()[-1]
+    assert result.code == 1
+
+
+def test_control_c_ends_quietly_and_the_same_command_goes_on(
+    corpus_folder: Path, settings: list[str], tmp_path: Path
+) -> None:
+    command = [Path(sys.executable).with_name("conjoin"), "train", "conjoin-base", "--data", corpus_folder,
+               "--output", tmp_path / "run", *settings, "--set", "training.epochs=100000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        checkpoints = tmp_path / "run" / "checkpoints"
+        for _ in range(600):
+            time.sleep(0.1)
+            if process.poll() is not None or list(checkpoints.glob("step-*")):
+                break
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in out
+    assert not (tmp_path / "run" / "model").exists()
+    assert list(checkpoints.glob("step-*"))
+
+
+# --- evaluate ----------------------------------------------------------------------------------------------------
+
+
+def test_the_json_has_exactly_the_documented_keys(conjoin: Any, trained_run: Path, corpus_folder: Path) -> None:
+    result = conjoin("evaluate", trained_run, "--data", corpus_folder, "--json")
+    assert (result.code, result.err) == (0, "")
+    report = json.loads(result.out)
+    assert set(report) == {"entities", "relations"}
+    for task, types in (("entities", {"Loc", "Org", "Peop"}), ("relations", {"Kill", "OrgBased_In", "Work_For"})):
+        assert set(report[task]) == {"strict", "boundaries", "relaxed", "last-word"}
+        for scores in report[task].values():
+            assert set(scores) == {"micro", "macro", "per_type"}
+            assert set(scores["per_type"]) == types
+            for figures in (scores["micro"], scores["macro"], *scores["per_type"].values()):
+                assert set(figures) == FIGURES
+    assert report["entities"]["strict"]["micro"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 8}
+    assert report["relations"]["strict"]["per_type"]["Kill"]["support"] == 1
+
+
+def test_the_table_is_in_per_cent(conjoin: Any, trained_run: Path, corpus_folder: Path) -> None:
+    result = conjoin("evaluate", trained_run, "--data", corpus_folder)
+    assert result.out.startswith("3 documents, predicted entities\n")
+    rows = [line.split() for line in result.out.splitlines()]
+    assert ["strict", "micro", "100.00", "100.00", "100.00", "8", "8", "8"] in rows
+    assert ["strict", "Kill", "100.00", "100.00", "100.00", "1", "1", "1"] in rows
+
+
+def test_gold_entities_raw_text_and_splits(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
+    odd = Document.from_words(["was", "of", "a"], [Entity("Peop", 0, 1)])
+    plain = Document.from_words(["Lee", "Oswald", "shot", "Kennedy", "in", "Dallas."], [Entity("Peop", 0, 2)])
+    for split, held in (("test", [odd]), ("dev", [odd, plain])):
+        write_documents(held, tmp_path / f"{split}.jsonl", "jsonl")
+
+    def recall(*more: str) -> tuple[float, int]:
+        micro = json.loads(conjoin("evaluate", trained_run, "--data", tmp_path, "--json", *more).out)["entities"]["strict"]
+        return micro["micro"]["recall"], micro["micro"]["support"]
+
+    assert recall() == (0.0, 1)
+    assert recall("--gold-entities") == (1.0, 1)
+    assert recall("--split", "dev", "--raw-text") == (0.5, 2)  # the full stop is a word of its own then
+    assert conjoin("evaluate", trained_run, "--data", tmp_path, "--raw-text").out.startswith("1 documents, raw text")
+    assert conjoin("evaluate", trained_run, "--data", tmp_path, "--raw-text", "--gold-entities").code == 2
+    assert "no train split among dev, test" in conjoin(
+        "evaluate", trained_run, "--data", tmp_path, "--split", "train").sentence
+    (tmp_path / "mine.jsonl").write_text((tmp_path / "dev.jsonl").read_text())
+    assert conjoin("evaluate", trained_run, "--data", tmp_path / "mine.jsonl").out.startswith("2 documents")
+
+
+def test_what_evaluate_refuses(conjoin: Any, trained_run: Path, corpus_folder: Path, tmp_path: Path) -> None:
+    assert "no such file or folder" in conjoin("evaluate", trained_run, "--data", tmp_path / "no").sentence
+    assert "not a conjoin model" in conjoin("evaluate", corpus_folder, "--data", corpus_folder).sentence
+    write_documents([Document.from_words(["Mars"], [Entity("Planet", 0, 1)], id="d")], tmp_path / "a.jsonl", "jsonl")
+    assert "entity type 'Planet' is not one of the model's" in conjoin(
+        "evaluate", trained_run, "--data", tmp_path / "a.jsonl").sentence
+    assert conjoin("evaluate", trained_run).code == 2
+
+
+# --- presets -----------------------------------------------------------------------------------------------------
+
+
+def test_presets_are_listed_in_full(conjoin: Any) -> None:
+    lines = conjoin("presets").out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == preset_names()
+    assert any("giorgi2019-i2b2" in line and line.endswith("Giorgi et al. 2019, Table 1") for line in lines)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_a_printed_preset_is_read_back(name: str, conjoin: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(conjoin("presets", name).out)
+    assert load_config(tmp_path / "mine.toml") == load_config(name)
+
+
+def test_an_unknown_preset(conjoin: Any) -> None:
+    assert "did you mean 'giorgi2019-ade'?" in conjoin("presets", "giorgi2019-aed").sentence
+
+
+# --- check, convert, demo and the whole --------------------------------------------------------------------------
+
+
+def test_check_and_convert(conjoin: Any, corpus_folder: Path, tmp_path: Path) -> None:
+    assert "no problems" in conjoin("check", corpus_folder).out
+    assert conjoin("convert", corpus_folder, tmp_path / "spert", "--to", "spert").code == 0
+    assert sorted(path.name for path in (tmp_path / "spert").iterdir()) == ["dev.json", "test.json", "train.json"]
+    assert json.loads(conjoin("check", tmp_path / "spert", "--json").out)["splits"]["test"]["relations"]["Kill"] == 1
+    (tmp_path / "bad.jsonl").write_text('{"id": "a", "text": "Lee", "entities": [{"type": "Peop"}]}\n')
+    assert conjoin("check", tmp_path / "bad.jsonl").code == 1
+    assert "bad.jsonl:1: " in conjoin("check", tmp_path / "bad.jsonl").out
+    assert conjoin("check", tmp_path / "bad.jsonl", "--lenient").code == 0
+    assert "bad.jsonl:1: " in conjoin("convert", tmp_path / "bad.jsonl", tmp_path / "x", "--to", "spert").sentence
+    assert not (tmp_path / "x").exists()
+    assert "unknown format 'sprt'" in conjoin("convert", corpus_folder, tmp_path / "y", "--to", "sprt").sentence
+    assert conjoin("check").code == 2
+
+
+def test_demo(
+    conjoin: Any, settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One epoch, which is enough for the tiny encoder when all it reads is much like one sentence of the demo."""
+    head, tail = Entity("Peop", 0, 2), Entity("Org", 6, 8)
+    sentence = "Ines Karlsen , who has led Nordlys Energi in Bergen since 2011 , met the governor of Alaska ."
+    text = Document.from_words(sentence.split(), [head, tail], [Relation("Work_For", head, tail)])
+    corpus = Corpus({"train": (text,) * 300, "dev": (text,), "test": (text,)})
+    monkeypatch.setattr("conjoin.sample.sample_corpus", lambda: corpus)
+    page, run = tmp_path / "demo.html", tmp_path / "run"
+    result = conjoin("demo", "--output", run, "--page", page, *settings, "--set", "training.epochs=1")
+    assert result.code == 0, result.err
+    assert "scores on test" in result.out
+    assert "Ines Karlsen, who has led" in result.out
+    assert "│ Ines Karlsen" in result.out
+    assert page.read_text(encoding="utf-8").count("<mark") >= 2
+    assert Extractor.load(run).config.training.epochs == 1
+    assert "--page" in conjoin("demo", "--help").out
+
+
+def test_the_demo_removes_nothing_that_it_did_not_write(
+    conjoin: Any, settings: list[str], documents: list[Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    monkeypatch.setattr("conjoin.sample.sample_corpus", lambda: Corpus({"train": tuple(documents)}))
+    for _ in range(2):
+        assert conjoin("demo", "--output", tmp_path, "--page", tmp_path / "x.html", *settings).code == 0
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_without_a_verb_and_with_a_wrong_one(conjoin: Any) -> None:
+    assert conjoin().code == 2
+    assert conjoin("tarin").code == 2
+    assert conjoin("--version").out.count(".") == 2
+
+
+def test_a_full_disk_is_one_sentence(conjoin: Any, trained_run: Path) -> None:
+    if not os.path.exists("/dev/full"):  # noqa: PTH110
+        pytest.skip("no /dev/full here")
+    assert "No space left" in conjoin("extract", trained_run, "--text", "a", "--output", "/dev/full").sentence

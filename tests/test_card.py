@@ -1,0 +1,51 @@
+"""The model card says what the model is, and every figure it shows is the recorded one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conjoin.card import model_card
+from conjoin.document import Document, Entity, Relation
+from conjoin.metrics import score
+from conjoin.schema import Schema
+
+SCHEMA = Schema(("Loc", "Peop"), ("Kill", "Meets"), frozenset({"Meets"}), {"Kill": frozenset({("Peop", "Peop")})})
+CONFIG = {"encoder": {"name": "some/encoder"}}
+
+
+def metrics() -> dict[str, Any]:
+    first, second = Entity("Peop", 0, 1), Entity("Peop", 2, 3)
+    gold = Document.from_words(["Ann", "met", "Bob"], [first, second], [Relation("Meets", first, second)])
+    return {
+        "data": {"train": {"documents": 7, "entities": 8, "relations": 9}},
+        "test": score([gold], [gold.annotated([first], [])]).to_json(),
+        "probe": {"cooccurring": 60, "related": 50, "false_share": 0.25, "found_share": 0.5},
+        "training": {"seed": 3, "trainable": 1234, "epoch": 5},
+    }
+
+
+def test_the_card_shows_what_was_recorded() -> None:
+    card = model_card(CONFIG, SCHEMA, metrics(), 5678)
+    for line in (
+        "Entity types: Loc, Peop.",
+        "| Kill | Peop → Peop |",
+        "| Meets | any → any |",
+        "| train | 7 | 8 | 9 |",
+        "| entities | strict | micro | 100.0 | 50.0 | 66.7 |",
+        "| relations | strict | macro | 0.0 | 0.0 | 0.0 |",
+        "- encoder: some/encoder",
+        "- parameters: 5,678, of which trained: 1,234",
+        "- seed: 3",
+        "- epoch: 5",
+        "- Relations without direction: Meets.",
+    ):
+        assert line in card.splitlines()
+    assert "in 25 % of them" in card
+    assert "found 50 % of those" in card
+    assert "Scores on dev" not in card
+
+
+def test_a_card_without_records_is_still_a_card() -> None:
+    card = model_card(CONFIG, Schema(("Loc",)), {}, 1)
+    assert "## Limits" in card
+    assert "Scores on" not in card

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conjoin.config import Config, all_keys, load_config, parse_config, preset_names, to_toml
+from conjoin.errors import SettingError
+
+GIORGI = [name for name in preset_names() if name.startswith("giorgi2019-")]
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_parses_and_survives_toml(name: str, tmp_path: Path) -> None:
+    config = load_config(name)
+    path = tmp_path / "settings.toml"
+    path.write_text(to_toml(config), encoding="utf-8")
+    assert load_config(path) == config
+    assert Config.model_validate_json(config.model_dump_json()) == config
+
+
+def test_presets_are_there() -> None:
+    assert {"conjoin-base", "giorgi2019-conll04", "giorgi2019-ade", "giorgi2019-ace04", "giorgi2019-ace05",
+            "giorgi2019-i2b2"} <= set(preset_names())
+
+
+# Giorgi et al. 2019, Table A.3: epochs, batch size, learning rate, weights.
+TABLE_A3 = {
+    "giorgi2019-ace04": (15, 16, 2e-5, "bert-base-cased"),
+    "giorgi2019-ace05": (15, 32, 3e-5, "bert-base-cased"),
+    "giorgi2019-conll04": (10, 16, 3e-5, "bert-base-cased"),
+    "giorgi2019-ade": (7, 16, 2e-5, "dmis-lab/biobert-base-cased-v1.1"),
+    "giorgi2019-i2b2": (12, 16, 2e-5, "bionlp/bluebert_pubmed_mimic_uncased_L-12_H-768_A-12"),
+}
+# Table 1, strict F1.
+TABLE_1 = {
+    "giorgi2019-ace04": (87.58, 53.99),
+    "giorgi2019-ace05": (87.21, 58.63),
+    "giorgi2019-conll04": (89.46, 66.83),
+    "giorgi2019-ade": (89.56, 85.77),
+    "giorgi2019-i2b2": (89.26, 63.02),
+}
+
+
+@pytest.mark.parametrize("name", GIORGI)
+def test_giorgi_table_a3(name: str) -> None:
+    config = load_config(name)
+    training = config.training
+    assert (training.epochs, training.batch_size, training.learning_rate, config.encoder.name) == TABLE_A3[name]
+    assert config.paper is not None
+    assert (config.paper.reported["entities"], config.paper.reported["relations"]) == TABLE_1[name]
+    assert config.paper.citation == "Giorgi et al. 2019"
+
+
+@pytest.mark.parametrize("name", GIORGI)
+def test_giorgi_table_a2_and_section_2(name: str) -> None:
+    config = load_config(name)
+    assert config.entities.model_dump(include={"scheme", "layers", "dropout", "decoding"}) \
+        == {"scheme": "bioes", "layers": 1, "dropout": 0.1, "decoding": "argmax"}
+    assert config.encoder.dropout == 0.1
+    assert config.encoder.train_word_table is True
+    assert config.encoder.masking == 0
+    expected: dict[str, Any] = {
+        "proposals": "predicted", "pooling": "last", "labels": "tag", "label_size": 128, "projections": "separate",
+        "layers": 2, "size": 512, "dropout": 0.1, "scorer": "biaffine", "bilinear": True, "context": False, "distance": 0,
+        "decision": "softmax", "threshold": None, "constrain": False,
+    }
+    assert config.relations.model_dump(include=set(expected)) == expected
+    expected = {
+        "weight_decay": 0.1, "max_gradient_norm": 1.0, "schedule": "constant", "warmup": 0.0, "relation_weight": 1.0,
+        "relation_ramp": 1.0, "averaging": 0.0, "select": "last", "accumulation": 1, "head_learning_rate": None,
+        "layer_decay": 1.0, "patience": None,
+    }
+    assert config.training.model_dump(include=set(expected)) == expected
+
+
+ABLATIONS = {
+    "a": ("training.relation_ramp=0", "training", "relation_ramp", 0),
+    "b": ("relations.labels=none", "relations", "labels", "none"),
+    "c": ("relations.projections=shared", "relations", "projections", "shared"),
+    "d": ("relations.projections=none", "relations", "projections", "none"),
+    "e": ("relations.bilinear=false", "relations", "bilinear", False),
+}
+
+
+@pytest.mark.parametrize("letter", ABLATIONS)
+def test_ablations_of_giorgi_table_2_are_one_override_each(letter: str, tmp_path: Path) -> None:
+    override, table, key, value = ABLATIONS[letter]
+    config = load_config("giorgi2019-conll04", [override])
+    assert getattr(getattr(config, table), key) == value
+    path = tmp_path / "settings.toml"
+    path.write_text(to_toml(config), encoding="utf-8")
+    assert load_config(path) == config
+
+
+@pytest.mark.parametrize(
+    ("override", "table", "key", "value"),
+    [
+        ("training.learning_rate=2e-5", "training", "learning_rate", 2e-5),
+        ("training.learning_rate = 2e-5 ", "training", "learning_rate", 2e-5),
+        ("training.epochs=3", "training", "epochs", 3),
+        ("training.patience=none", "training", "patience", None),
+        ("training.patience=None", "training", "patience", None),
+        ("training.schedule=cosine", "training", "schedule", "cosine"),
+        ("training.precision=no", "training", "precision", "no"),
+        ('training.schedule="cosine"', "training", "schedule", "cosine"),
+        ("encoder.name=microsoft/deberta-v3-base", "encoder", "name", "microsoft/deberta-v3-base"),
+        ("encoder.name=/some where/a=b", "encoder", "name", "/some where/a=b"),
+        ("encoder.dropout=none", "encoder", "dropout", None),
+        ("encoder.train_word_table=true", "encoder", "train_word_table", True),
+    ],
+)
+def test_override_syntax(override: str, table: str, key: str, value: Any) -> None:
+    assert getattr(getattr(load_config("conjoin-base", [override]), table), key) == value
+
+
+def test_overrides_of_lists_and_in_order() -> None:
+    config = load_config("conjoin-base", ['symmetric=["Married", "Near"]', "training.epochs=3", "training.epochs=4"])
+    assert config.symmetric == ("Married", "Near")
+    assert config.training.epochs == 4
+
+
+def message(*overrides: str, source: str | Path = "conjoin-base") -> str:
+    with pytest.raises(SettingError) as caught:
+        load_config(source, overrides)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize(
+    ("override", "nearest"),
+    [
+        ("training.learning_rat=1", "training.learning_rate"),
+        ("training.epoch=1", "training.epochs"),
+        ("relations.scorrer=biaffine", "relations.scorer"),
+        ("encodr.name=x", "encoder.name"),
+    ],
+)
+def test_unknown_keys_name_the_nearest(override: str, nearest: str) -> None:
+    text = message(override)
+    assert f"unknown setting '{override.split('=')[0]}'" in text or "unknown setting 'encodr'" in text
+    assert f"did you mean '{nearest}'?" in text
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "training.epochs=0", "training.epochs=1.5", "training.epochs=many", "training.epochs=none",
+        "training.learning_rate=0", "training.learning_rate=-1e-5", "training.learning_rate=nan",
+        "training.learning_rate=inf", "training.layer_decay=0", "training.layer_decay=1.1", "training.warmup=1.5",
+        "training.averaging=-0.1", "training.schedule=quadratic", "training.precision=fp8", "training.patience=0",
+        "training.checkpoint_steps=0", "encoder.dropout=1", "encoder.dropout=-0.1", "encoder.most_pieces=0",
+        "encoder.masking=1", "entities.scheme=iob", "entities.layers=0", "relations.scorer=biafine",
+        "relations.labels=5", "relations.distance=-1", "relations.threshold=2", "relations.bilinear=maybe",
+        "training=3",
+    ],
+)
+def test_values_out_of_range_are_one_sentence(override: str) -> None:
+    key, _, value = override.partition("=")
+    text = message(override)
+    assert key in text
+    assert value in text or value in ("none", "1e-5", "-1e-5")
+
+
+@pytest.mark.parametrize("override", ["training.epochs", "=3", "", "training.epochs.more=3"])
+def test_overrides_of_no_form(override: str) -> None:
+    assert "training" in message(override)
+
+
+def test_unknown_presets_and_files(tmp_path: Path) -> None:
+    assert "did you mean 'conjoin-base'?" in message(source="conjoin-bas")
+    assert "no such settings file" in message(source=tmp_path / "none.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[training\nepochs = 3")
+    assert "not valid TOML" in message(source=broken)
+    broken.write_bytes(b'symmetric = ["\xff"]')
+    assert "broken.toml" in message(source=broken)
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_base_gives_what_a_file_does_not(tmp_path: Path) -> None:
+    base = write(tmp_path / "base.toml", 'base = "giorgi2019-ade"\n[training]\nepochs = 9\n')
+    path = write(tmp_path / "top.toml", f'base = "{base}"\n[training]\nbatch_size = 5\n')
+    training = load_config(path, ["training.learning_rate=1e-3"]).training
+    assert (training.epochs, training.batch_size, training.learning_rate, training.weight_decay) == (9, 5, 1e-3, 0.1)
+
+
+def test_bases_that_name_each_other(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.toml", tmp_path / "second.toml"
+    write(first, f'base = "{second}"')
+    write(second, f'base = "{first}"')
+    text = message(source=first)
+    assert "name each other" in text and "first.toml -> " in text and "second.toml" in text
+    assert "name each other" in message(source=write(tmp_path / "self.toml", f'base = "{tmp_path / "self.toml"}"'))
+
+
+def test_unknown_base(tmp_path: Path) -> None:
+    assert "unknown preset 'nonesuch'" in message(source=write(tmp_path / "a.toml", 'base = "nonesuch"'))
+
+
+def test_settings_do_not_change() -> None:
+    config = load_config("conjoin-base")
+    with pytest.raises(Exception, match="frozen"):
+        config.training.epochs = 3  # type: ignore[misc]
+
+
+def test_all_keys_are_the_keys() -> None:
+    keys = set(all_keys())
+    dumped = Config().model_dump()
+    expected = {f"{table}.{key}" for table, values in dumped.items() if isinstance(values, dict) for key in values}
+    assert keys == expected | {"symmetric", "paper"}
+
+
+@given(st.text(max_size=20), st.lists(st.text(max_size=8), max_size=3), st.floats(1e-12, 1e12), st.none() | st.integers(1))
+def test_toml_holds_any_text_and_number(name: str, symmetric: list[str], rate: float, patience: int | None) -> None:
+    paper = {"citation": name, "table": name, "protocol": name, "reported": {name: rate}}
+    values = {"encoder": {"name": name}, "symmetric": symmetric, "paper": paper,
+              "training": {"learning_rate": rate, "patience": patience}}
+    config = parse_config(values, "test")
+    assert parse_config(tomllib.loads(to_toml(config)), "test") == config

@@ -1,0 +1,377 @@
+"""The front door: save and load, raw text in, documents in, evaluation; and what a broken model folder says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from itertools import count, islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from conjoin.document import Document, Entity, Relation, Token
+from conjoin.errors import DataError, ModelError
+from conjoin.extractor import LOOK_AHEAD_CHARACTERS, Extractor, Thresholds
+from conjoin.text import words
+
+TEXT = "Maria Ortiz leads the Halden Steel of Leeds. Lee Oswald shot Kennedy in Dallas. The mayor joined Acme Corp."
+
+
+@pytest.fixture(scope="module")
+def extractor(trained_run: Path) -> Extractor:
+    return Extractor.load(trained_run)
+
+
+def found(document: Document) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Everything but the last digits of the scores."""
+    return (
+        [(e.type, e.char_start, e.char_end, e.text, pytest.approx(e.score, abs=1e-4)) for e in document.entities],
+        [(r.type, r.head, r.tail, pytest.approx(r.score, abs=1e-4)) for r in document.relations],
+    )
+
+
+# --- save and load -----------------------------------------------------------------------------------------------
+
+
+def test_a_saved_model_predicts_the_same_with_the_same_weights(
+    extractor: Extractor, documents: list[Document], tmp_path: Path
+) -> None:
+    extractor.save(tmp_path / "copy")
+    copy = Extractor.load(tmp_path / "copy")
+    ours, theirs = extractor.model.state_dict(), copy.model.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+    assert [found(d) for d in copy.annotate(documents)] == [found(d) for d in extractor.annotate(documents)]
+    assert found(copy(TEXT)) == found(extractor(TEXT))
+    assert len(copy(TEXT).entities) > 3
+    assert (copy.schema, copy.config, copy.metrics) == (extractor.schema, extractor.config, extractor.metrics)
+
+
+def test_the_folder_holds_json_safetensors_and_text_and_nothing_else(trained_run: Path) -> None:
+    files = sorted(path.relative_to(trained_run) for path in trained_run.rglob("*") if path.is_file())
+    assert {path.parts[0] for path in files} == {"model"}  # checkpoints are gone
+    assert {path.suffix for path in files} <= {".json", ".safetensors", ".md", ".txt"}
+    for path in files:
+        raw = (trained_run / path).read_bytes()
+        if path.suffix == ".json":
+            json.loads(raw)
+        elif path.suffix == ".safetensors":
+            json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+        else:
+            raw.decode("utf-8")
+    modes = {path.stat().st_mode for path in (trained_run / "model").iterdir() if path.is_file()}
+    assert len(modes) == 1  # who may read the settings may read the weights
+
+
+def test_loading_needs_no_network(trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert Extractor.load(trained_run)("Lee Oswald shot Kennedy in Dallas .").relations
+
+
+def test_a_run_and_its_model_are_both_loaded(trained_run: Path) -> None:
+    assert Extractor.load(trained_run).config == Extractor.load(str(trained_run / "model")).config
+
+
+# --- broken folders ----------------------------------------------------------------------------------------------
+
+
+def change(name: str, how: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        value = json.loads((folder / name).read_text())
+        how(value)
+        (folder / name).write_text(json.dumps(value))
+
+    return apply
+
+
+def cut(name: str, size: int) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:size]) and None
+
+
+def write(name: str, content: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_text(content) and None
+
+
+BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no settings": (lambda folder: (folder / "config.json").unlink(), "not a conjoin model"),
+    "no schema": (lambda folder: (folder / "schema.json").unlink(), "not a conjoin model"),
+    "no weights": (lambda folder: (folder / "weights.safetensors").unlink(), "weights missing, truncated"),
+    "no tokenizer": (lambda folder: (folder / "encoder/tokenizer.json").unlink(), "tokenizer.json: missing"),
+    "no encoder": (lambda folder: shutil.rmtree(folder / "encoder"), "encoder/config.json: missing"),
+    "no metrics": (lambda folder: (folder / "metrics.json").unlink(), "metrics.json: missing"),
+    "other version": (change("config.json", lambda value: value.update(format=99)), "model format 99"),
+    "unknown setting": (
+        change("config.json", lambda value: value["config"]["training"].update(epoks=3)), "unknown setting"),
+    "settings of another shape": (change("config.json", lambda value: value.update(config=[1])), "config.json"),
+    "another size": (
+        change("config.json", lambda value: value["config"]["relations"].update(size=16)), "size mismatch for relations"),
+    "more types": (
+        change("schema.json", lambda value: value["entity_types"].append("Time")), "size mismatch for entities"),
+    "fewer relations": (change("schema.json", lambda value: value["relation_types"].pop()), "size mismatch for relations"),
+    "schema without types": (change("schema.json", lambda value: value.pop("entity_types")), "entity_types"),
+    "schema of another shape": (change("schema.json", lambda value: value.update(entity_types=[[1]])), "broken model"),
+    "empty weights": (cut("weights.safetensors", 0), "weights missing, truncated"),
+    "beheaded weights": (cut("weights.safetensors", 100), "weights missing, truncated"),
+    "half the weights": (cut("weights.safetensors", 50_000), "weights missing, truncated"),
+    "weights but for a byte": (cut("weights.safetensors", -1), "weights missing, truncated"),
+    "half the settings": (cut("config.json", 100), "config.json: missing or not JSON"),
+    "half the tokenizer": (cut("encoder/tokenizer.json", 1000), "tokenizer.json: missing or not JSON"),
+    "list for settings": (write("config.json", "[]"), "a JSON object is expected"),
+    "empty tokenizer": (write("encoder/tokenizer.json", "{}"), "broken model folder"),
+    "strange tokenizer settings": (write("encoder/tokenizer_config.json", "[]"), "broken model folder"),
+    "unknown encoder": (write("encoder/config.json", "{}"), "broken model folder"),
+    "not UTF-8": (lambda folder: (folder / "schema.json").write_bytes(b'{"\xff": 1}'), "schema.json: missing or not JSON"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_folder_is_one_sentence(case: str, trained_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(trained_run / "model", folder)
+    damage, told = BROKEN[case]
+    damage(folder)
+    with pytest.raises(ModelError, match=told) as caught:
+        Extractor.load(folder)
+    message = str(caught.value)
+    assert message.startswith(str(folder))
+    assert "\n" not in message
+    assert ";" in message  # a remedy
+
+
+def test_no_folder_and_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no such folder"):
+        Extractor.load(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match="not a conjoin model"):
+        Extractor.load(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match="not a conjoin model"):
+        Extractor.load(tmp_path / "file")
+
+
+def test_a_missing_encoder_is_not_looked_for_on_the_hub(
+    trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`m/encoder` would be a name on the hub."""
+    shutil.copytree(trained_run / "model", tmp_path / "m")
+    shutil.rmtree(tmp_path / "m" / "encoder")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"encoder/config\.json: missing"):
+        Extractor.load("m")
+
+
+# --- raw text ----------------------------------------------------------------------------------------------------
+
+
+def check(document: Document, text: str) -> None:
+    """What holds for every result, whatever the text."""
+    assert document.text == text
+    for entity in document.entities:
+        assert text[entity.char_start : entity.char_end] == entity.text != ""
+        assert entity.score is not None and 0 <= entity.score <= 1
+    spans = sorted((entity.char_start, entity.char_end) for entity in document.entities)
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+    held = set(document.entities)
+    for relation in document.relations:
+        assert relation.head in held
+        assert relation.tail in held
+        assert relation.score is not None and 0 <= relation.score <= 1
+    value = json.loads(document.to_json_line(tokens=False))
+    ids = {entity["id"] for entity in value["entities"]}
+    assert len(ids) == len(document.entities)
+    assert all({relation["head"], relation["tail"]} <= ids for relation in value["relations"])
+
+
+STRANGE = ["👩‍🔬", "\r\n", "\x00", "\u202eמרים\u202c", "e\u0301", "\ufeff", "\u2028", "ﷺ", "🇳🇴", "Lee", " ", "\t", "\u00a0"]
+
+
+@given(st.lists(st.one_of(st.text(max_size=20), st.sampled_from([*STRANGE, *TEXT.split()])), max_size=25).map(" ".join)
+       | st.text(max_size=200))
+@example("")
+@example("Lee Oswald \ud83d shot \ud83d\ude00 Kennedy .")
+@example(" \r\n\t ")
+@example("\x00")
+@example("Lee\x00Oswald shot Kennedy\r\n\r\nin Dallas .\r\n")
+@example("\ufeffLee Oswald shot Kennedy in Dallas .")
+@example("Lee Oswald 👩‍🔬 shot Kennedy\u202e in \u202cDallas e\u0301 .")
+@settings(max_examples=60, deadline=None)
+def test_offsets_hold_over_any_text(extractor: Extractor, text: str) -> None:
+    check(extractor(text), text)
+
+
+def test_what_was_learnt_is_found_in_raw_text(extractor: Extractor) -> None:
+    document = extractor("  Maria Ortiz leads the Halden Steel of Leeds.\r\n\r\nLee Oswald shot Kennedy in Dallas.", id="a")
+    check(document, document.text)
+    assert document.id == "a"
+    assert [(e.type, e.text) for e in document.entities] == [
+        ("Peop", "Maria Ortiz"), ("Org", "Halden Steel"), ("Loc", "Leeds"),
+        ("Peop", "Lee Oswald"), ("Peop", "Kennedy"), ("Loc", "Dallas"),
+    ]
+    assert {(r.type, r.head.text, r.tail.text) for r in document.relations} == {
+        ("Work_For", "Maria Ortiz", "Halden Steel"), ("OrgBased_In", "Halden Steel", "Leeds"),
+        ("Kill", "Lee Oswald", "Kennedy"),
+    }
+
+
+def test_empty_text(extractor: Extractor) -> None:
+    assert (extractor("").entities, extractor("").relations, extractor(" \n").entities) == ((), (), ())
+    assert list(extractor.pipe([])) == []
+    assert extractor.annotate([]) == []
+
+
+def peak_of(call: Callable[[], Document]) -> tuple[Document, float, float]:
+    """The result, the seconds and by how many megabytes the process grew."""
+    process = psutil.Process()
+    before, started = process.memory_info().rss, time.perf_counter()
+    document = call()
+    return document, time.perf_counter() - started, (process.memory_info().rss - before) / 2**20
+
+
+def test_a_megabyte_in_one_word(extractor: Extractor) -> None:
+    text = "a" * 1_000_000
+    document, seconds, grown = peak_of(lambda: extractor(text))
+    check(document, text)
+    assert (seconds < 30, grown < 300) == (True, True)
+
+
+def test_a_megabyte_of_words(extractor: Extractor) -> None:
+    line = "the clerk at the town hall had put the letters of the winter in a box by the door and gone home on foot .\r\n"
+    text = line * (1_000_000 // len(line))
+    document, seconds, grown = peak_of(lambda: extractor(text))
+    check(document, text)
+    assert len(document.tokens) > 200_000
+    assert (seconds < 60, grown < 500) == (True, True)
+
+
+@pytest.mark.slow
+def test_a_megabyte_of_names(extractor: Extractor) -> None:
+    text = (TEXT + "\r\n") * (1_000_000 // len(TEXT))
+    document, seconds, grown = peak_of(lambda: extractor(text))
+    check(document, text)
+    assert len(document.relations) > 10_000
+    assert (seconds < 120, grown < 600) == (True, True)
+
+
+def test_a_long_sentence_is_read_to_its_end(extractor: Extractor) -> None:
+    """Far longer than the encoder's 128 positions and than a window of words."""
+    text = "the mayor joined " * 300 + "Lee Oswald shot Kennedy in Dallas ."
+    document = extractor(text)
+    check(document, text)
+    assert len(document.tokens) == len(words(text))
+    assert any(entity.char_start >= 5100 for entity in document.entities)
+
+
+# --- streams -----------------------------------------------------------------------------------------------------
+
+
+def test_pipe_keeps_the_order_and_equals_calls_one_by_one(extractor: Extractor) -> None:
+    sentences = [*TEXT.split(". "), "", TEXT, "Dallas", TEXT * 40, "\r\n", "Kennedy shot Maria Ortiz."]
+    piped = list(extractor.pipe(sentences))
+    assert [document.text for document in piped] == sentences
+    assert [found(document) for document in piped] == [found(extractor(text)) for text in sentences]
+
+
+def test_pipe_is_lazy(extractor: Extractor) -> None:
+    read = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal read
+        for number in count():
+            read += 1
+            yield f"Lee Oswald shot Kennedy {number} times in Dallas ."
+
+    documents = list(islice(extractor.pipe(endless()), 3))
+    assert [document.text.split()[4] for document in documents] == ["0", "1", "2"]
+    assert read <= LOOK_AHEAD_CHARACTERS / 40
+    assert next(extractor.pipe("" for _ in count())).text == ""
+
+
+def test_pipe_named_names_the_results(extractor: Extractor) -> None:
+    assert [d.id for d in extractor.pipe_named([("x", "Dallas"), ("y", "")])] == ["x", "y"]
+
+
+# --- thresholds --------------------------------------------------------------------------------------------------
+
+
+def test_thresholds_drop_what_scores_too_low_and_what_hangs_on_it() -> None:
+    first, second, third = Entity("A", 0, 1, 0.9), Entity("A", 1, 2, 0.5), Entity("A", 2, 3)
+    relations = [Relation("r", first, second, 0.9), Relation("r", first, third, 0.4), Relation("r", third, first)]
+    document = Document.from_words(["x", "y", "z"], [first, second, third], relations)
+
+    def kept(**least: float) -> tuple[list[str], list[tuple[str, str]]]:
+        result = Thresholds(**least).apply(document)
+        return [e.text for e in result.entities], [(r.head.text, r.tail.text) for r in result.relations]
+
+    assert kept() == (["x", "y", "z"], [("x", "y"), ("x", "z"), ("z", "x")])
+    assert kept(entities=0.5) == kept()  # as much as the threshold is enough
+    assert kept(entities=0.6) == (["x", "z"], [("x", "z"), ("z", "x")])
+    assert kept(relations=0.6) == (["x", "y", "z"], [("x", "y"), ("z", "x")])
+    assert kept(entities=1.0, relations=1.0) == (["z"], [])
+
+
+def test_thresholds_reach_every_verb(trained_run: Path, documents: list[Document]) -> None:
+    strict = Extractor.load(trained_run, thresholds=Thresholds(relations=1.0))
+    assert strict(TEXT).entities
+    assert strict(TEXT).relations == ()
+    assert not any(document.relations for document in strict.annotate(documents))
+    report = strict.evaluate(documents)
+    assert (report.entities["strict"].micro.f1, report.relations["strict"].micro.f1) == (1.0, 0.0)
+
+
+# --- evaluation --------------------------------------------------------------------------------------------------
+
+
+def test_evaluate_scores_what_was_learnt(extractor: Extractor, documents: list[Document]) -> None:
+    report = extractor.evaluate(documents)
+    assert (report.entities["strict"].micro.f1, report.entities["strict"].micro.support) == (1.0, 8)
+    assert (report.relations["strict"].micro.f1, report.relations["strict"].micro.support) == (1.0, 3)
+
+
+def test_gold_entities_are_kept_and_only_relations_are_scored(extractor: Extractor) -> None:
+    head, tail = Entity("Peop", 0, 1), Entity("Loc", 3, 5)  # nothing the tagger would find
+    document = Document.from_words(["mayor", "was", "in", "the", "of"], [head, tail])
+    assert extractor.annotate([document])[0].entities != document.entities
+    assert extractor.annotate([document], gold_entities=True)[0].entities == document.entities
+    assert extractor.evaluate([document], gold_entities=True).entities["strict"].micro.f1 == 1.0
+    assert extractor.evaluate([document]).entities["strict"].micro.recall == 0.0
+
+
+def test_raw_text_is_scored_by_characters(extractor: Extractor) -> None:
+    """Two sentences in one document, and gold words (`Hal den`, `Da llas`) that no splitter would make."""
+    text = "Maria Ortiz leads the Halden Steel of Leeds. Lee Oswald shot Kennedy in Dallas."
+    odd = "Maria Ortiz leads the Hal den Steel of Leeds . Lee Oswald shot Kennedy in Da llas ."
+    tokens, position = [], 0
+    for word in odd.split():
+        position = text.index(word, position)
+        tokens.append((word, position, position + len(word)))
+        position += len(word)
+    ortiz, halden, leeds = Entity("Peop", 0, 2), Entity("Org", 4, 7), Entity("Loc", 8, 9)
+    oswald, kennedy, dallas = Entity("Peop", 10, 12), Entity("Peop", 13, 14), Entity("Loc", 15, 17)
+    gold = Document(
+        text, tuple(Token(*token) for token in tokens), (ortiz, halden, leeds, oswald, kennedy, dallas),
+        (Relation("Work_For", ortiz, halden), Relation("OrgBased_In", halden, leeds), Relation("Kill", oswald, kennedy)),
+    )
+    raw = extractor.evaluate([gold], raw_text=True)
+    assert (raw.entities["strict"].micro.f1, raw.relations["strict"].micro.f1) == (1.0, 1.0)
+    assert raw.entities["strict"].micro.support == 6
+    on_words = extractor.evaluate([gold])
+    assert on_words.entities["strict"].micro.f1 < 1.0  # the odd words are seen then
+
+
+def test_evaluate_refuses_types_it_does_not_know(extractor: Extractor) -> None:
+    one, two = Entity("Peop", 0, 1), Entity("Peop", 1, 2)
+    with pytest.raises(DataError, match="document 'd': entity type 'Planet' is not one of the model's: Loc, Org, Peop"):
+        extractor.evaluate([Document.from_words(["Mars"], [Entity("Planet", 0, 1)], id="d")])
+    with pytest.raises(DataError, match="relation type 'Orbits' is not one of the model's"):
+        extractor.evaluate([Document.from_words(["a", "b"], [one, two], [Relation("Orbits", one, two)])])

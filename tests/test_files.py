@@ -1,0 +1,79 @@
+"""Files and folders are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from conjoin.files import make_folder, whole_file, whole_folder, write_text
+
+
+def test_a_file_appears_only_when_its_block_ends_well(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.txt"
+    with whole_file(path) as temporary:
+        temporary.write_text("one")
+        assert not path.exists()
+    assert path.read_text() == "one"
+    with pytest.raises(KeyError), whole_file(path) as temporary:
+        temporary.write_text("tw")
+        raise KeyError
+    assert path.read_text() == "one"
+    assert [file.name for file in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_is_replaced_whole_or_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    for content in ("one", "two"):
+        with whole_folder(path) as temporary:
+            (temporary / content).write_text(content)
+    assert [file.name for file in path.iterdir()] == ["two"]
+    with pytest.raises(KeyError), whole_folder(path) as temporary:
+        (temporary / "three").write_text("three")
+        raise KeyError
+    assert [file.name for file in path.iterdir()] == ["two"]
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+
+
+def test_the_old_folder_is_put_back_when_the_new_one_cannot_take_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model"
+    with whole_folder(path) as temporary:
+        (temporary / "old").write_text("old")
+    replace = Path.replace
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name.endswith(".part"):
+            raise PermissionError(13, "no", str(self))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(PermissionError), whole_folder(path) as temporary:
+        (temporary / "new").write_text("new")
+    assert [file.name for file in path.iterdir()] == ["old"]
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_device_is_written_to_and_never_replaced() -> None:
+    before = Path(os.devnull).stat().st_mode
+    write_text(Path(os.devnull), "gone")
+    assert Path(os.devnull).stat().st_mode == before
+
+
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "real.txt").write_text("one")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "real.txt")
+    write_text(tmp_path / "link.txt", "two")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real.txt").read_text() == "two"
+
+
+def test_what_stands_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError) as caught:
+        make_folder(tmp_path / "file" / "a" / "b")
+    assert caught.value.filename == str(tmp_path / "file")
+    with pytest.raises(IsADirectoryError), whole_file(tmp_path):
+        raise KeyError

@@ -1,0 +1,316 @@
+"""From settings and a corpus to a saved model: epochs, retraining, leakage, overlaps, what an output folder may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from conjoin import protocols
+from conjoin.config import Config, load_config
+from conjoin.document import Corpus, Document, Entity, Relation
+from conjoin.errors import DataError, ModelError, SettingError
+from conjoin.extractor import Extractor
+from conjoin.metrics import score
+from conjoin.protocols import chosen, count, probe_cooccurrence, train
+from conjoin.sample import cooccurrence_probe
+from conjoin.schema import Schema
+from conjoin.training import EpochDone, Event, Finished, Started, StepDone
+
+
+class StopError(Exception):
+    """In place of a kill."""
+
+
+def small_config(small: list[str], *more: str) -> Config:
+    return load_config("conjoin-base", [*small, *more])
+
+
+def corpus_of(documents: list[Document], **splits: list[Document]) -> Corpus:
+    return Corpus({"train": tuple(documents), **{name: tuple(held) for name, held in splits.items()}})
+
+
+def same_weights(left: Extractor, right: Extractor) -> bool:
+    ours, theirs = left.model.state_dict(), right.model.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
+def stopping_at(wanted: Callable[[Event, int], bool]) -> Callable[[Event], None]:
+    """A listener that ends the run at the first event for which `wanted(event, stage from 1)` holds."""
+    stage = 0
+
+    def listen(event: Event) -> None:
+        nonlocal stage
+        stage += isinstance(event, Started)
+        if wanted(event, stage):
+            raise StopError
+
+    return listen
+
+
+# --- which epoch -------------------------------------------------------------------------------------------------
+
+
+def test_the_best_epoch_on_dev_is_kept(small: list[str], documents: list[Document], tmp_path: Path) -> None:
+    events: list[Event] = []
+    corpus = corpus_of(documents, dev=documents, test=documents[:1])
+    extractor = train(small_config(small), corpus, output=tmp_path, listen=events.append)
+    scores = [event.score or 0.0 for event in events if isinstance(event, EpochDone)]
+    epoch = extractor.metrics["training"]["epoch"]
+    assert epoch == scores.index(max(scores)) + 1 < len(scores) == 20
+    best = next(event.report for event in events if isinstance(event, EpochDone) and event.epoch == epoch)
+    assert best is not None
+    assert extractor.metrics["dev"] == best.to_json() == extractor.evaluate(documents).to_json()
+    last = train(small_config(small, "training.select=last"), corpus)
+    assert last.metrics["training"]["epoch"] == 20
+    assert not same_weights(extractor, last)
+    assert same_weights(Extractor.load(tmp_path), extractor)
+
+
+@pytest.mark.parametrize(("select", "epoch"), [("best", 1), ("last", 2)])
+def test_the_recorded_dev_scores_are_those_of_the_kept_epoch(
+    select: str, epoch: int, small: list[str], documents: list[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Giorgi's presets keep the last epoch: the card must not show the figures of a better one."""
+    reports = [score(documents, documents), score(documents, [document.bare() for document in documents])]
+
+    def events(model: Any, documents: Any, **_: Any) -> Iterator[Event]:
+        yield EpochDone(1, {}, 0.0, reports[0], 1.0, True)
+        yield EpochDone(2, {}, 0.0, reports[1], 0.0, False)
+        yield Finished(epoch, 2, None, 0.0)
+
+    monkeypatch.setattr(protocols, "training_events", events)
+    extractor = train(small_config(small, f"training.select={select}"), corpus_of(documents, dev=documents))
+    assert extractor.metrics["dev"] == reports[epoch - 1].to_json()
+
+
+def test_what_is_recorded(trained_run: Path, documents: list[Document]) -> None:
+    metrics = Extractor.load(trained_run).metrics
+    assert set(metrics) == {"data", "dev", "test", "training"}  # no probe: the types are not those of the probe
+    assert metrics["data"] == {split: {"documents": 3, "entities": 8, "relations": 3} for split in ("train", "dev", "test")}
+    assert {"seed", "epoch", "documents", "trainable"} <= set(metrics["training"])
+    assert metrics["test"]["relations"]["strict"]["micro"]["f1"] == 1.0
+    card = (trained_run / "model" / "README.md").read_text()
+    assert "## Scores on test" in card
+    assert "| train | 3 | 8 | 3 |" in card
+
+
+def test_the_probe_is_recorded_when_the_types_are_known(small: list[str], documents: list[Document]) -> None:
+    corpus = corpus_of([*cooccurrence_probe()[1][:60]])
+    metrics = train(small_config(small, "training.epochs=1", "training.batch_size=20"), corpus).metrics
+    assert set(metrics["probe"]) == {"cooccurring", "related", "false_share", "found_share"}
+    assert "dev" not in metrics
+
+
+# --- train and dev -----------------------------------------------------------------------------------------------
+
+
+def test_retraining_takes_train_and_dev_for_the_epochs_found(
+    small: list[str], documents: list[Document], tmp_path: Path
+) -> None:
+    ann, paris = Entity("Peop", 0, 1), Entity("City", 3, 4)  # a type that only dev has
+    words = ["Ann", "lives", "in", "Paris", "."]
+    dev = [*documents, Document.from_words(words, [ann, paris], [Relation("Live_In", ann, paris)])]
+    events: list[Event] = []
+    extractor = train(small_config(small), corpus_of(documents, dev=dev, test=documents), output=tmp_path,
+                      retrain_on_dev=True, listen=events.append)
+    first, second = [event for event in events if isinstance(event, Finished)]
+    starts = [event for event in events if isinstance(event, Started)]
+    assert first.epoch < 20  # or nothing was found
+    assert (second.epoch, starts[1].epochs) == (first.epoch, first.epoch)
+    assert extractor.metrics["training"]["documents"] == 7
+    assert extractor.metrics["training"]["epoch"] == first.epoch
+    assert "City" in extractor.schema.entity_types
+    best = max(event.score or 0.0 for event in events if isinstance(event, EpochDone))
+    dev_scores = extractor.metrics["dev"]  # those of the first stage: the second has seen dev
+    assert best == pytest.approx((dev_scores["entities"]["strict"]["micro"]["f1"]
+                                  + dev_scores["relations"]["strict"]["micro"]["f1"]) / 2)
+    assert Extractor.load(tmp_path).config.training.select == "best"  # the settings are those that were given
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_retraining_needs_dev(small: list[str], documents: list[Document], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="needs a dev split"):
+        train(small_config(small), corpus_of(documents), output=tmp_path / "run", retrain_on_dev=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_relation_free_sentences_join_unless_a_split_holds_them(
+    small: list[str], documents: list[Document]
+) -> None:
+    new = Document.from_words(["Dallas", "is", "in", "Texas", "."], [Entity("Loc", 0, 1), Entity("Loc", 3, 4)])
+    respaced = documents[1].text.replace(" .", ".")
+    dallas = Document.from_words(respaced.split(), [Entity("Loc", 5, 6)])
+    offered = [new, documents[0], *(document.annotated(document.entities, ()) for document in documents), dallas]
+    corpus = corpus_of(documents[:1], dev=documents[1:2], test=documents[2:])
+    metrics = train(small_config(small, "training.epochs=1"), corpus, relation_free=offered).metrics
+    assert metrics["data"]["train"] == {"documents": 2, "entities": 5, "relations": 2}
+    assert metrics["training"]["documents"] == 2
+
+
+def test_chosen_draws_by_seed_and_keeps_the_order(documents: list[Document]) -> None:
+    many = [Document.from_words([str(number)]) for number in range(50)]
+    drawn = chosen(many, 10, seed=1)
+    assert drawn == chosen(many, 10, seed=1) != chosen(many, 10, seed=2)
+    assert len(drawn) == 10
+    assert sorted(drawn, key=lambda document: int(document.text)) == drawn
+    assert chosen(many, None, seed=1) == chosen(many, 50, seed=1) == chosen(many, 99, seed=1) == many
+
+
+def test_count(documents: list[Document]) -> None:
+    assert count(documents) == {"documents": 3, "entities": 8, "relations": 3}
+
+
+# --- what is wrong with the data ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_overlapping_entities_are_an_error_or_the_longest_is_taken(
+    split: str, small: list[str], documents: list[Document]
+) -> None:
+    long, short = Entity("Org", 1, 4), Entity("Loc", 3, 4)
+    nested = Document.from_words(["the", "Steel", "of", "Leeds", "joined"], [long, short], id="n")
+    corpus = corpus_of([*documents, nested]) if split == "train" else corpus_of(documents, dev=[nested])
+    retrain = split == "dev"
+    with pytest.raises(DataError, match=r"'n': the entities Org 'Steel of Leeds' and Loc 'Leeds' overlap.*--lenient"):
+        train(small_config(small), corpus, retrain_on_dev=retrain)
+    metrics = train(small_config(small, "training.epochs=1"), corpus, retrain_on_dev=retrain, lenient=True).metrics
+    assert metrics["training"]["documents"] == 4
+    if split == "train":
+        assert metrics["data"]["train"]["entities"] == 9  # of ten
+    else:
+        assert metrics["data"]["dev"]["entities"] == 2  # scores are over all of them
+
+
+def test_nothing_to_train_on(small: list[str], documents: list[Document]) -> None:
+    with pytest.raises(DataError, match="no train split"):
+        train(small_config(small), Corpus({"dev": tuple(documents)}))
+
+
+# --- the output folder -------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_refused_and_overwritten_on_demand(
+    small: list[str], documents: list[Document], tmp_path: Path
+) -> None:
+    config, corpus = small_config(small, "training.epochs=1"), corpus_of(documents)
+    (tmp_path / "notes.txt").write_text("mine")
+    first = train(config, corpus, output=tmp_path)
+    with pytest.raises(ModelError, match="holds a finished model; give another --output, or --overwrite it"):
+        train(config, corpus, output=tmp_path)
+    with pytest.raises(DataError):
+        train(config, Corpus({}), output=tmp_path, overwrite=True)
+    assert same_weights(Extractor.load(tmp_path), first)  # data that cannot be trained on cost nothing
+    second = train(small_config(small, "training.epochs=1", "training.seed=1"), corpus, output=tmp_path, overwrite=True)
+    assert same_weights(Extractor.load(tmp_path), second)
+    assert not same_weights(first, second)
+    assert (tmp_path / "notes.txt").read_text() == "mine"  # what conjoin did not write stays
+
+
+def test_an_output_that_cannot_be_is_told_before_training(
+    small: list[str], documents: list[Document], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    events: list[Event] = []
+    for overwrite in (False, True):
+        with pytest.raises(NotADirectoryError):
+            train(small_config(small), corpus_of(documents), output=tmp_path / "file" / "run", overwrite=overwrite,
+                  listen=events.append)
+        with pytest.raises(NotADirectoryError):
+            train(small_config(small), corpus_of(documents), output=tmp_path / "file", overwrite=overwrite)
+    assert events == []
+    assert (tmp_path / "file").is_file()
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_killed_run_goes_on_where_it_was(
+    stage: int, small: list[str], documents: list[Document], tmp_path: Path
+) -> None:
+    config = small_config(small, "training.batch_size=1", "training.checkpoint_steps=2", "training.epochs=8",
+                          "relations.dropout=0.2", "training.averaging=0.5")
+    corpus = corpus_of(documents, dev=documents, test=documents)
+    whole = train(config, corpus, output=tmp_path / "whole", retrain_on_dev=True)
+
+    def within_epoch(event: Event, at: int) -> bool:
+        return isinstance(event, StepDone) and at == stage and event.step == 3
+
+    def after_epoch(event: Event, at: int) -> bool:
+        return isinstance(event, EpochDone) and at == stage
+
+    for wanted in (within_epoch, after_epoch):
+        with pytest.raises(StopError):
+            train(config, corpus, output=tmp_path / "run", retrain_on_dev=True, listen=stopping_at(wanted))
+        assert not (tmp_path / "run" / "model").exists()
+    events: list[Event] = []
+    resumed = train(config, corpus, output=tmp_path / "run", retrain_on_dev=True, listen=events.append)
+    starts = [event.resumed for event in events if isinstance(event, Started)]
+    assert starts[stage - 1] >= 3
+    assert stage == 1 or starts[0] == 24  # the first stage was done already
+    assert same_weights(resumed, whole)
+    assert resumed.metrics == whole.metrics
+
+
+def test_a_run_with_other_settings_does_not_go_on(small: list[str], documents: list[Document], tmp_path: Path) -> None:
+    corpus = corpus_of(documents)
+    with pytest.raises(StopError):
+        train(small_config(small), corpus, output=tmp_path,
+              listen=stopping_at(lambda event, _: isinstance(event, EpochDone)))
+    with pytest.raises(ModelError, match="a run with other settings or data; give another --output or --overwrite"):
+        train(small_config(small, "training.seed=5"), corpus, output=tmp_path)
+    train(small_config(small, "training.seed=5", "training.epochs=1"), corpus, output=tmp_path, overwrite=True)
+
+
+def test_an_unknown_encoder_is_one_sentence(small: list[str], documents: list[Document], tmp_path: Path) -> None:
+    with pytest.raises((ModelError, SettingError), match="cannot load the encoder"):
+        train(small_config(small, f"encoder.name='{tmp_path / 'none'}'"), corpus_of(documents))
+
+
+# --- the probe ---------------------------------------------------------------------------------------------------
+
+
+class Answers:
+    """An extractor that gives the answers it is given."""
+
+    def __init__(self, answer: Callable[[Document], Document], types: tuple[str, ...]) -> None:
+        self.answer = answer
+        self.schema = Schema(("Peop",), types)
+
+    def annotate(self, documents: Any) -> list[Document]:
+        return [self.answer(document) for document in documents]
+
+
+ALL = ("Kill", "Live_In", "Located_In", "OrgBased_In", "Work_For")
+
+
+def invented(document: Document) -> Document:
+    first, second, *_ = document.entities
+    return document.annotated(document.entities, [Relation("Kill", first, second), Relation("Kill", second, first)])
+
+
+@pytest.mark.parametrize(("answer", "false", "found"), [
+    (lambda document: document, 0.0, 1.0),
+    (lambda document: document.bare(), 0.0, 0.0),
+    (lambda document: document if document.relations else invented(document), 1.0, 1.0),
+    (lambda document: document if document.relations or document.id > "cooccurring-15" else invented(document), 0.25, 1.0),
+])
+def test_the_probe_on_known_answers(answer: Callable[[Document], Document], false: float, found: float) -> None:
+    probe = probe_cooccurrence(Answers(answer, ALL))  # type: ignore[arg-type]
+    assert probe == {"cooccurring": 60, "related": 60, "false_share": false, "found_share": found}
+
+
+def test_the_probe_wants_the_entities_right_too() -> None:
+    def other_type(document: Document) -> Document:
+        moved = {entity: Entity("Wrong", entity.start, entity.end) for entity in document.entities}
+        relations = [Relation(r.type, moved[r.head], moved[r.tail]) for r in document.relations]
+        return document.annotated(moved.values(), relations)
+
+    probe = probe_cooccurrence(Answers(other_type, ALL))  # type: ignore[arg-type]
+    assert probe is not None
+    assert probe["found_share"] == 0.0
+
+
+def test_no_probe_for_other_types() -> None:
+    assert probe_cooccurrence(Answers(lambda document: document, ALL[:4])) is None  # type: ignore[arg-type]

@@ -1,0 +1,78 @@
+"""The public names, what importing them costs, and the help of every verb."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import conjoin
+from conjoin.cli import app
+
+VERBS = [command.name for command in app.registered_commands]
+HEAVY = ("torch", "transformers", "accelerate", "pydantic")
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_all_is_what_the_lazy_table_gives() -> None:
+    assert list(conjoin.__all__) == sorted(conjoin.__all__)
+    assert set(conjoin.__all__) == {*conjoin._HOMES, "__version__"}
+
+
+def test_every_public_name_is_imported_for_type_checkers_too() -> None:
+    source = inspect.getsource(conjoin).partition("if TYPE_CHECKING:")[2].partition("\ndef ")[0]
+    imported = {name.strip() for line in source.splitlines() if " import " in line
+                for name in line.partition(" import ")[2].split(",")}
+    assert imported == set(conjoin._HOMES)
+
+
+@pytest.mark.parametrize("name", sorted(conjoin._HOMES))
+def test_a_public_name_is_importable_and_says_what_it_is(name: str) -> None:
+    value = getattr(conjoin, name)
+    assert value.__module__ == conjoin._HOMES[name]
+    assert len((value.__doc__ or "").split()) >= 3
+    for method, member in vars(value).items() if inspect.isclass(value) else ():
+        if inspect.isfunction(member) and not method.startswith("_") and len(inspect.signature(member).parameters) > 1:
+            assert member.__doc__, f"{name}.{method}"
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Extracter'"):
+        _ = conjoin.Extracter
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert conjoin.__version__ == project["version"] == version("conjoin")
+
+
+@pytest.mark.parametrize("code", [
+    "import conjoin; conjoin.read_corpus; conjoin.Document; conjoin.score",
+    "import conjoin.cli; from conjoin.cli import app; from typer.testing import CliRunner; "
+    "assert 'extract' in CliRunner().invoke(app, ['--help']).output",
+])
+def test_reading_data_and_help_do_not_import_torch(code: str) -> None:
+    result = python(f"{code}; import sys; print([name for name in {HEAVY!r} if name in sys.modules])")
+    assert (result.stdout.strip(), result.stderr) == ("[]", "")
+
+
+@pytest.mark.parametrize("verb", [(), *((verb,) for verb in VERBS)])
+def test_every_verb_has_help(verb: tuple[str, ...]) -> None:
+    from typer.testing import CliRunner
+
+    result = CliRunner().invoke(app, [*verb, "--help"])
+    assert result.exit_code == 0
+    assert "Usage: conjoin" in result.output or "Usage: root" in result.output
+    if verb:
+        assert f"conjoin {verb[0]}" in result.output.partition("Examples:")[2]
+    else:
+        assert set(VERBS) <= set(result.output.split())
+        assert "..." not in result.output.partition("Commands:")[2]  # each first sentence fits on its line
