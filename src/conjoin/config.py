@@ -76,7 +76,7 @@ class RelationSettings(Settings):
     context: bool = Field(True, description="add the max-pooled words between the two entities")
     distance: int = Field(32, ge=0, description="size of the embedding of the distance in words; 0 for none")
     decision: Decision = Field("softmax", description="one type or NEG a pair, or each type on its own")
-    threshold: Share | None = Field(None, description="least probability of a relation; none: more than NEG, or 0.5 under sigmoid")
+    threshold: Share | None = Field(None, description="least probability of a relation; none: above NEG (sigmoid: 0.5)")
     constrain: bool = Field(True, description="only argument types seen in training (or written in the schema)")
 
     @field_validator("labels", "projections", mode="before")
