@@ -1,5 +1,5 @@
 # make demo   train on the sample corpus, score, extract, write demo.html
-# make test   the tests          make check   lint, types, import contracts, docs
+# make test   the tests          make check   lint, types, import contracts
 # make bench  the benchmarks     Everything is installed into .venv with pip alone.
 
 PYTHON ?= python3

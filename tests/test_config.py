@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conjoin.config import Config, all_keys, load_config, parse_config, preset_names, to_toml
+from conjoin.config import Config, all_keys, build_model, load_config, parse_config, preset_names, to_toml
+from conjoin.document import Document
 from conjoin.errors import SettingError
+from conjoin.schema import Schema
 
 GIORGI = [name for name in preset_names() if name.startswith("giorgi2019-")]
 
@@ -46,7 +50,7 @@ TABLE_1 = {
 }
 
 
-@pytest.mark.parametrize("name", GIORGI)
+@pytest.mark.parametrize("name", sorted(TABLE_A3))
 def test_giorgi_table_a3(name: str) -> None:
     config = load_config(name)
     training = config.training
@@ -54,6 +58,15 @@ def test_giorgi_table_a3(name: str) -> None:
     assert config.paper is not None
     assert (config.paper.reported["entities"], config.paper.reported["relations"]) == TABLE_1[name]
     assert config.paper.citation == "Giorgi et al. 2019"
+
+
+def test_the_width_of_the_public_code_is_a_variant(documents: list[Document], shrunk: Callable[..., Config]) -> None:
+    schema = Schema.from_documents(documents)
+    for name, width in (("giorgi2019-conll04", 512), ("giorgi2019-conll04-code", 256)):
+        relations = build_model(shrunk(name), schema).relations
+        assert relations is not None
+        linears = [layer for layer in relations.head if isinstance(layer, torch.nn.Linear)]
+        assert [layer.out_features for layer in linears] == [512, width]
 
 
 @pytest.mark.parametrize("name", GIORGI)
@@ -192,6 +205,13 @@ def test_a_base_gives_what_a_file_does_not(tmp_path: Path) -> None:
     path = write(tmp_path / "top.toml", f'base = "{base}"\n[training]\nbatch_size = 5\n')
     training = load_config(path, ["training.learning_rate=1e-3"]).training
     assert (training.epochs, training.batch_size, training.learning_rate, training.weight_decay) == (9, 5, 1e-3, 0.1)
+
+
+def test_a_base_is_found_from_the_file_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    write(tmp_path / "base.toml", 'base = "giorgi2019-ade"\n[training]\nepochs = 9\n')
+    assert load_config(write(tmp_path / "inner" / "top.toml", 'base = "../base.toml"')).training.epochs == 9
+    assert "name each other" in message(source=write(tmp_path / "inner" / "self.toml", 'base = "../inner/self.toml"'))
 
 
 def test_bases_that_name_each_other(tmp_path: Path) -> None:

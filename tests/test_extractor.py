@@ -16,6 +16,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from conjoin.document import Document, Entity, Relation, Token
 from conjoin.errors import DataError, ModelError
@@ -120,6 +121,10 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "more types": (
         change("schema.json", lambda value: value["entity_types"].append("Time")), "size mismatch for entities"),
     "fewer relations": (change("schema.json", lambda value: value["relation_types"].pop()), "size mismatch for relations"),
+    "as many other types": (
+        change("schema.json", lambda value: value["entity_types"].reverse()), "schema.json has other types than"),
+    "as many other relations": (
+        change("schema.json", lambda value: value["relation_types"].reverse()), "other types than the weights"),
     "schema without types": (change("schema.json", lambda value: value.pop("entity_types")), "entity_types"),
     "schema of another shape": (change("schema.json", lambda value: value.update(entity_types=[[1]])), "broken model"),
     "empty weights": (cut("weights.safetensors", 0), "weights missing, truncated"),
@@ -148,6 +153,17 @@ def test_a_broken_folder_is_one_sentence(case: str, trained_run: Path, tmp_path:
     assert message.startswith(str(folder))
     assert "\n" not in message
     assert ";" in message  # a remedy
+
+
+def test_argument_types_may_be_edited_and_weights_without_a_digest_are_believed(trained_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(trained_run / "model", folder)
+    change("schema.json", lambda value: value["signatures"].update(Kill=[["Loc", "Loc"]]))(folder)
+    assert Extractor.load(folder)(TEXT).relations
+    assert "Kill" not in {relation.type for relation in Extractor.load(folder)(TEXT).relations}
+    change("schema.json", lambda value: value["entity_types"].reverse())(folder)
+    save_file(load_file(folder / "weights.safetensors"), folder / "weights.safetensors")
+    assert Extractor.load(folder).schema.entity_types == ("Peop", "Org", "Loc")
 
 
 def test_no_folder_and_no_model(tmp_path: Path) -> None:
@@ -375,3 +391,5 @@ def test_evaluate_refuses_types_it_does_not_know(extractor: Extractor) -> None:
         extractor.evaluate([Document.from_words(["Mars"], [Entity("Planet", 0, 1)], id="d")])
     with pytest.raises(DataError, match="relation type 'Orbits' is not one of the model's"):
         extractor.evaluate([Document.from_words(["a", "b"], [one, two], [Relation("Orbits", one, two)])])
+    with pytest.raises(DataError, match="entity type 'Planet' is not one of the model's"):
+        extractor.annotate([Document.from_words(["Mars"], [Entity("Planet", 0, 1)])], gold_entities=True)

@@ -124,6 +124,7 @@ def test_retraining_takes_train_and_dev_for_the_epochs_found(
     assert extractor.metrics["training"]["documents"] == 7
     assert extractor.metrics["training"]["epoch"] == first.epoch
     assert "City" in extractor.schema.entity_types
+    assert "dev scores: of the model trained on train alone" in (tmp_path / "model" / "README.md").read_text()
     best = max(event.score or 0.0 for event in events if isinstance(event, EpochDone))
     dev_scores = extractor.metrics["dev"]  # those of the first stage: the second has seen dev
     assert best == pytest.approx((dev_scores["entities"]["strict"]["micro"]["f1"]
@@ -183,6 +184,22 @@ def test_overlapping_entities_are_an_error_or_the_longest_is_taken(
         assert metrics["data"]["train"]["entities"] == 9  # of ten
     else:
         assert metrics["data"]["dev"]["entities"] == 2  # scores are over all of them
+
+
+def test_types_that_only_dev_and_test_have_are_missed_and_cost_no_training(
+    small: list[str], documents: list[Document]
+) -> None:
+    mars = Document.from_words(["Mars"], [Entity("Planet", 0, 1)])
+    corpus = corpus_of(documents, dev=[*documents, mars], test=[mars])
+    metrics = train(small_config(small, "training.epochs=1"), corpus).metrics
+    assert metrics["dev"]["entities"]["strict"]["micro"]["support"] == 9
+    row = metrics["test"]["entities"]["strict"]["per_type"]["Planet"]
+    assert (row["support"], row["recall"]) == (1, 0.0)
+
+
+def test_half_a_surrogate_pair_can_be_trained_on(small: list[str]) -> None:
+    document = Document.from_words(["Ann", "\ud83d"], [Entity("Peop", 0, 2)])
+    assert train(small_config(small, "training.epochs=1"), corpus_of([document])).metrics["training"]["documents"] == 1
 
 
 def test_nothing_to_train_on(small: list[str], documents: list[Document]) -> None:

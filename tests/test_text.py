@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from conjoin.document import Document, Entity, Relation
 from conjoin.errors import DataError, SettingError
-from conjoin.text import Unit, merge, sentences, split, words
+from conjoin.text import BYTE_ORDER_MARK, Unit, merge, sentences, split, words
 
 PIECES = st.sampled_from([
     "a", "A", "Mr.", "U.S.", "He left.", "'s", "n't", "1,234.5", "1. ", "www.", "https://", "x@y.z", "<b>", "p < 0.05.",
@@ -19,6 +19,11 @@ PIECES = st.sampled_from([
     "-", "--", "_", "...", '"', "``", "''", "“", "(", ".", "?", "!", ";",
 ])  # fmt: skip
 texts = st.one_of(st.text(), st.lists(PIECES, max_size=30).map("".join))
+
+
+def visible(text: str) -> str:
+    """What is left of a text without the white space at its ends; a byte-order mark counts as white space."""
+    return text.replace(BYTE_ORDER_MARK, " ").strip()
 
 
 def sentence_texts(text: str) -> list[str]:
@@ -83,10 +88,10 @@ class TestSentences:
         position = 0
         for start, end in sentences(text):
             assert position <= start < end <= len(text)
-            assert not text[position:start].strip()
-            assert text[start:end] == text[start:end].strip()
+            assert not visible(text[position:start])
+            assert len(text[start:end]) == len(visible(text[start:end]))
             position = end
-        assert not text[position:].strip()
+        assert not visible(text[position:])
 
 
 class TestWords:
@@ -130,12 +135,12 @@ class TestWords:
     def test_every_visible_character_is_in_exactly_one_word(self, text: str) -> None:
         position = 0
         for word in words(text):
-            assert text[position : word.char_start].strip() == ""
+            assert visible(text[position : word.char_start]) == ""
             assert word.text == text[word.char_start : word.char_end]
             assert word.text
-            assert not any(character.isspace() for character in word.text)
+            assert not any(character.isspace() or character == BYTE_ORDER_MARK for character in word.text)
             position = word.char_end
-        assert text[position:].strip() == ""
+        assert visible(text[position:]) == ""
 
 
 class TestSplit:
@@ -157,8 +162,14 @@ class TestSplit:
         first = split("a b c , e f g h i j", max_words=6, overlap=2)[0]
         assert first.core_end == 4
 
+    def test_a_byte_order_mark_is_no_word(self) -> None:
+        units = split("\ufeffHe left.\ufeff\n\n\ufeffShe\ufeffcame.")
+        assert [unit.document.text for unit in units] == ["He left.", "She\ufeffcame."]
+        assert [unit.document.words for unit in units] == [["He", "left", "."], ["She", "came", "."]]
+        assert [unit.char_offset for unit in units] == [1, 13]
+
     def test_nothing_to_see(self) -> None:
-        assert split("") == split(" \r\n\t\u2028 ") == []
+        assert split("") == split(" \r\n\t\u2028 ") == split("\ufeff") == []
         assert merge(" \n", [], [], id="d") == Document(" \n", (), id="d")
 
     @pytest.mark.parametrize("overlap", [-1, 5, 6])

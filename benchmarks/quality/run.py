@@ -42,9 +42,20 @@ def main() -> None:
     parser.add_argument("--output", required=True)
     arguments = parser.parse_args()
     corpus = prepare(read_corpus(arguments.data, lenient=arguments.lenient), arguments.merge_dev, arguments.cut)
-    runs = [run(arguments, corpus, seed) for seed in arguments.seeds]
-    Path(arguments.output).write_text(json.dumps(summary(arguments, corpus, runs), indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(summary(arguments, corpus, runs)["mean"], indent=1))
+    for seed in arguments.seeds:
+        result = summary(arguments, corpus, [run(arguments, corpus, seed)])
+        Path(arguments.output).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        print(json.dumps(result["mean"], indent=1), flush=True)
+
+
+def earlier(arguments: argparse.Namespace, seeds: set[object]) -> list[dict[str, object]]:
+    """Runs of other seeds that the result file holds from the same preset and settings: seeds may run one by one."""
+    path = Path(arguments.output)
+    if not path.is_file():
+        return []
+    value = json.loads(path.read_text(encoding="utf-8"))
+    same = (value["preset"], value["settings"]) == (arguments.preset, arguments.settings)
+    return [run for run in value["runs"] if same and run["seed"] not in seeds]
 
 
 def prepare(corpus: Corpus, merge_dev: bool, cut: float) -> Corpus:
@@ -92,7 +103,8 @@ def strict(report: Report) -> dict[str, float]:
 
 
 def summary(arguments: argparse.Namespace, corpus: Corpus, runs: list[dict[str, object]]) -> dict[str, object]:
-    rows = [strict(Report.from_json(run["test"])) for run in runs]  # type: ignore[arg-type]
+    runs = sorted(earlier(arguments, {run["seed"] for run in runs}) + runs, key=lambda run: run["seed"])
+    rows = [strict(Report.from_json(run["test"])) for run in runs]
     mean = {key: mean_and_deviation([row[key] for row in rows]) for key in rows[0]}
     return {
         "preset": arguments.preset,
@@ -100,7 +112,7 @@ def summary(arguments: argparse.Namespace, corpus: Corpus, runs: list[dict[str, 
         "data": {split: len(documents) for split, documents in corpus.splits.items()},
         "match": "strict, per cent",
         "mean": {key: {"mean": round(value, 2), "deviation": round(spread, 2)} for key, (value, spread) in mean.items()},
-        "cpu_seconds": round(sum(run["cpu_seconds"] for run in runs) / len(runs)),  # type: ignore[misc]
+        "cpu_seconds": round(sum(run["cpu_seconds"] for run in runs) / len(runs)),
         "versions": {"conjoin": __version__, "torch": torch.__version__, "transformers": transformers.__version__,
                      "accelerate": accelerate.__version__, "python": platform.python_version(),
                      "threads": torch.get_num_threads()},

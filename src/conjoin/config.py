@@ -68,6 +68,7 @@ class RelationSettings(Settings):
     projections: Literal["separate", "shared", "none"] = Field("separate", description="head and tail networks")
     layers: int = Field(2, ge=1)
     size: int = Field(512, ge=1, description="width of the head and tail networks")
+    output_size: int | None = Field(None, ge=1, description="width of their last layer; none: as the others")
     activation: Activation = "relu"
     dropout: Dropout = 0.1
     scorer: Literal["biaffine", "feedforward", "biaffine+feedforward"] = "biaffine"
@@ -177,6 +178,8 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise SettingError(f"{name}: not valid TOML: {error}") from error
     base = values.pop("base", None)
+    if str(base).endswith(".toml"):  # named from where the file that names it lies
+        base = (path.parent / str(base)).resolve()
     return _merge(_read(base, (*seen, name)), values) if base else values
 
 
@@ -332,11 +335,12 @@ def build_projections(settings: RelationSettings, width: int) -> Projections:
 
     def network() -> FeedForward:
         return FeedForward(
-            width, settings.size, layers=settings.layers, activation=settings.activation, dropout=settings.dropout
+            width, settings.size, layers=settings.layers, activation=settings.activation, dropout=settings.dropout,
+            output=settings.output_size,
         )
 
     head = network()
-    return Projections(head, head if settings.projections == "shared" else network(), settings.size)
+    return Projections(head, head if settings.projections == "shared" else network(), head.width)
 
 
 def build_scorer(settings: RelationSettings, width: int, outputs: int, features: int) -> nn.Module:

@@ -41,6 +41,10 @@ class Entity:
     char_end: int = field(default=-1, compare=False)
     text: str = field(default="", compare=False)
 
+    def overlaps(self, other: Entity) -> bool:
+        """Whether the two share a word."""
+        return self.start < other.end and other.start < self.end
+
 
 @dataclass(frozen=True, slots=True)
 class Relation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
 
 from conjoin import __version__
 from conjoin.batching import annotate_all
 from conjoin.card import model_card
 from conjoin.config import Config, build_model, parse_config
-from conjoin.document import Document, Relation, Token
+from conjoin.document import Document, Relation
 from conjoin.errors import ConjoinError, ModelError
 from conjoin.files import whole_folder
 from conjoin.metrics import Report, score
@@ -25,6 +26,7 @@ from conjoin.schema import Schema
 from conjoin.text import Unit, merge, split
 
 FORMAT_VERSION = 1
+LABELS_KEY = "conjoin.labels"  # in the header of the weights: a digest of the types that their rows stand for
 LOOK_AHEAD_CHARACTERS = 50_000  # how much text is read before a result must be given: bounds memory on endless input
 BATCH_PIECES = 2048
 # What settings, schema, transformers and tokenizers raise over files that are JSON but not what they should be.
@@ -108,13 +110,14 @@ class Extractor:
             yield merge(text, units, [next(annotated) for _ in units], id=name)
 
     def annotate(self, documents: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
-        """The documents, on their own words, with predicted annotations; with `gold_entities` only relations are."""
-        readable = [_readable(document) for document in documents]
-        result = annotate_all(self.model, readable, gold_entities=gold_entities, batch_pieces=BATCH_PIECES)
-        return [
-            self.thresholds.apply(found if found.text == given.text else given.annotated(found.entities, found.relations))
-            for given, found in zip(documents, result, strict=True)
-        ]
+        """The documents, on their own words, with predicted annotations; with `gold_entities` only relations are.
+
+        Raises `DataError` for gold entities of types that the model does not know.
+        """
+        if gold_entities:
+            self.schema.check(document.annotated(document.entities, ()) for document in documents)
+        annotated = annotate_all(self.model, documents, gold_entities=gold_entities, batch_pieces=BATCH_PIECES)
+        return [self.thresholds.apply(document) for document in annotated]
 
     def evaluate(
         self, documents: Sequence[Document], *, gold_entities: bool = False, raw_text: bool = False
@@ -141,7 +144,7 @@ class Extractor:
             (folder / "encoder").mkdir()
             self.model.embedder.save(folder / "encoder")
             weights = folder / "weights.safetensors"
-            save_model(self.model, str(weights))
+            save_model(self.model, str(weights), metadata={LABELS_KEY: _labels_digest(self.schema)})
             weights.chmod((folder / "config.json").stat().st_mode)  # safetensors gives it to the owner alone
             parameters = sum(value.numel() for value in self.model.parameters())
             card = model_card(self.config.model_dump(mode="json"), self.schema, self.metrics, parameters)
@@ -168,16 +171,6 @@ class Extractor:
         return cls(model.to(chosen), config, metrics=_read_json(folder / "metrics.json"), thresholds=thresholds)
 
 
-def _readable(document: Document) -> Document:
-    """The document with a question mark for each half of a surrogate pair, which no tokenizer takes."""
-    text = document.text.encode("utf-8", "replace").decode("utf-8")
-    if text == document.text:
-        return document
-    tokens = tuple(Token(text[token.char_start : token.char_end], token.char_start, token.char_end)
-                   for token in document.tokens)
-    return Document(text, tokens, document.entities, document.relations, document.id)
-
-
 def model_folder(path: Path) -> Path:
     """The model folder that `path` is, or that the training run `path` holds."""
     for folder in (path / "model", path):
@@ -197,11 +190,22 @@ def _encoder_folder(folder: Path) -> Path:
 
 
 def _load_weights(model: JointModel, path: Path) -> None:
+    """Fill the model. Weights of other types, in whatever number, are refused; those without a digest are believed."""
     try:
         load_model(model, str(path), strict=True)
+        with safe_open(str(path), framework="pt") as file:
+            digest = (file.metadata() or {}).get(LABELS_KEY)
+        if digest not in (None, _labels_digest(model.schema)):
+            raise RuntimeError("schema.json has other types than the weights were trained for")
     except (OSError, SafetensorError, RuntimeError) as error:
         raise ModelError(f"{path}: weights missing, truncated or of another model ({_first_line(error)}); copy the "
                          "folder again or train anew") from error
+
+
+def _labels_digest(schema: Schema) -> str:
+    """A digest of the types in their order. Symmetric types and argument types may be edited in a saved model."""
+    labels = json.dumps([schema.entity_types, schema.relation_types])
+    return hashlib.sha256(labels.encode()).hexdigest()[:16]
 
 
 def _first_line(error: Exception) -> str:

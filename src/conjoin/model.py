@@ -86,12 +86,20 @@ class JointModel(nn.Module):
         )
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The terms of the loss by name, scalars; training weighs and adds them (Giorgi et al. 2019, eq. 9 and 10)."""
+        """The terms of the loss by name, scalars; training weighs and adds them (Giorgi et al. 2019, eq. 9 and 10).
+
+        Mixed precision is for the encoder. The heads are small, and compute in full precision: their shapes change with
+        every batch, and on a CPU each new shape of a bf16 product leaves memory behind in the library's cache.
+        """
         batch = batch.to(self.device)
         targets = batch.targets
         if targets is None:
             raise ValueError("loss needs a batch with gold annotations: collate(documents, gold=True)")
-        states = self.embedder(batch.features)
+        states = self.embedder(batch.features).float()
+        with torch.autocast(states.device.type, enabled=False):
+            return self._terms(batch, targets, states)
+
+    def _terms(self, batch: Batch, targets: Tensor, states: Tensor) -> dict[str, Tensor]:
         emissions = self.entities(states)
         terms = {"entities": self.entities.loss(emissions, targets)}
         if self.relations is not None:

@@ -19,6 +19,7 @@ import sentencex
 from conjoin.document import Document, Entity, Relation, Token
 from conjoin.errors import DataError, SettingError
 
+BYTE_ORDER_MARK = "\ufeff"  # files begin with it, and joining them leaves it in the middle; it belongs to no word
 _Scored = TypeVar("_Scored", Entity, Relation)
 
 
@@ -127,8 +128,10 @@ def sentences(text: str, *, language: str = "en") -> list[tuple[int, int]]:
 
     A blank line ends a sentence, and so does a form feed or a paragraph separator. A single line break does only where
     the author meant it: before a list item, after a `#` heading, or before a capital or digit when the next word would
-    still have fitted on the line (headings, addresses, verse); otherwise the lines are wrapped prose.
+    still have fitted on the line (headings, addresses, verse); otherwise the lines are wrapped prose. A byte-order mark
+    counts as white space, wherever it stands.
     """
+    text = text.replace(BYTE_ORDER_MARK, " ")
     found = []
     for start, end in _blocks(text):
         cuts = [start, *_cuts(text[start:end], start, language), end]
@@ -241,7 +244,7 @@ _WORD = re.compile(
     | [{_UNSPACED}][{_MARKS}]*
     | [\U0001f1e6-\U0001f1ff]{{2}}
     | \.{{2,}} | -{{2,}} | ={{2,}} | \*{{2,}} | _{{2,}} | \#{{2,}} | ~{{2,}} | !{{2,}} | \?{{2,}} | `` | ''
-    | [\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]+         # invisible
+    | [\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069]+               # invisible
     | \S[{_MARKS}]*(?:(?<=\u200d)[^\s\w][{_MARKS}]*)*                          # any other mark; joined emoji
     """,
     re.VERBOSE,
@@ -261,13 +264,15 @@ _ABBREVIATIONS = frozenset(_ABBREVIATION_LIST.split())
 
 
 def words(text: str) -> list[Token]:
-    """The words of a sentence with their characters. Every visible character is in exactly one word.
+    """The words of a sentence with their characters.
 
+    Every character is in exactly one word, save white space and byte-order marks, which count as white space.
     Punctuation, brackets, quotes, per cent and currency signs are words of their own, and so are `'s` and `n't`, as in
     the Penn Treebank. Numbers (`1,234.5`, `11:30`), dotted abbreviations (`U.S.`), initials (`J.`) and known
     abbreviations (`Inc.`) stay whole. Compounds are split at the hyphen (`Leeds - based`), so that a name inside can be
     annotated, save before digits (`IL-2`) and after leading digits (`5-FU`, `43-year`).
     """
+    text = text.replace(BYTE_ORDER_MARK, " ")
     end = _last_word_end(text)
     tokens = []
     for match in _WORD.finditer(text):
@@ -376,20 +381,16 @@ def _kept(units: Sequence[Unit], found: Sequence[dict[Entity, Entity]]) -> dict[
         before = found[index - 1] if index else {}
         after = found[index + 1] if index + 1 < len(units) and units[index + 1].word_offset < edge else {}
         own = [entity for entity in entities if low <= entity.start < high]
-        own = [entity for entity in own if entity in before or not any(_overlap(entity, other) for other in crossing)]
+        own = [entity for entity in own if entity in before or not any(entity.overlaps(other) for other in crossing)]
         own = [_whole(entity, after) if entity.end == edge else entity for entity in own]
         kept |= dict.fromkeys(own)
         crossing += own
     return kept
 
 
-def _overlap(left: Entity, right: Entity) -> bool:
-    return left.start < right.end and right.start < left.end
-
-
 def _whole(entity: Entity, after: dict[Entity, Entity]) -> Entity:
     """The entity, or the longest of its type from the next window that goes on where this one was cut."""
     longer = [
-        other for other in after if other.type == entity.type and other.end > entity.end and _overlap(entity, other)
+        other for other in after if other.type == entity.type and other.end > entity.end and entity.overlaps(other)
     ]
     return entity if entity in after else max(longer, key=lambda other: other.end - other.start, default=entity)

@@ -213,6 +213,15 @@ def test_gold_entities_raw_text_and_splits(conjoin: Any, trained_run: Path, tmp_
     assert conjoin("evaluate", trained_run, "--data", tmp_path / "mine.jsonl").out.startswith("2 documents")
 
 
+def test_evaluate_says_what_it_repaired(conjoin: Any, trained_run: Path, corpus_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text((corpus_folder / "test.jsonl").read_text() + "{\n")
+    assert ":4: malformed JSON" in conjoin("evaluate", trained_run, "--data", path).sentence
+    repaired = conjoin("evaluate", trained_run, "--data", path, "--lenient", "--json")
+    assert (repaired.code, json.loads(repaired.out)["entities"]["strict"]["micro"]["support"]) == (0, 8)
+    assert "1 repairs and notes on the data; conjoin check lists them" in repaired.err
+
+
 def test_what_evaluate_refuses(conjoin: Any, trained_run: Path, corpus_folder: Path, tmp_path: Path) -> None:
     assert "no such file or folder" in conjoin("evaluate", trained_run, "--data", tmp_path / "no").sentence
     assert "not a conjoin model" in conjoin("evaluate", corpus_folder, "--data", corpus_folder).sentence

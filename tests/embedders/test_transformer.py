@@ -147,6 +147,11 @@ def test_words_that_give_no_pieces_still_have_a_state(embedder: TransformerEmbed
     assert embedder._pieces([["maria", word, "oslo"]])[0][1] == [embedder.tokenizer.unk_token_id]
 
 
+def test_half_a_surrogate_pair_reads_as_a_question_mark(embedder: TransformerEmbedder) -> None:
+    assert embedder._pieces([["maria", "a\ud83d"]]) == embedder._pieces([["maria", "a?"]])
+    assert embedder.count_pieces([["\ud83d"]]) == embedder.count_pieces([["?"]])
+
+
 def test_texts_of_nothing_but_such_words(embedder: TransformerEmbedder) -> None:
     assert states_of(embedder, ["\u200b"]).abs().sum() > 0
 

@@ -94,6 +94,14 @@ def _print(corpus: Corpus, problems: Problems) -> None:
     print_problems(problems.found, console, problems.repaired)
 
 
+def mention_problems(corpus: Corpus) -> None:
+    """Say on standard error that the data were repaired or have notes."""
+    if corpus.problems:
+        Console(stderr=True, highlight=False).print(
+            f"{len(corpus.problems)} repairs and notes on the data; conjoin check lists them"
+        )
+
+
 def corpus_table(corpus: Corpus) -> Table:
     """A row per count and type, a column per split."""
     columns = {split: counts(documents) for split, documents in corpus.splits.items()}

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from conjoin.cli.check import FORMAT_HELP, OPTION_HELP, parse_options
+from conjoin.cli.check import FORMAT_HELP, OPTION_HELP, mention_problems, parse_options
 from conjoin.document import Document
 from conjoin.errors import DataError
 from conjoin.metrics import Report, Score
@@ -47,6 +47,7 @@ def evaluate(
         raise typer.BadParameter("--gold-entities and --raw-text exclude each other: bare text has no entities")
     corpus = read_corpus(data, format, lenient=lenient, options=parse_options(option or []))
     documents = _chosen(corpus.splits, split, data)
+    mention_problems(corpus)
 
     from conjoin.extractor import Extractor
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from conjoin.cli.check import FORMAT_HELP, OPTION_HELP, parse_options
+from conjoin.cli.check import FORMAT_HELP, OPTION_HELP, mention_problems, parse_options
 from conjoin.document import Corpus, Document
 from conjoin.errors import DataError
 from conjoin.readers import read_corpus
@@ -56,8 +56,7 @@ def train(
     corpus = _read(data, {"train": train_file, "dev": dev_file, "test": test_file}, format, option, lenient)
     console = Console(stderr=True, highlight=False)
     console.print("reading: " + ", ".join(f"{split} {len(texts)}" for split, texts in corpus.splits.items()))
-    if corpus.problems:
-        console.print(f"{len(corpus.problems)} repairs and notes on the data; conjoin check lists them")
+    mention_problems(corpus)
 
     from conjoin.cli.progress import TrainingProgress
     from conjoin.config import load_config

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -141,8 +140,11 @@ class TransformerEmbedder(nn.Module):
         return {"pieces": pieces, "mask": mask, "words": words}
 
     def _pieces(self, texts: Sequence[Sequence[str]]) -> list[list[list[int]]]:
-        """Piece ids by text and word; a word the tokenizer makes nothing of becomes its unknown piece."""
-        filled = [list(words) for words in texts]
+        """Piece ids by text and word; a word the tokenizer makes nothing of becomes its unknown piece.
+
+        Half a surrogate pair, which no tokenizer takes, is read as a question mark.
+        """
+        filled = [[word.encode("utf-8", "replace").decode("utf-8") for word in words] for words in texts]
         if not any(filled):
             return [[] for _ in filled]
         encoded = self.tokenizer(
@@ -278,10 +280,10 @@ def resolve_name(name: str) -> str:
     if name not in ALIASES:
         return name
     package, inner, hub_name = ALIASES[name]
-    if find_spec(package) is None:
+    found = find_spec(package)
+    if found is None or found.origin is None:
         return hub_name
-    module = import_module(package)
-    return str(Path(str(module.__file__)).parent / inner)
+    return str(Path(found.origin).parent / inner)
 
 
 def _set_dropout(config: Any, dropout: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -14,15 +15,21 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "ta
 class FeedForward(nn.Sequential):
     """`layers` times linear → activation → dropout. Zero layers are the identity.
 
-    Giorgi et al. 2019, A.2: dropout on the output of every feed-forward network.
+    Every layer is `size` wide, the last one `output` when it is given. Giorgi et al. 2019, A.2: dropout on the output of
+    every feed-forward network.
     """
 
-    def __init__(self, width: int, size: int, *, layers: int, activation: Activation, dropout: float) -> None:
+    def __init__(
+        self, width: int, size: int, *, layers: int, activation: Activation, dropout: float, output: int | None = None
+    ) -> None:
+        widths = [width] + [size] * layers
+        if layers and output is not None:
+            widths[-1] = output
         modules: list[nn.Module] = []
-        for index in range(layers):
-            modules += [nn.Linear(size if index else width, size), ACTIVATIONS[activation](), nn.Dropout(dropout)]
+        for before, after in pairwise(widths):
+            modules += [nn.Linear(before, after), ACTIVATIONS[activation](), nn.Dropout(dropout)]
         super().__init__(*modules)
-        self.width = size if layers else width
+        self.width = widths[-1]
 
 
 class RangeMax(nn.Module):

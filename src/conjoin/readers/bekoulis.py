@@ -21,7 +21,7 @@ from conjoin.readers.format import Format, Options
 from conjoin.readers.lines import lines
 from conjoin.readers.overlap import keep_longer
 from conjoin.readers.problems import Problems
-from conjoin.readers.writing import note_words_only, unwritable_types
+from conjoin.readers.writing import unwritable_types, worded
 from conjoin.tagging import OUTSIDE, decode, encode, may_follow
 
 _NONE = "N"
@@ -124,12 +124,7 @@ def _tags(rows: list[_Row], draft: Draft) -> list[str]:
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
-    for document in documents:
-        if not document.tokens:
-            problems.repair(path, None, "empty-sentence", f"document '{document.id}' has no words", "leaves it out",
-                            loss=False)
-            continue
-        note_words_only(document, path, problems)
+    for document in worded(documents, path, problems):
         held = unwritable_types(document, _writable, path, problems)
         held = _without_overlaps(held, path, problems)
         file.write(f"{_MARK} {_one_line(document.id, 'id', document, path, problems)}\n")

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from conjoin.document import Token
+from conjoin.text import BYTE_ORDER_MARK
 
 
 def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """The span without white space at its edges; empty when there is nothing else in it."""
-    span = text[start:end]
+    """The span without white space (and byte-order marks) at its edges; empty when there is nothing else in it."""
+    span = text[start:end].replace(BYTE_ORDER_MARK, " ")
     first = start + len(span) - len(span.lstrip())
     return first, max(first, start + len(span.rstrip()))
 

@@ -8,14 +8,9 @@ from itertools import combinations
 from conjoin.document import Document, Entity
 
 
-def overlaps(first: Entity, second: Entity) -> bool:
-    """Whether the two share a word."""
-    return first.start < second.end and second.start < first.end
-
-
 def overlapping_pairs(document: Document) -> Iterator[tuple[Entity, Entity]]:
     """All pairs of entities that share a word, each once, in document order."""
-    return ((a, b) for a, b in combinations(document.entities, 2) if overlaps(a, b))
+    return ((a, b) for a, b in combinations(document.entities, 2) if a.overlaps(b))
 
 
 def keep(document: Document) -> Document:
@@ -30,7 +25,7 @@ def keep_longer(document: Document) -> Document:
     """
     kept: list[Entity] = []
     for entity in sorted(document.entities, key=lambda e: (e.start - e.end, e.start, e.type)):
-        if not any(overlaps(entity, other) for other in kept):
+        if not any(entity.overlaps(other) for other in kept):
             kept.append(entity)
     if len(kept) == len(document.entities):
         return document
@@ -41,7 +36,7 @@ def keep_longer(document: Document) -> Document:
 
 def drop_relations(document: Document) -> Document:
     """All entities, but no relation between two that overlap (as Giorgi et al. 2019 did on ADE)."""
-    relations = [relation for relation in document.relations if not overlaps(relation.head, relation.tail)]
+    relations = [relation for relation in document.relations if not relation.head.overlaps(relation.tail)]
     return document.annotated(document.entities, relations)
 
 

@@ -15,7 +15,7 @@ from conjoin.readers.format import Format, Options
 from conjoin.readers.lines import content
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
-from conjoin.readers.writing import note_words_only
+from conjoin.readers.writing import worded
 
 _FIELDS = {"tokens", "entities", "relations", "orig_id"}
 
@@ -79,12 +79,7 @@ def _draft(value: dict[str, Any], label: str, path: Path, problems: Problems) ->
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
     separator = "["
-    for document in documents:
-        if not document.tokens:
-            problems.repair(path, None, "empty-sentence", f"document '{document.id}' has no words", "leaves it out",
-                            loss=False)
-            continue
-        note_words_only(document, path, problems)
+    for document in worded(documents, path, problems):
         file.write(separator + json.dumps(_value(document), ensure_ascii=False))
         separator = ",\n"
     file.write("[]\n" if separator == "[" else "]\n")

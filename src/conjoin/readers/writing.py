@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -32,8 +32,19 @@ def write_whole(files: Mapping[Path, Iterable[Document]], write: Write, problems
                         "hold; replace that character") from error
 
 
-def note_words_only(document: Document, path: Path, problems: Problems) -> None:
-    """Note what a format of plain words does not hold: the white space between them, and scores."""
+def worded(documents: Iterable[Document], path: Path, problems: Problems) -> Iterator[Document]:
+    """The documents that a format of plain words can hold: those with words. What it does not hold of them is noted."""
+    for document in documents:
+        if document.tokens:
+            _note_words_only(document, path, problems)
+            yield document
+        else:
+            problems.repair(path, None, "empty-sentence", f"document '{document.id}' has no words", "leaves it out",
+                            loss=False)
+
+
+def _note_words_only(document: Document, path: Path, problems: Problems) -> None:
+    """Note the loss of scores and of the white space between words."""
     if document.text != " ".join(document.words):
         problems.note(path, None, "spacing", f"document '{document.id}': the format holds words only; the text becomes "
                       "the words with one blank between them")

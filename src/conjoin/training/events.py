@@ -32,7 +32,7 @@ class StepDone:
 
 @dataclass(frozen=True, slots=True)
 class EpochDone:
-    """After each epoch (from 1). `terms` are mean losses; `report` and `score` are of dev, when there is one."""
+    """After each epoch (from 1). `terms` are means over its steps; `report` and `score` are of dev, when there is one."""
 
     epoch: int
     terms: Mapping[str, float]

@@ -6,7 +6,8 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -156,20 +157,16 @@ class _Run:
         for number in range(self.position.batch, len(groups)):
             loss, terms = self._step(groups[number])
             sums = {name: self.position.sums.get(name, 0.0) + value for name, value in terms.items()}
-            self._advance(step=self.position.step + 1, batch=number + 1, sums=sums)
+            self.position = replace(self.position, step=self.position.step + 1, batch=number + 1, sums=sums)
             yield StepDone(self.position.step, epoch + 1, loss, terms, self.optimizer.param_groups[0]["lr"])
             every = self.settings.checkpoint_steps
             if every and self.position.step % every == 0 and number + 1 < len(groups):
                 self._checkpoint()
         means = {name: value / len(groups) for name, value in self.position.sums.items()}
         report, value, best = self._evaluate(epoch + 1)
-        self._advance(epoch=epoch + 1, batch=0, sums={})
+        self.position = replace(self.position, epoch=epoch + 1, batch=0, sums={})
         self._checkpoint()
         yield EpochDone(epoch + 1, means, time.perf_counter() - started, report, value, best)
-
-    def _advance(self, **changes: Any) -> None:
-        fields = {name: getattr(self.position, name) for name in Position.__slots__}
-        self.position = Position(**(fields | changes))
 
     def _step(self, batches: Sequence[Sequence[int]]) -> tuple[float, dict[str, float]]:
         settings = self.settings
@@ -210,11 +207,20 @@ class _Run:
             best = self.position.best_score is None or value > self.position.best_score
             if best:
                 self._keep_best()
-                self._advance(best_epoch=epoch, best_score=value)
+                self.position = replace(self.position, best_epoch=epoch, best_score=value)
         return report, value, best
 
-    def _averaged_weights(self) -> Any:
-        return _Swapped(self.averaged) if self.averaged else nullcontext()
+    @contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        """Averaged weights, where they are kept, in place of the current ones for the length of a block."""
+        if not self.averaged:
+            yield
+            return
+        self.averaged.swap()
+        try:
+            yield
+        finally:
+            self.averaged.swap()
 
     def _keep_best(self) -> None:
         state = trainable_state(self.bare)
@@ -262,19 +268,6 @@ class _Run:
                 plan=self.position.plan,
             )
             self.position = position or self.position
-
-
-class _Swapped:
-    """Averaged weights in place of the current ones for the length of a block."""
-
-    def __init__(self, averaged: AveragedWeights) -> None:
-        self.averaged = averaged
-
-    def __enter__(self) -> None:
-        self.averaged.swap()
-
-    def __exit__(self, *_: object) -> None:
-        self.averaged.swap()
 
 
 def _selection_score(report: Report, dev: Sequence[Document]) -> float:
