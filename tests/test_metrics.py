@@ -379,3 +379,11 @@ def test_relaxed_equals_trying_every_pair(both: list[tuple[Document, Document]],
     )
     assert report.entities["relaxed"].micro.correct == entities
     assert report.relations["relaxed"].micro.correct == relations
+
+
+def test_by_characters_a_final_full_stop_is_not_compared() -> None:
+    gold = Document.from_words(["in", "Amherst", ",", "Mass."], [Entity("Loc", 1, 4)])
+    apart = Document(gold.text, (*gold.tokens[:3], Token("Mass", 13, 17), Token(".", 17, 18)), (Entity("Loc", 1, 4),))
+    assert score([gold], [apart], characters=True).entities["strict"].micro.f1 == 1
+    shorter = apart.annotated([Entity("Loc", 1, 2)], ())
+    assert score([gold], [shorter], characters=True).entities["strict"].micro.f1 == 0

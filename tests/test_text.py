@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from conjoin.document import Document, Entity, Relation
 from conjoin.errors import DataError, SettingError
-from conjoin.text import BYTE_ORDER_MARK, Unit, merge, sentences, split, words
+from conjoin.text import BYTE_ORDER_MARK, Unit, learn_hyphens, merge, sentences, split, words
 
 PIECES = st.sampled_from([
     "a", "A", "Mr.", "U.S.", "He left.", "'s", "n't", "1,234.5", "1. ", "www.", "https://", "x@y.z", "<b>", "p < 0.05.",
@@ -304,3 +304,23 @@ def test_a_megabyte_takes_seconds(piece: str) -> None:
     merged = merge(text, units, [unit.document for unit in units])
     assert time.perf_counter() - begin < 20  # about 1 to 3 here; anything quadratic takes hours
     assert sum(len(token.text) for token in merged.tokens) == len("".join(text.split()))
+
+
+def test_hyphens_whole_joins_what_a_hyphen_connects() -> None:
+    text = "Leeds-based ITAR-TASS met Avihu Bin-Nun - a pre- and post-war, IL-2-like man -- yes-"
+    assert [token.text for token in words(text, hyphens="whole")] \
+        == ["Leeds-based", "ITAR-TASS", "met", "Avihu", "Bin-Nun", "-", "a", "pre-", "and", "post-war", ",", "IL-2-like", "man", "--", "yes-"]
+    assert "based" in [token.text for token in words(text)]
+
+
+@given(st.text())
+def test_hyphens_whole_keeps_offsets_and_characters(text: str) -> None:
+    whole, cut = words(text, hyphens="whole"), words(text)
+    assert all(text[token.char_start : token.char_end] == token.text for token in whole)
+    assert "".join(token.text for token in whole) == "".join(token.text for token in cut)
+
+
+def test_hyphens_are_learnt_from_annotated_words() -> None:
+    assert learn_hyphens([Document.from_words(["Leeds-based", "firm"])]) == "whole"
+    assert learn_hyphens([Document.from_words(["Leeds", "-", "based", "firm"])]) == "cut"
+    assert learn_hyphens([]) == "cut"

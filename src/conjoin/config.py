@@ -112,6 +112,12 @@ class TrainingSettings(Settings):
     seed: int = 0
 
 
+class TextSettings(Settings):
+    """How raw text becomes words."""
+
+    hyphens: Literal["learn", "cut", "whole"] = Field("learn", description="compounds; learn: as in the training data")
+
+
 class PaperSettings(Settings):
     """Where a preset comes from; read by people and by the tables."""
 
@@ -128,6 +134,7 @@ class Config(Settings):
     entities: EntitySettings = EntitySettings()
     relations: RelationSettings = RelationSettings()
     training: TrainingSettings = TrainingSettings()
+    text: TextSettings = TextSettings()
     symmetric: tuple[str, ...] = Field((), description="relation types that hold both ways")
     paper: PaperSettings | None = None
 

@@ -97,7 +97,9 @@ class Extractor:
         waiting: list[tuple[str, str, list[Unit]]] = []
         size = 0
         for name, text in texts:
-            waiting.append((name, text, split(text, id=name)))
+            hyphens = self.config.text.hyphens
+            units = split(text, id=name, hyphens="cut" if hyphens == "learn" else hyphens)
+            waiting.append((name, text, units))
             size += len(text) + 1  # an endless stream of empty lines fills up too
             if size >= LOOK_AHEAD_CHARACTERS:
                 yield from self._extract(waiting)

@@ -132,8 +132,10 @@ def score(
 
     Relations of a `symmetric` type count in either direction, once. With `characters`, spans are compared by
     `char_start` and `char_end`, so the two sides may be split into words differently; `last-word` then compares
-    `char_end` and `relaxed` asks for a shared character. Raises `DataError` when the numbers of documents, the texts
-    of a pair, or (without `characters`) its words differ.
+    `char_end` and `relaxed` asks for a shared character. A full stop at the end of a span is then not compared: whether
+    it belongs to a name (`Calif.`) or to the sentence is decided by whoever split the words.
+
+    Raises `DataError` when the numbers of documents, the texts of a pair, or (without `characters`) its words differ.
     """
     _check_pairs(gold, predicted, characters=characters)
     entities = {match: _Tally() for match in MATCHES}
@@ -255,7 +257,7 @@ def _mean(values: Iterable[float]) -> float:
 
 def _span(entity: Entity, characters: bool) -> _Span:
     if characters:
-        return (entity.type, entity.char_start, entity.char_end)
+        return (entity.type, entity.char_start, entity.char_end - (len(entity.text) > 1 and entity.text.endswith(".")))
     return (entity.type, entity.start, entity.end)
 
 

@@ -20,6 +20,7 @@ from conjoin.metrics import Report, score
 from conjoin.readers.overlap import keep_longer, overlapping_pairs
 from conjoin.sample import cooccurrence_probe
 from conjoin.schema import Schema
+from conjoin.text import learn_hyphens
 from conjoin.training import EpochDone, Event, Finished, Started
 from conjoin.training import train as training_events
 
@@ -52,6 +53,9 @@ def train(
         raise DataError("--retrain-on-dev needs a dev split to find the epoch on; the data has none")
     more = _taggable(corpus.dev, lenient) if retrain_on_dev else ()
     _make_room(folder, overwrite)
+    if config.text.hyphens == "learn":
+        learnt = config.text.model_copy(update={"hyphens": learn_hyphens(corpus.train)})
+        config = config.model_copy(update={"text": learnt})
     stage = _Stage(config, listen or _ignore)
     extractor = stage.run(corpus.train, corpus.dev, _inside(folder, "checkpoints"))
     if retrain_on_dev:

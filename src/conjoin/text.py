@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import sentencex
 
@@ -20,6 +20,7 @@ from conjoin.document import Document, Entity, Relation, Token
 from conjoin.errors import DataError, SettingError
 
 BYTE_ORDER_MARK = "\ufeff"  # files begin with it, and joining them leaves it in the middle; it belongs to no word
+Hyphens = Literal["cut", "whole"]
 _Scored = TypeVar("_Scored", Entity, Relation)
 
 
@@ -40,20 +41,26 @@ class Unit:
 
 
 def split(
-    text: str, *, id: str = "", max_words: int = 300, overlap: int = 50, language: str = "en"
+    text: str,
+    *,
+    id: str = "",
+    max_words: int = 300,
+    overlap: int = 50,
+    language: str = "en",
+    hyphens: Hyphens = "cut",
 ) -> list[Unit]:
     """The sentences of a text in order, as units to annotate; one longer than `max_words` gives several windows.
 
     Neighbouring windows share at least `overlap` words (one less if that is odd). The units of a text with an `id` are
-    called `id#1`, `id#2`, … Text without any visible character gives no unit. Raises `SettingError` when the overlap
-    does not fit into a window.
+    called `id#1`, `id#2`, … `hyphens` is as for `words`. Text without any visible character gives no unit. Raises
+    `SettingError` when the overlap does not fit into a window.
     """
     if not 0 <= overlap < max_words:
         raise SettingError(f"overlap is {overlap} words and max_words {max_words}; the overlap must be smaller")
     units: list[Unit] = []
     word_offset = 0
     for start, end in sentences(text, language=language):
-        tokens = words(text[start:end])
+        tokens = words(text[start:end], hyphens=hyphens)
         for window in _windows(tokens, max_words, overlap // 2):
             name = f"{id}#{len(units) + 1}" if id else ""
             units.append(_unit(text, start, word_offset, tokens, window, name))
@@ -260,17 +267,18 @@ _ABBREVIATION_LIST = """
     Penn Tenn Tex Vt Va Wash Wis Wyo vs etc al cf ca approx dept est vol pp no No Vol Vols Nos Eq Eqs Fig Figs Ref Refs
     Art Sec Ch
 """
+_COMPOUND = re.compile(rf"{_LETTER}-{_LETTER}")
 _ABBREVIATIONS = frozenset(_ABBREVIATION_LIST.split())
 
 
-def words(text: str) -> list[Token]:
+def words(text: str, *, hyphens: Hyphens = "cut") -> list[Token]:
     """The words of a sentence with their characters.
 
     Every character is in exactly one word, save white space and byte-order marks, which count as white space.
     Punctuation, brackets, quotes, per cent and currency signs are words of their own, and so are `'s` and `n't`, as in
     the Penn Treebank. Numbers (`1,234.5`, `11:30`), dotted abbreviations (`U.S.`), initials (`J.`) and known
     abbreviations (`Inc.`) stay whole. Compounds are split at the hyphen (`Leeds - based`), so that a name inside can be
-    annotated, save before digits (`IL-2`) and after leading digits (`5-FU`, `43-year`).
+    annotated, save before digits (`IL-2`) and after leading digits (`5-FU`, `43-year`); with hyphens `whole` they are not.
     """
     text = text.replace(BYTE_ORDER_MARK, " ")
     end = _last_word_end(text)
@@ -281,7 +289,33 @@ def words(text: str) -> list[Token]:
             tokens.append(Token(text[start : stop - 1], start, stop - 1))
             start = stop - 1
         tokens.append(Token(text[start:stop], start, stop))
-    return tokens
+    return tokens if hyphens == "cut" else _compounds(tokens)
+
+
+def learn_hyphens(documents: Iterable[Document]) -> Hyphens:
+    """Whether annotated words hold compounds whole (`Leeds-based`) more often than hyphens stand alone."""
+    whole = alone = 0
+    for document in documents:
+        for token in document.tokens:
+            alone += token.text == "-"
+            whole += _COMPOUND.search(token.text) is not None
+    return "whole" if whole > alone else "cut"
+
+
+def _compounds(tokens: Sequence[Token]) -> list[Token]:
+    """The words with those joined again that a hyphen without blanks connects."""
+    result: list[Token] = []
+    open_hyphen = False
+    for token in tokens:
+        last = result[-1] if result else None
+        touches = last is not None and last.char_end == token.char_start
+        hyphen = token.text == "-" and touches and last is not None and last.text[-1].isalnum()
+        if last is not None and touches and (hyphen or (open_hyphen and token.text[0].isalnum())):
+            result[-1] = Token(last.text + token.text, last.char_start, token.char_end)
+        else:
+            result.append(token)
+        open_hyphen = hyphen
+    return result
 
 
 def _last_word_end(text: str) -> int:
