@@ -309,7 +309,8 @@ def test_a_megabyte_takes_seconds(piece: str) -> None:
 def test_hyphens_whole_joins_what_a_hyphen_connects() -> None:
     text = "Leeds-based ITAR-TASS met Avihu Bin-Nun - a pre- and post-war, IL-2-like man -- yes-"
     assert [token.text for token in words(text, hyphens="whole")] \
-        == ["Leeds-based", "ITAR-TASS", "met", "Avihu", "Bin-Nun", "-", "a", "pre-", "and", "post-war", ",", "IL-2-like", "man", "--", "yes-"]
+        == ["Leeds-based", "ITAR-TASS", "met", "Avihu", "Bin-Nun", "-", "a", "pre-", "and", "post-war", ",", "IL-2-like",
+            "man", "--", "yes-"]
     assert "based" in [token.text for token in words(text)]
 
 
