@@ -34,6 +34,7 @@ from conjoin.embedders.transformer import resolve_name
 from conjoin.extractor import BATCH_PIECES
 from conjoin.sample import sample_corpus
 from conjoin.training import EpochDone, StepDone, train
+from conjoin.training.precision import usable_precision
 
 
 def main() -> None:
@@ -75,7 +76,7 @@ def training_ratio(corpus: Corpus, arguments: argparse.Namespace) -> tuple[Extra
                                bucket_batches=settings.bucket_batches, seed=settings.seed, epoch=1)
     from accelerate import Accelerator
 
-    precision = Accelerator(mixed_precision=settings.precision)
+    precision = Accelerator(mixed_precision=usable_precision(settings.precision))
 
     def bare(members: list[int]) -> None:
         features = model.embedder.features([documents[index].words for index in members])
