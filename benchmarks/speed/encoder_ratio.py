@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -146,7 +145,8 @@ def measure_memory(what: str, corpus: Corpus, model: str) -> int:
         network = build_model(config, Schema.from_documents(documents))
         for _ in train(network, documents, dev=corpus.test, settings=config.training):
             pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    status = Path("/proc/self/status").read_text(encoding="utf-8")  # getrusage would count the parent's memory too
+    return int(status.split("VmHWM:")[1].split()[0]) // 1024
 
 
 if __name__ == "__main__":
