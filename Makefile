@@ -20,7 +20,7 @@ slow: .venv/installed
 check: .venv/installed
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/speed/encoder_ratio.py --output benchmarks/speed/encoder_ratio.json

@@ -13,7 +13,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
 
-from conjoin import __version__
 from conjoin.batching import annotate_all
 from conjoin.card import model_card
 from conjoin.config import Config, build_model, parse_config
@@ -24,6 +23,7 @@ from conjoin.metrics import Report, score
 from conjoin.model import JointModel
 from conjoin.schema import Schema
 from conjoin.text import Unit, merge, split
+from conjoin.version import __version__
 
 FORMAT_VERSION = 1
 LABELS_KEY = "conjoin.labels"  # in the header of the weights: a digest of the types that their rows stand for

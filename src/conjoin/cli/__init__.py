@@ -10,7 +10,6 @@ from io import TextIOWrapper
 import typer
 from rich.console import Console
 
-from conjoin import __version__
 from conjoin.cli.check import check
 from conjoin.cli.convert import convert
 from conjoin.cli.demo import demo
@@ -19,6 +18,7 @@ from conjoin.cli.extract import extract
 from conjoin.cli.presets import presets
 from conjoin.cli.train import train
 from conjoin.errors import ConjoinError
+from conjoin.version import __version__
 
 app = typer.Typer(
     name="conjoin",
