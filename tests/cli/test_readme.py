@@ -1,0 +1,62 @@
+"""What README tells a reader to type works as typed, but for a shorter training."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from conjoin.cli import app
+
+HOME = Path(__file__).parents[2]
+PAGES = [HOME / "README.md", *sorted((HOME / "docs").glob("*.md"))]
+README = (HOME / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(page: str, language: str = "") -> list[str]:
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    return [body for name, body in fenced if name == language]
+
+
+def commands(page: str) -> list[list[str]]:
+    """The lines of a page's unmarked code blocks that call conjoin, split as a shell splits them."""
+    lines = "\n".join(blocks(page)).replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("conjoin ")]
+
+
+@pytest.mark.parametrize(
+    "arguments", [pytest.param(line, id=" ".join(line)) for page in PAGES for line in commands(page.read_text("utf-8"))]
+)
+def test_every_printed_command_parses(arguments: list[str]) -> None:
+    verb, *rest = arguments
+    typer.main.get_command(app).commands[verb].make_context(verb, rest)  # type: ignore[attr-defined]
+
+
+def test_every_make_target_exists() -> None:
+    targets = re.findall(r"^([a-z]+):", (HOME / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"\bmake ([a-z]+)", README)) <= set(targets)
+    for script in re.findall(r"python (benchmarks/\S+)", README):
+        assert (HOME / script).is_file()
+
+
+def test_the_python_and_then_the_commands(
+    conjoin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "src/conjoin").mkdir(parents=True)
+    (tmp_path / "src/conjoin/sample").symlink_to(HOME / "src/conjoin/sample")
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(README, "python")
+    assert "training.epochs=8" in code
+    exec(code.replace("training.epochs=8", "training.epochs=1").replace('"run"', '"first"'), {})
+    assert (tmp_path / "first/model/README.md").is_file()
+    for arguments in commands(README):
+        if arguments[0] == "train":
+            arguments += ["--set", "training.epochs=2"]
+        result = conjoin(*arguments)
+        assert result.code == 0, (arguments, result.err)
+        assert result.out, arguments
+    assert list((tmp_path / "run").iterdir()) == [tmp_path / "run/model"]
