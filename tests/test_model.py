@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from conjoin.batching import annotate_all
-from conjoin.config import Config, build_entity_head, build_model, build_relation_head, load_config
+from conjoin.config import Config, assemble_model, build_model, load_config
 from conjoin.document import Document, Entity, Relation
 from conjoin.embedders.transformer import TransformerEmbedder, load_transformer
 from conjoin.metrics import score
@@ -40,11 +40,7 @@ def assemble(embedder: TransformerEmbedder, schema: Schema, *overrides: str) -> 
     """A model over a shared embedder, random but the same for the same settings."""
     config = load_config("conjoin-base", overrides)
     torch.manual_seed(0)
-    entities = build_entity_head(config.entities, schema, embedder.width)
-    marks = entities.marks_width(config.relations.labels)
-    relations = build_relation_head(config.relations, schema, embedder.width, marks) if schema.relation_types else None
-    return JointModel(schema, embedder=embedder, entities=entities, relations=relations,
-                      labels=config.relations.labels, proposals=config.relations.proposals).eval()
+    return assemble_model(config, schema, embedder).eval()
 
 
 def eager(model: JointModel) -> JointModel:
@@ -57,7 +53,9 @@ def eager(model: JointModel) -> JointModel:
 
 def emissions_of(model: JointModel, documents: Sequence[Document]) -> Tensor:
     with torch.no_grad():
-        emissions: Tensor = model.entities(model.embedder(model.collate(documents).features))
+        batch = model.collate(documents)
+        states = model.shared(model.embedder(batch.features), batch.lengths)
+        emissions: Tensor = model.entities(model.entity_stack(states, batch.lengths))
     return emissions
 
 
@@ -65,10 +63,10 @@ def pair_scores(model: JointModel, documents: Sequence[Document]) -> dict[tuple[
     """The scores of every candidate between gold entities, by document and arguments."""
     assert model.relations is not None
     with torch.no_grad():
-        states = model.embedder(model.collate(documents).features)
+        batch = model.collate(documents)
+        states = model.shared(model.embedder(batch.features), batch.lengths)
         spans = model._spans([document.entities for document in documents])
-        pairs = model.relations.candidates(spans)
-        scores = model.relations(states, spans, model._marks(spans), pairs)
+        scores, pairs = model._relation_scores(states, batch.lengths, spans, model._marks(spans))
     flat = [(row, entity) for row, entities in enumerate(spans.entities) for entity in entities]
     return {(*flat[head], flat[tail][1]): scores[index] for index, (head, tail) in enumerate(pairs.T.tolist())}
 
@@ -87,11 +85,12 @@ SLOTS = {
     "relations.pooling": ["last", "first-last", "max"],
     "relations.labels": ["none", "tag", "type"],
     "relations.projections": ["separate", "shared", "none"],
-    "relations.scorer": ["biaffine", "feedforward", "biaffine+feedforward"],
+    "relations.scorer": ["biaffine", "feedforward", "biaffine+feedforward", "distmult", "cosine", "distmult+cosine"],
     "relations.context": ["true", "false"],
     "relations.decision": ["softmax", "sigmoid"],
 }
-TAGGERS = list(product(["bio", "bioes"], ["argmax", "legal"], ["1", "2"]))
+TAGGERS = list(product(["bio", "bioes"], ["argmax", "legal"], ["1", "2"], ["softmax", "crf"]))
+STACKS = [(0, 0, 0, "gru"), (1, 0, 2, "gru"), (0, 1, 1, "lstm"), (2, 0, 0, "lstm"), (1, 1, 1, "gru")]
 
 
 @pytest.mark.parametrize("pooling", SLOTS["relations.pooling"])
@@ -104,10 +103,13 @@ def test_a_document_alone_equals_itself_in_a_batch(
     empty = Document.from_words([], id="empty")
     fixed = {"relations.pooling": [pooling], "relations.scorer": [scorer]}
     for number, values in enumerate(product(*(SLOTS | fixed).values())):
-        scheme, decoding, layers = TAGGERS[number % len(TAGGERS)]
+        scheme, decoding, layers, output = TAGGERS[number % len(TAGGERS)]
+        shared, own, related, cell = STACKS[number % len(STACKS)]
         model = eager(assemble(
             embedder, symmetric, *(f"{key}={value}" for key, value in zip(SLOTS, values, strict=True)),
             f"entities.scheme={scheme}", f"entities.decoding={decoding}", f"entities.layers={layers}",
+            f"entities.output={output}", f"stack.shared={shared}", f"stack.entities={own}", f"stack.relations={related}",
+            f"stack.cell={cell}", "stack.size=16", f"stack.residual={'true' if number % 2 else 'false'}",
             "relations.size=16", "relations.scorer_size=16", "relations.threshold=0.2",
             f"relations.distance={4 * (number % 2)}", f"relations.constrain={'true' if number % 3 else 'false'}",
         ))
@@ -223,25 +225,51 @@ def test_ablation_e_no_bilinear_term(shrunk: Shrunk, schema: Schema, documents: 
 
 
 def proposed_by(model: JointModel, documents: Sequence[Document]) -> list[set[Entity]]:
-    batch = model.collate(documents)
-    with torch.no_grad():
-        spans = model._proposed(batch, model.entities(model.embedder(batch.features)))
-    return [set(row) for row in spans.entities]
+    gold = [document.entities for document in documents]
+    predicted = [document.entities for document in model.annotate(documents)]
+    return [set(row) for row in model._proposed(gold, predicted)]
 
 
-def test_proposals_are_gold_predicted_or_their_union(
+def test_proposals_are_gold_predicted_their_union_or_a_mixture(
     embedder: TransformerEmbedder, schema: Schema, documents: list[Document]
 ) -> None:
     gold = [set(document.entities) for document in documents]
-    models = {how: eager(assemble(embedder, schema, f"relations.proposals={how}")) for how in ("gold", "predicted", "both")}
+    kinds = ("gold", "predicted", "both", "mixture")
+    models = {how: eager(assemble(embedder, schema, f"relations.proposals={how}")) for how in kinds}
     found = [set(document.entities) for document in models["gold"].annotate(documents)]
     assert any(found) and found != gold
     assert proposed_by(models["gold"], documents) == gold
     assert proposed_by(models["predicted"], documents) == found
     assert proposed_by(models["both"], documents) == [left | right for left, right in zip(gold, found, strict=True)]
+    mixed = {tuple(rows[0] == gold[0] for rows in [proposed_by(models["mixture"], documents)]) for _ in range(40)}
+    assert mixed == {(True,), (False,)}
+    models["mixture"].mixture = 1.0
+    assert proposed_by(models["mixture"], documents) == found
 
 
-@pytest.mark.parametrize("proposals", ["gold", "predicted", "both"])
+@pytest.mark.parametrize("labels", ["tag", "type"])
+def test_labels_of_gold_entities_may_be_those_predicted_for_their_last_words(
+    embedder: TransformerEmbedder, schema: Schema, documents: list[Document], labels: str
+) -> None:
+    settings = ("relations.proposals=gold", f"relations.labels={labels}")
+    model = assemble(embedder, schema, *settings, "relations.label_source=predicted")
+    spans = model._spans([document.entities for document in documents])
+    as_gold = model._training_marks(spans, [document.entities for document in documents])
+    own = model._marks(spans)
+    assert as_gold is not None and own is not None
+    assert as_gold.tolist() == own.tolist()
+    missed = model._training_marks(spans, [[], documents[1].entities, documents[2].entities])
+    assert missed is not None
+    rows = spans.rows == 0
+    assert missed[~rows].tolist() == own[~rows].tolist()
+    outside = [1.0] + [0.0] * (own.shape[1] - 1) if labels == "tag" else [0.0] * own.shape[1]
+    assert missed[rows].tolist() == [outside] * int(rows.sum())
+    model.train()
+    terms = eager(model).loss(model.collate(documents))
+    assert torch.isfinite(terms["relations"])
+
+
+@pytest.mark.parametrize("proposals", ["gold", "predicted", "both", "mixture"])
 def test_every_kind_of_proposals_trains(
     embedder: TransformerEmbedder, schema: Schema, documents: list[Document], proposals: str
 ) -> None:

@@ -23,9 +23,9 @@ import transformers
 
 from conjoin import Report, __version__, load_config, read_corpus
 from conjoin.cli.progress import epoch_line
-from conjoin.document import Corpus
+from conjoin.document import Corpus, Document
 from conjoin.metrics import mean_and_deviation
-from conjoin.protocols import train
+from conjoin.protocols import chosen, train
 from conjoin.training import EpochDone, Event
 
 
@@ -36,6 +36,8 @@ def main() -> None:
     parser.add_argument("--lenient", action="store_true")
     parser.add_argument("--merge-dev", action="store_true")
     parser.add_argument("--cut", type=float, default=0.0)
+    parser.add_argument("--relation-free", help="file whose sentences without a relation join the training data")
+    parser.add_argument("--relation-free-count", type=int, help="at most so many of them, drawn by seed 0")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--set", nargs="*", default=[], dest="settings")
     parser.add_argument("--save", help="folder for the model of the first seed")
@@ -54,7 +56,9 @@ def earlier(arguments: argparse.Namespace, seeds: set[object]) -> list[dict[str,
     if not path.is_file():
         return []
     value = json.loads(path.read_text(encoding="utf-8"))
-    same = (value["preset"], value["settings"]) == (arguments.preset, arguments.settings)
+    extra = arguments.relation_free_count if arguments.relation_free else 0
+    known = value["preset"], value["settings"], value.get("relation_free", 0)
+    same = known == (arguments.preset, arguments.settings, extra)
     return [run for run in value["runs"] if same and run["seed"] not in seeds]
 
 
@@ -80,7 +84,9 @@ def run(arguments: argparse.Namespace, corpus: Corpus, seed: int) -> dict[str, o
             print(f"seed {seed} {epoch_line(event)}", flush=True)
 
     wall, cpu = time.perf_counter(), time.process_time()
-    extractor = train(config, corpus, listen=listen, lenient=arguments.lenient)
+    extractor = train(
+        config, corpus, listen=listen, lenient=arguments.lenient, relation_free=relation_free(arguments)
+    )
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     if arguments.save and seed == arguments.seeds[0]:
         extractor.save(arguments.save)
@@ -92,6 +98,15 @@ def run(arguments: argparse.Namespace, corpus: Corpus, seed: int) -> dict[str, o
         "seed": seed, "cpu_seconds": round(cpu), "wall_seconds": round(wall), "test": report.to_json(),
         "raw_text": strict(raw), "gold_entities": strict(gold), "probe": extractor.metrics.get("probe"),
     }
+
+
+def relation_free(arguments: argparse.Namespace) -> list[Document]:
+    """Sentences with entities and without relations, the same for every seed."""
+    if arguments.relation_free is None:
+        return []
+    read = read_corpus(arguments.relation_free, lenient=arguments.lenient)
+    plain = [document for document in read if document.entities and not document.relations]
+    return chosen(plain, arguments.relation_free_count, seed=0)
 
 
 def strict(report: Report) -> dict[str, float]:
@@ -109,6 +124,7 @@ def summary(arguments: argparse.Namespace, corpus: Corpus, runs: list[dict[str, 
     return {
         "preset": arguments.preset,
         "settings": arguments.settings,
+        "relation_free": arguments.relation_free_count if arguments.relation_free else 0,
         "data": {split: len(documents) for split, documents in corpus.splits.items()},
         "match": "strict, per cent",
         "mean": {key: {"mean": round(value, 2), "deviation": round(spread, 2)} for key, (value, spread) in mean.items()},

@@ -12,18 +12,29 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from torch import nn
 
+from conjoin.document import Document
+from conjoin.download import local_file
+from conjoin.embedders.characters import CharacterEmbedder, alphabet_of, saved_alphabet
+from conjoin.embedders.elmo import Elmo, load_elmo, saved_elmo
+from conjoin.embedders.embedder import Embedder, JoinedEmbedder
+from conjoin.embedders.feature_cache import FeatureCache, cache_folder
+from conjoin.embedders.frozen import FrozenEmbedder, FrozenTransformer
+from conjoin.embedders.static import CasingEmbedder, WordVectors, saved_words
 from conjoin.embedders.transformer import TransformerEmbedder, WordPooling, load_transformer
+from conjoin.embedders.vector_table import VectorTable
 from conjoin.errors import SettingError, unknown_name
 from conjoin.heads.relations import Decision, PairFeatures, Projections, RelationHead
-from conjoin.heads.tagger import Decoding, Labels, TaggerHead
-from conjoin.model import JointModel, Proposals
-from conjoin.nn.layers import Activation, FeedForward, SpanPooling
-from conjoin.nn.pairs import Biaffine, FeedForwardPairs, SummedPairs
+from conjoin.heads.tagger import Decoding, Labels, Output, Reduction, TaggerHead
+from conjoin.model import JointModel, LabelSource, Proposals
+from conjoin.nn.layers import Activation, FeedForward, LayerMix, SpanPooling
+from conjoin.nn.pairs import Biaffine, Cosine, DistMult, DistMultCosine, FeedForwardPairs, SummedPairs
+from conjoin.nn.recurrent import Cell, RecurrentStack
 from conjoin.schema import Schema
 from conjoin.tagging import Scheme
-from conjoin.training.optimizer import Schedule
+from conjoin.training.optimizer import Optimizer, Schedule
 from conjoin.training.precision import Precision
 
+Scorer = Literal["biaffine", "feedforward", "biaffine+feedforward", "distmult", "cosine", "distmult+cosine"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
@@ -35,9 +46,11 @@ class Settings(BaseModel):
 
 
 class EncoderSettings(Settings):
-    """The pre-trained encoder. `name` is a hub name, a folder or the alias `minilm`."""
+    """The pre-trained encoder. `name` is a hub name, a folder or the alias `minilm`; none for a model without one."""
 
-    name: str = "minilm"
+    name: str | None = "minilm"
+    frozen: bool = Field(False, description="keep its weights and cache its vectors, or fine-tune it")
+    layers: Literal["last", "mix"] = Field("last", description="a word's vector: the last layer's, or a trained mix")
     dropout: Dropout | None = Field(None, description="in the encoder; none keeps its own setting")
     word_pooling: WordPooling = Field("first", description="how the pieces of a word become one vector")
     most_pieces: int = Field(512, ge=1, description="longest window in pieces, if the encoder takes that many")
@@ -47,10 +60,47 @@ class EncoderSettings(Settings):
     train_word_table: bool = Field(True, description="whether the embeddings of the pieces are fine-tuned too")
 
 
+class ElmoSettings(Settings):
+    """ELMo, frozen, all its layers mixed: paths or http(s) addresses of a model in the published format."""
+
+    options: str | None = Field(None, description="options.json; none for a model without ELMo")
+    weights: str | None = Field(None, description="the HDF5 file of weights")
+    weights_sha256: str | None = Field(None, description="checksum that the weights must have")
+
+
+class WordSettings(Settings):
+    """What words alone tell: pre-trained vectors, frozen, and casing."""
+
+    vectors: str | None = Field(None, description="file in the text format of GloVe or word2vec, plain or .gz")
+    casing: bool = Field(False, description="one-hot casing of the word")
+
+
+class CharacterSettings(Settings):
+    """Vectors of words from their characters."""
+
+    size: int = Field(0, ge=0, description="size of the RNN over characters, each way; 0 for none")
+    embedding_size: int = Field(25, ge=1)
+    cell: Cell = "gru"
+
+
+class StackSettings(Settings):
+    """Recurrent layers over the words: shared by both tasks, then each task's own."""
+
+    shared: int = Field(0, ge=0, description="layers that both tasks use")
+    entities: int = Field(0, ge=0, description="further layers of the entity head alone")
+    relations: int = Field(0, ge=0, description="further layers of the relation head alone")
+    cell: Cell = "gru"
+    size: int = Field(256, ge=1, description="of one direction")
+    dropout: Dropout = Field(0.0, description="before each layer")
+    residual: bool = Field(False, description="a layer as wide as its input adds the input to its output")
+
+
 class EntitySettings(Settings):
     """The entity head."""
 
     scheme: Scheme = "bioes"
+    output: Output = Field("softmax", description="each word on its own, or a conditional random field")
+    reduction: Reduction = Field("words", description="what the loss is a mean over")
     layers: int = Field(1, ge=1, description="linear layers, the last of which gives the tags")
     size: int = Field(256, ge=1, description="width of the inner layers")
     activation: Activation = "gelu"
@@ -62,8 +112,10 @@ class RelationSettings(Settings):
     """The relation head."""
 
     proposals: Proposals = Field("both", description="entities that training builds candidates from")
+    mixture: Share = Field(0.5, description="share of sentences with predicted entities when proposals = mixture")
     pooling: Literal["last", "first-last", "max"] = Field("max", description="how an entity's words become one vector")
     labels: Labels = Field("type", description="what the label embedding shows of an entity")
+    label_source: LabelSource = Field("own", description="an entity's own label, or in training the predicted tag's")
     label_size: int = Field(128, ge=1)
     projections: Literal["separate", "shared", "none"] = Field("separate", description="head and tail networks")
     layers: int = Field(2, ge=1)
@@ -71,9 +123,9 @@ class RelationSettings(Settings):
     output_size: int | None = Field(None, ge=1, description="width of their last layer; none: as the others")
     activation: Activation = "relu"
     dropout: Dropout = 0.1
-    scorer: Literal["biaffine", "feedforward", "biaffine+feedforward"] = "biaffine"
+    scorer: Scorer = "biaffine"
     bilinear: bool = Field(True, description="whether the biaffine scorer has its bilinear term")
-    scorer_size: int = Field(256, ge=1, description="hidden width of the feedforward scorer")
+    scorer_size: int = Field(256, ge=1, description="hidden width of the feedforward and distmult+cosine scorers")
     context: bool = Field(True, description="add the max-pooled words between the two entities")
     distance: int = Field(32, ge=0, description="size of the embedding of the distance in words; 0 for none")
     decision: Decision = Field("softmax", description="one type or NEG a pair, or each type on its own")
@@ -94,6 +146,7 @@ class TrainingSettings(Settings):
     batch_size: int = Field(16, ge=1)
     batch_pieces: int = Field(1024, ge=1, description="most pieces of a batch, padding included")
     bucket_batches: int = Field(16, ge=1, description="batches sorted by length together; 1 for none")
+    optimizer: Optimizer = Field("adamw", description="nadam is Adam with Nesterov momentum; the decay is decoupled in all")
     accumulation: int = Field(1, ge=1, description="batches whose gradients are added before a step")
     learning_rate: float = Field(5e-5, gt=0, description="of the encoder")
     head_learning_rate: float | None = Field(None, gt=0, description="of everything else; none: as the encoder's")
@@ -103,6 +156,7 @@ class TrainingSettings(Settings):
     warmup: Share = Field(0.1, description="share of all steps in which learning rates rise from 0")
     max_gradient_norm: float = Field(1.0, gt=0)
     precision: Precision = Field("no", description="auto is bf16 where the hardware computes it, else no")
+    entity_weight: float = Field(1.0, ge=0, description="weight of the entity loss")
     relation_weight: float = Field(1.0, ge=0, description="lambda: weight of the relation loss")
     relation_ramp: float = Field(1.0, ge=0, description="epochs over which that weight rises from 0")
     averaging: Share = Field(0.0, description="decay of the exponential moving average of weights; 0 for none")
@@ -131,6 +185,10 @@ class Config(Settings):
     """All settings of a model and its training."""
 
     encoder: EncoderSettings = EncoderSettings()
+    elmo: ElmoSettings = ElmoSettings()
+    words: WordSettings = WordSettings()
+    characters: CharacterSettings = CharacterSettings()
+    stack: StackSettings = StackSettings()
     entities: EntitySettings = EntitySettings()
     relations: RelationSettings = RelationSettings()
     training: TrainingSettings = TrainingSettings()
@@ -162,7 +220,7 @@ def load_config(source: str | Path, overrides: Iterable[str] = ()) -> Config:
 def parse_config(values: Mapping[str, Any], source: str) -> Config:
     """Settings from plain values; `source` names them in errors."""
     try:
-        return Config.model_validate(values)
+        return Config.model_validate(_absent(values))
     except ValidationError as error:
         raise SettingError(f"{source}: {_explain(error)}") from error
 
@@ -188,6 +246,13 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     if str(base).endswith(".toml"):  # named from where the file that names it lies
         base = (path.parent / str(base)).resolve()
     return _merge(_read(base, (*seen, name)), values) if base else values
+
+
+def _absent(value: Any) -> Any:
+    """TOML has no word for what is absent; in settings it is "none"."""
+    if isinstance(value, dict):
+        return {key: _absent(inner) for key, inner in value.items()}
+    return None if value == "none" else value
 
 
 def _read_text(path: Path) -> str:
@@ -232,7 +297,7 @@ def _explain(error: ValidationError) -> str:
 
 
 def to_toml(config: Config) -> str:
-    """All settings as TOML that `load_config` reads back; settings that are none are comments."""
+    """All settings as TOML that `load_config` reads back; absent ones are "none"."""
     lines = []
     tables = []
     for name, value in config.model_dump(mode="json").items():
@@ -248,7 +313,7 @@ def _toml_lines(values: Mapping[str, Any]) -> list[str]:
     lines = []
     for key, value in values.items():
         if value is None:
-            lines.append(f"# {key} = none")
+            lines.append(f'{key} = "none"')
         elif isinstance(value, dict):
             inner = ", ".join(f"{_toml_value(name)} = {_toml_value(entry)}" for name, entry in value.items())
             lines.append(f"{key} = {{ {inner} }}")
@@ -272,31 +337,121 @@ def all_keys() -> list[str]:
     return keys
 
 
-def build_model(config: Config, schema: Schema, *, folder: Path | None = None) -> JointModel:
-    """A new model for a schema. With `folder`, a saved encoder's, pre-trained weights are not loaded."""
-    encoder, tokenizer = load_transformer(config.encoder.name, dropout=config.encoder.dropout, folder=folder)
-    embedder = TransformerEmbedder(
-        encoder,
-        tokenizer,
-        word_pooling=config.encoder.word_pooling,
-        most_pieces=config.encoder.most_pieces,
-        overlap=config.encoder.overlap,
-        train_word_table=config.encoder.train_word_table,
-        masking=config.encoder.masking,
-        see_casing=config.encoder.casing,
-    )
-    entities = build_entity_head(config.entities, schema, embedder.width)
+def build_model(
+    config: Config,
+    schema: Schema,
+    *,
+    documents: Sequence[Document] = (),
+    folder: Path | None = None,
+    cache: FeatureCache | None = None,
+) -> JointModel:
+    """A new model for a schema.
+
+    Words and characters that it learns are those of `documents`. With `folder`, a saved model's, they are read from there
+    and no pre-trained weights are loaded. `cache` keeps the vectors of frozen encoders.
+    """
+    return assemble_model(config, schema, build_embedder(config, documents=documents, folder=folder, cache=cache))
+
+
+def assemble_model(config: Config, schema: Schema, embedder: Embedder) -> JointModel:
+    """A new model over an embedder: stacks and heads."""
+    stack = config.stack
+    shared = build_stack(stack, embedder.width, stack.shared)
+    entity_stack = build_stack(stack, shared.width, stack.entities)
+    entities = build_entity_head(config.entities, schema, entity_stack.width)
     labels = config.relations.labels
-    relations = None
+    relation_stack = relations = None
     if schema.relation_types:
-        relations = build_relation_head(config.relations, schema, embedder.width, entities.marks_width(labels))
+        relation_stack = build_stack(stack, shared.width, stack.relations)
+        relations = build_relation_head(config.relations, schema, relation_stack.width, entities.marks_width(labels))
     return JointModel(
         schema,
         embedder=embedder,
+        shared=shared,
+        entity_stack=entity_stack,
         entities=entities,
+        relation_stack=relation_stack,
         relations=relations,
         labels=labels,
+        label_source=config.relations.label_source,
         proposals=config.relations.proposals,
+        mixture=config.relations.mixture,
+    )
+
+
+def build_embedder(
+    config: Config, *, documents: Sequence[Document] = (), folder: Path | None = None, cache: FeatureCache | None = None
+) -> Embedder:
+    """All embedders that the settings ask for, joined; arguments as for `build_model`."""
+    texts = [document.words for document in documents]
+    parts: dict[str, Any] = {}
+    if config.encoder.name is not None:
+        parts["transformer"] = build_transformer(config.encoder, folder=folder, cache=cache)
+    if config.elmo.options is not None:
+        parts["elmo"] = FrozenEmbedder(build_elmo(config.elmo, folder=folder), cache=cache)
+    if config.words.vectors is not None:
+        parts["words"] = build_word_vectors(config.words.vectors, texts, folder=folder)
+    if config.characters.size:
+        parts["characters"] = CharacterEmbedder(
+            saved_alphabet(folder) if folder else alphabet_of(texts),
+            embedding_size=config.characters.embedding_size,
+            size=config.characters.size,
+            cell=config.characters.cell,
+        )
+    if config.words.casing:
+        parts["casing"] = CasingEmbedder()
+    if not parts:
+        raise SettingError("the model would see nothing of its words: set encoder.name, elmo.options, words.vectors or "
+                           "characters.size")
+    embedder: Embedder = next(iter(parts.values())) if len(parts) == 1 else JoinedEmbedder(parts)
+    return embedder
+
+
+def build_transformer(
+    settings: EncoderSettings, *, folder: Path | None, cache: FeatureCache | None
+) -> TransformerEmbedder | FrozenEmbedder:
+    """A Hugging Face encoder, to be fine-tuned or frozen."""
+    encoder, tokenizer = load_transformer(str(settings.name), dropout=settings.dropout, folder=folder)
+    fine_tuned = not settings.frozen
+    layers = 1 + int(encoder.config.num_hidden_layers)  # type: ignore[union-attr, arg-type]
+    embedder = TransformerEmbedder(
+        encoder,
+        tokenizer,
+        word_pooling=settings.word_pooling,
+        most_pieces=settings.most_pieces,
+        overlap=settings.overlap,
+        train_word_table=settings.train_word_table,
+        masking=settings.masking if fine_tuned else 0.0,
+        see_casing=settings.casing and fine_tuned,
+        mix=LayerMix(layers) if settings.layers == "mix" and fine_tuned else None,
+    )
+    if fine_tuned:
+        return embedder
+    return FrozenEmbedder(FrozenTransformer(embedder, all_layers=settings.layers == "mix"), cache=cache)
+
+
+def build_elmo(settings: ElmoSettings, *, folder: Path | None) -> Elmo:
+    """The ELMo model of the settings, or the saved one."""
+    if folder:
+        return saved_elmo(folder)
+    if settings.options is None or settings.weights is None:
+        raise SettingError("ELMo needs both elmo.options and elmo.weights, each the path or address of a file")
+    options = local_file(settings.options, sha256=None, cache=cache_folder())
+    return load_elmo(options, local_file(settings.weights, sha256=settings.weights_sha256, cache=cache_folder()))
+
+
+def build_word_vectors(source: str, texts: Sequence[Sequence[str]], *, folder: Path | None) -> WordVectors:
+    """Word vectors for the words of the texts; of a saved model, with the whole file beside them if it is still there."""
+    if folder is None:
+        return WordVectors.from_table(VectorTable.open(source, cache=cache_folder()), texts)
+    table = VectorTable.open(source, cache=cache_folder()) if Path(source).expanduser().is_file() else None
+    return saved_words(folder, table=table)
+
+
+def build_stack(settings: StackSettings, width: int, layers: int) -> RecurrentStack:
+    """Recurrent layers over states of a width."""
+    return RecurrentStack(
+        width, layers=layers, size=settings.size, cell=settings.cell, dropout=settings.dropout, residual=settings.residual
     )
 
 
@@ -311,6 +466,8 @@ def build_entity_head(settings: EntitySettings, schema: Schema, width: int) -> T
         activation=settings.activation,
         dropout=settings.dropout,
         decoding=settings.decoding,
+        output=settings.output,
+        reduction=settings.reduction,
     )
 
 
@@ -366,9 +523,14 @@ def build_scorer(settings: RelationSettings, width: int, outputs: int, features:
             dropout=settings.dropout,
         )
 
-    scorers: dict[str, Callable[[], nn.Module]] = {
+    scorers: dict[Scorer, Callable[[], nn.Module]] = {
         "biaffine": biaffine,
         "feedforward": feedforward,
         "biaffine+feedforward": lambda: SummedPairs(biaffine(), feedforward()),
+        "distmult": lambda: DistMult(width, outputs, features=features),
+        "cosine": lambda: Cosine(width, outputs, features=features),
+        "distmult+cosine": lambda: DistMultCosine(
+            width, outputs, features=features, size=settings.scorer_size, activation=settings.activation
+        ),
     }
     return scorers[settings.scorer]()

@@ -143,8 +143,7 @@ class Extractor:
             _write_json(folder / "config.json", values)
             _write_json(folder / "schema.json", self.schema.to_json())
             _write_json(folder / "metrics.json", self.metrics)
-            (folder / "encoder").mkdir()
-            self.model.embedder.save(folder / "encoder")
+            self.model.embedder.save(folder)
             weights = folder / "weights.safetensors"
             save_model(self.model, str(weights), metadata={LABELS_KEY: _labels_digest(self.schema)})
             weights.chmod((folder / "config.json").stat().st_mode)  # safetensors gives it to the owner alone
@@ -160,11 +159,12 @@ class Extractor:
         if values.get("format") != FORMAT_VERSION:
             raise ModelError(f"{folder / 'config.json'}: model format {values.get('format')!r}, this version of conjoin "
                              f"reads {FORMAT_VERSION}; train again, or install the version that wrote it")
-        labels, encoder = _read_json(folder / "schema.json"), _encoder_folder(folder)
+        labels = _read_json(folder / "schema.json")
         try:
             config = parse_config(values.get("config", {}), str(folder / "config.json"))
             schema = Schema.from_json(labels)
-            model = build_model(config, schema, folder=encoder)
+            _check_encoder(config, folder)
+            model = build_model(config, schema, folder=folder)
         except BROKEN as error:
             wrong = _first_line(error).partition(";")[0]
             raise ModelError(f"{folder}: broken model folder ({wrong}); copy it again or train anew") from error
@@ -184,11 +184,10 @@ def model_folder(path: Path) -> Path:
                      "wrote, and see that its training has finished")
 
 
-def _encoder_folder(folder: Path) -> Path:
-    """The folder of the saved encoder. What it lacks must not be looked for on a model hub, under a name like it."""
-    for name in ("config.json", "tokenizer.json"):
+def _check_encoder(config: Config, folder: Path) -> None:
+    """What a saved encoder lacks must not be looked for on a model hub, under a name like its folder's."""
+    for name in ("config.json", "tokenizer.json") if config.encoder.name is not None else ():
         _read_json(folder / "encoder" / name)
-    return folder / "encoder"
 
 
 def _load_weights(model: JointModel, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The one joint model: embedder → entity head, and entities → relation head."""
+"""The one joint model: embedder → shared stack → (its own stack → entity head), (its own stack → relation head)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from conjoin.document import Document, Entity
-from conjoin.embedders.transformer import TransformerEmbedder
+from conjoin.embedders.embedder import Embedder
 from conjoin.heads.relations import RelationHead
 from conjoin.heads.spans import Spans
 from conjoin.heads.tagger import Labels, TaggerHead
+from conjoin.nn.recurrent import RecurrentStack
 from conjoin.schema import Schema
 
-Proposals = Literal["gold", "predicted", "both"]
+Proposals = Literal["gold", "predicted", "both", "mixture"]
+LabelSource = Literal["own", "predicted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,35 +47,50 @@ class Batch:
 class JointModel(nn.Module):
     """Joint entity and relation extraction with slots.
 
-    The world uses `collate`, `loss` and `annotate`. `proposals` says which entities relation candidates are built from
-    in training: `predicted` (Giorgi et al. 2019 §2), `gold` (Crone 2020 §3.3) or `both`, their union.
+    The world uses `collate`, `loss` and `annotate`. Words become vectors in the embedder, pass the shared stack, and then
+    each task's own stack and head (Crone 2020, Fig. 2); stacks without layers leave Giorgi et al. 2019.
+
+    `proposals` says which entities relation candidates are built from in training: `predicted` (Giorgi et al. 2019 §2),
+    `gold` (Crone 2020 §3.3), `both`, their union, or a `mixture`: for a share of the sentences predicted, else gold.
+    With `label_source` `predicted` a proposed entity is labelled in training by the tag predicted for its last word (Crone
+    2020, footnote 2), else by its own type.
     """
 
     def __init__(
         self,
         schema: Schema,
         *,
-        embedder: TransformerEmbedder,
+        embedder: Embedder,
+        shared: RecurrentStack,
+        entity_stack: RecurrentStack,
         entities: TaggerHead,
+        relation_stack: RecurrentStack | None,
         relations: RelationHead | None,
         labels: Labels,
+        label_source: LabelSource = "own",
         proposals: Proposals,
+        mixture: float = 0.5,
     ) -> None:
         super().__init__()
         self.schema = schema
         self.embedder = embedder
+        self.shared = shared
+        self.entity_stack = entity_stack
         self.entities = entities
+        self.relation_stack = relation_stack
         self.relations = relations
         self.labels: Labels = labels
+        self.label_source = label_source
         self.proposals = proposals
+        self.mixture = mixture
 
     @property
     def device(self) -> torch.device:
-        return self.embedder.device
+        return self.entities.output.weight.device
 
     def sizes(self, documents: Sequence[Document]) -> list[int]:
         """The cost of each document in pieces, by which batches are filled."""
-        return self.embedder.count_pieces([document.words for document in documents])
+        return self.embedder.sizes([document.words for document in documents])
 
     def collate(self, documents: Sequence[Document], *, gold: bool = True) -> Batch:
         """Documents → batch, on the CPU. Without `gold`, annotations are neither needed nor looked at."""
@@ -100,32 +117,57 @@ class JointModel(nn.Module):
             return self._terms(batch, targets, states)
 
     def _terms(self, batch: Batch, targets: Tensor, states: Tensor) -> dict[str, Tensor]:
-        emissions = self.entities(states)
+        states = self.shared(states, batch.lengths)
+        emissions = self.entities(self.entity_stack(states, batch.lengths))
         terms = {"entities": self.entities.loss(emissions, targets)}
         if self.relations is not None:
-            spans = self._proposed(batch, emissions)
-            pairs = self.relations.candidates(spans)
-            scores = self.relations(states, spans, self._marks(spans), pairs)
-            gold = [document.relations for document in batch.documents]
-            terms["relations"] = self.relations.loss(scores, self.relations.targets(spans, pairs, gold))
+            gold = [document.entities for document in batch.documents]
+            predicted = self.entities.decode(emissions, batch.lengths) if self._needs_predicted() else gold
+            spans = self._spans(self._proposed(gold, predicted))
+            scores, pairs = self._relation_scores(states, batch.lengths, spans, self._training_marks(spans, predicted))
+            related = [document.relations for document in batch.documents]
+            terms["relations"] = self.relations.loss(scores, self.relations.targets(spans, pairs, related))
         return terms
 
     forward = loss
 
-    def _proposed(self, batch: Batch, emissions: Tensor) -> Spans:
-        gold = [document.entities for document in batch.documents]
+    def _relation_scores(
+        self, states: Tensor, lengths: Tensor, spans: Spans, marks: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Scores [pair, relation] and pairs [2, pair] of all candidates; states are the shared ones."""
+        if self.relations is None or self.relation_stack is None:
+            raise ValueError("the schema has no relation types")
+        pairs = self.relations.candidates(spans)
+        return self.relations(self.relation_stack(states, lengths), spans, marks, pairs), pairs
+
+    def _needs_predicted(self) -> bool:
+        return self.proposals != "gold" or self.label_source == "predicted"
+
+    def _proposed(
+        self, gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Entity]]
+    ) -> Sequence[Sequence[Entity]]:
+        """The entities of each row that candidates are built from in training."""
         if self.proposals == "gold":
-            return self._spans(gold)
-        predicted = self.entities.decode(emissions, batch.lengths)
+            return gold
         if self.proposals == "predicted":
-            return self._spans(predicted)
-        return self._spans([list(dict.fromkeys([*ours, *found])) for ours, found in zip(gold, predicted, strict=True)])
+            return predicted
+        if self.proposals == "both":
+            return [list(dict.fromkeys([*ours, *found])) for ours, found in zip(gold, predicted, strict=True)]
+        chosen = (torch.rand(len(gold)) < self.mixture).tolist()
+        return [found if take else ours for ours, found, take in zip(gold, predicted, chosen, strict=True)]
 
     def _spans(self, entities: Sequence[Sequence[Entity]]) -> Spans:
         return Spans.of(entities, self.schema.entity_types, self.device)
 
+    def _training_marks(self, spans: Spans, predicted: Sequence[Sequence[Entity]]) -> Tensor | None:
+        if self.labels == "none" or self.label_source == "own":
+            return self._marks(spans)
+        longest = max((entity.end for row in (*spans.entities, *predicted) for entity in row), default=0)
+        tags = self.entities.targets(predicted, [longest] * len(predicted)).to(self.device)
+        return self.entities.marks(tags[spans.rows, spans.ends - 1], self.labels)
+
     def _marks(self, spans: Spans) -> Tensor | None:
-        return None if self.labels == "none" else self.entities.marks(spans, self.labels)
+        return None if self.labels == "none" else self.entities.marks(self.entities.last_tags(spans), self.labels)
 
     @torch.inference_mode()
     def annotate(self, documents: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
@@ -136,16 +178,15 @@ class JointModel(nn.Module):
         if not documents:
             return []
         batch = self.collate(documents, gold=False).to(self.device)
-        states = self.embedder(batch.features)
+        states = self.shared(self.embedder(batch.features), batch.lengths)
         if gold_entities:
             entities = [list(document.entities) for document in documents]
         else:
-            entities = self.entities.decode(self.entities(states), batch.lengths)
+            entities = self.entities.decode(self.entities(self.entity_stack(states, batch.lengths)), batch.lengths)
         spans = self._spans(entities)
         if self.relations is None or len(spans) == 0:
             return [document.annotated(found, ()) for document, found in zip(documents, entities, strict=True)]
-        pairs = self.relations.candidates(spans)
-        scores = self.relations(states, spans, self._marks(spans), pairs)
+        scores, pairs = self._relation_scores(states, batch.lengths, spans, self._marks(spans))
         relations = self.relations.decode(scores, spans, pairs)
         return [
             document.annotated(found, related)

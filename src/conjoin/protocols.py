@@ -13,6 +13,7 @@ from accelerate.utils.random import set_seed
 
 from conjoin.config import Config, build_model
 from conjoin.document import Corpus, Document
+from conjoin.embedders.feature_cache import FeatureCache, cache_folder
 from conjoin.errors import DataError, ModelError
 from conjoin.extractor import Extractor
 from conjoin.files import make_folder
@@ -25,6 +26,7 @@ from conjoin.training import EpochDone, Event, Finished, Started
 from conjoin.training import train as training_events
 
 Listener = Callable[[Event], None]
+CACHE_LIMIT = 20.0  # GB
 CHECKPOINTS = ("checkpoints", "checkpoints-retrain")
 
 
@@ -37,13 +39,16 @@ def train(
     relation_free: Sequence[Document] = (),
     lenient: bool = False,
     overwrite: bool = False,
+    cache_limit: float = CACHE_LIMIT,
     listen: Listener | None = None,
 ) -> Extractor:
     """Train on the train split, choose the epoch on dev, score on test, and save under `output`/model.
 
     With `retrain_on_dev` the epoch is found on dev and a new model is then trained on train and dev for as many epochs.
     `relation_free` sentences join the training data. A run that was killed goes on when it is called again with the
-    same arguments. Overlapping entities are an error, or with `lenient` only the longest is trained on.
+    same arguments. Overlapping entities are an error, or with `lenient` only the longest is trained on. Vectors of frozen
+    encoders are kept between runs in a cache of at most `cache_limit` GB (0 for none), under $CONJOIN_CACHE or conjoin/ in
+    the user's cache folder.
 
     Raises `DataError` when there is nothing to train on, `ModelError` when `output` holds a finished model.
     """
@@ -56,11 +61,12 @@ def train(
     if config.text.hyphens == "learn":
         learnt = config.text.model_copy(update={"hyphens": learn_hyphens(corpus.train)})
         config = config.model_copy(update={"text": learnt})
-    stage = _Stage(config, listen or _ignore)
+    cache = FeatureCache(cache_folder(), limit=round(cache_limit * 1e9)) if cache_limit > 0 else None
+    stage = _Stage(config, listen or _ignore, cache)
     extractor = stage.run(corpus.train, corpus.dev, _inside(folder, "checkpoints"))
     if retrain_on_dev:
         del extractor  # one model in memory at a time
-        stage = _Stage(_last_epoch(config), stage.listen, stop_epoch=stage.epoch, metrics=stage.metrics)
+        stage = _Stage(_last_epoch(config), stage.listen, cache, stop_epoch=stage.epoch, metrics=stage.metrics)
         extractor = stage.run((*corpus.train, *more), (), _inside(folder, "checkpoints-retrain"))
         extractor = Extractor(extractor.model, config, metrics=stage.metrics)
         extractor.metrics["training"]["dev_scores"] = "of the model trained on train alone, which chose the epoch"
@@ -83,6 +89,7 @@ class _Stage:
 
     config: Config
     listen: Listener
+    cache: FeatureCache | None
     stop_epoch: int | None = None
     metrics: dict[str, Any] | None = None
     epoch: int = 0
@@ -90,7 +97,7 @@ class _Stage:
     def run(self, documents: Sequence[Document], dev: Sequence[Document], folder: Path | None) -> Extractor:
         schema = Schema.from_documents(documents, symmetric=self.config.symmetric)
         set_seed(self.config.training.seed)
-        model = build_model(self.config, schema)
+        model = build_model(self.config, schema, documents=documents, cache=self.cache)
         metrics = self.metrics = self.metrics or {"training": {"seed": self.config.training.seed}}
         training = metrics["training"]
         events = training_events(

@@ -105,7 +105,7 @@ def test_no_piece_of_a_long_text_is_dropped(embedder: TransformerEmbedder) -> No
         inner = row[len(embedder.prefix) : size - len(embedder.suffix)]
         seen = seen[:before] + inner
     assert seen == pieces
-    assert embedder.count_pieces([words]) == [int(features["mask"].sum())]
+    assert embedder.sizes([words]) == [int(features["mask"].sum())]
 
 
 def test_a_window_is_a_text_of_its_own(embedder: TransformerEmbedder) -> None:
@@ -149,7 +149,7 @@ def test_words_that_give_no_pieces_still_have_a_state(embedder: TransformerEmbed
 
 def test_half_a_surrogate_pair_reads_as_a_question_mark(embedder: TransformerEmbedder) -> None:
     assert embedder._pieces([["maria", "a\ud83d"]]) == embedder._pieces([["maria", "a?"]])
-    assert embedder.count_pieces([["\ud83d"]]) == embedder.count_pieces([["?"]])
+    assert embedder.sizes([["\ud83d"]]) == embedder.sizes([["?"]])
 
 
 def test_texts_of_nothing_but_such_words(embedder: TransformerEmbedder) -> None:
@@ -169,7 +169,7 @@ def test_texts_without_words(embedder: TransformerEmbedder) -> None:
     states = states_of(embedder, [], ["oslo"], [])
     assert states.shape == (3, 1, 32)
     assert [bool(row.any()) for row in states] == [False, True, False]
-    assert embedder.count_pieces([[], ["oslo"]]) == [2, 3]
+    assert embedder.sizes([[], ["oslo"]]) == [2, 3]
     torch.testing.assert_close(states[1], states_of(embedder, ["oslo"])[0])
 
 
@@ -285,7 +285,7 @@ def test_a_saved_encoder_comes_back_without_its_weights(tmp_path: Path) -> None:
     first = embedder_of(FAMILIES["roberta"](tmp_path / "roberta"))
     (tmp_path / "saved").mkdir()
     first.save(tmp_path / "saved")
-    assert {path.suffix for path in (tmp_path / "saved").iterdir()} == {".json"}
+    assert {path.suffix for path in (tmp_path / "saved" / "encoder").iterdir()} == {".json"}
     encoder, tokenizer = load_transformer("no-such-name", dropout=None, folder=tmp_path / "saved")
     second = TransformerEmbedder(encoder, tokenizer).eval()
     second.load_state_dict(first.state_dict())

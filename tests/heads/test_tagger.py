@@ -83,7 +83,7 @@ def test_legal_decoding_never_yields_an_illegal_string(seed: int, lengths: list[
 def test_the_legal_steps_are_those_of_the_scheme() -> None:
     """The string that one gets by following the transitions is never illegal, whatever the emissions."""
     tagger = head("bioes")
-    for before, row in zip(tagger.tags, tagger.allowed.tolist(), strict=True):
+    for before, row in zip(tagger.tags, tagger.legal.tolist(), strict=True):
         for after, cost in zip(tagger.tags, row, strict=True):
             assert (cost == 0) == tagging.may_follow(before, after, "bioes")
     # "E-Loc" can open nothing: the best string puts the second-best tag of its word, O, in its place.
@@ -99,7 +99,7 @@ def test_the_legal_steps_are_those_of_the_scheme() -> None:
 @settings(deadline=None)
 def test_argmax_is_viterbi_with_free_transitions(seed: int, lengths: list[int]) -> None:
     plain, free = head(decoding="argmax"), head(decoding="legal")
-    for name in ("allowed_start", "allowed", "allowed_end"):
+    for name in ("legal_starts", "legal", "legal_ends"):
         getattr(free, name).zero_()
     generator = torch.Generator().manual_seed(seed)
     emissions = torch.randn(len(lengths), max(lengths), len(plain.tags), generator=generator)
@@ -167,14 +167,14 @@ def test_layers_count_linear_layers_and_the_first_bias_favours_outside() -> None
 def test_tag_marks_show_the_tag_of_the_last_word(scheme: Scheme, expected: list[list[int]]) -> None:
     tagger = head(scheme)
     spans = Spans.of([[Entity("Loc", 0, 1)], [Entity("Peop", 0, 3)]], TYPES, torch.device("cpu"))
-    assert tagger.marks(spans, "tag").tolist() == expected
+    assert tagger.marks(tagger.last_tags(spans), "tag").tolist() == expected
     assert tagger.marks_width("tag") == len(expected[0])
 
 
 def test_type_marks_show_the_entity_type() -> None:
     tagger = head()
     spans = Spans.of([[Entity("Peop", 0, 3), Entity("Loc", 3, 4)]], TYPES, torch.device("cpu"))
-    assert tagger.marks(spans, "type").tolist() == [[0, 1], [1, 0]]
+    assert tagger.marks(tagger.last_tags(spans), "type").tolist() == [[0, 1], [1, 0]]
     assert (tagger.marks_width("type"), tagger.marks_width("none")) == (2, 0)
 
 
@@ -185,4 +185,4 @@ def test_marks_times_a_linear_layer_are_the_label_embedding() -> None:
     labels = torch.nn.Linear(len(tagger.tags), 7, bias=False)
     table = torch.nn.Embedding.from_pretrained(labels.weight.T)
     chosen = torch.tensor([tagger.tag_index["E-Peop"], tagger.tag_index["S-Loc"]])
-    torch.testing.assert_close(labels(tagger.marks(spans, "tag")), table(chosen))
+    torch.testing.assert_close(labels(tagger.marks(tagger.last_tags(spans), "tag")), table(chosen))

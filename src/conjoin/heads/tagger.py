@@ -1,7 +1,8 @@
-"""Entities by tagging words: a feed-forward network and softmax (Giorgi et al. 2019, eq. 1 and 2)."""
+"""Entities by tagging words: a feed-forward network, then softmax (Giorgi et al. 2019) or a CRF (Crone 2020)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -12,11 +13,13 @@ from torch.nn import functional
 from conjoin import tagging
 from conjoin.document import Entity
 from conjoin.heads.spans import Spans
-from conjoin.nn.crf import viterbi
+from conjoin.nn.crf import ChainCRF, viterbi
 from conjoin.nn.layers import Activation, FeedForward
 
 Decoding = Literal["argmax", "legal"]
 Labels = Literal["none", "tag", "type"]
+Output = Literal["softmax", "crf"]
+Reduction = Literal["words", "sentences"]
 IGNORED = -100
 OUTSIDE_PRIOR = 3.0  # the first bias of O: an untrained tagger proposes few entities, so few useless pairs are scored
 
@@ -24,14 +27,16 @@ OUTSIDE_PRIOR = 3.0  # the first bias of O: an untrained tagger proposes few ent
 class TaggerHead(nn.Module):
     """One tag per word.
 
-    Giorgi et al. 2019 take the best tag of each word on its own (`argmax`); `legal` takes the best string of tags that
-    the scheme allows, which for a softmax tagger is Viterbi decoding with free legal and forbidden illegal transitions.
-    `layers` counts the linear layers, the last of which gives the emissions: 1 in the paper (A.2).
+    `softmax` (Giorgi et al. 2019, eq. 1 and 2) rates each word on its own. The paper takes the best tag of each
+    (`argmax`); `legal` takes the best string of tags that the scheme allows, which is Viterbi decoding with free legal
+    and forbidden illegal steps. `crf` (Crone 2020, eq. 2) learns the weight of each legal step and always decodes so.
+    `layers` counts the linear layers, the last of which gives the emissions. `reduction` says what the loss is a mean
+    over: words, or sentences, whose losses are then sums over their words.
     """
 
-    allowed_start: Tensor
-    allowed_end: Tensor
-    allowed: Tensor
+    legal_starts: Tensor
+    legal: Tensor
+    legal_ends: Tensor
 
     def __init__(
         self,
@@ -44,27 +49,24 @@ class TaggerHead(nn.Module):
         activation: Activation,
         dropout: float,
         decoding: Decoding,
+        output: Output = "softmax",
+        reduction: Reduction = "words",
     ) -> None:
         super().__init__()
         self.types = tuple(types)
         self.scheme: tagging.Scheme = scheme
         self.decoding = decoding
+        self.reduction = reduction
         self.tags = tagging.tag_set(types, scheme)
         self.tag_index = {tag: number for number, tag in enumerate(self.tags)}
         self.dropout = nn.Dropout(dropout)
         self.inner = FeedForward(width, size, layers=layers - 1, activation=activation, dropout=dropout)
         self.output = nn.Linear(self.inner.width, len(self.tags))
         nn.init.constant_(self.output.bias[:1].detach(), OUTSIDE_PRIOR)
-        self._forbid_illegal_steps()
-
-    def _forbid_illegal_steps(self) -> None:
-        def cost(previous: str | None, tag: str | None) -> float:
-            return 0.0 if tagging.may_follow(previous, tag, self.scheme) else float("-inf")
-
-        self.register_buffer("allowed_start", torch.tensor([cost(None, tag) for tag in self.tags]), persistent=False)
-        self.register_buffer("allowed_end", torch.tensor([cost(tag, None) for tag in self.tags]), persistent=False)
-        steps = torch.tensor([[cost(previous, tag) for tag in self.tags] for previous in self.tags])
-        self.register_buffer("allowed", steps, persistent=False)
+        starts, steps, ends = legal_steps(self.tags, scheme)
+        self.crf = ChainCRF(starts, steps, ends) if output == "crf" else None
+        for name, allowed in (("legal_starts", starts), ("legal", steps), ("legal_ends", ends)):
+            self.register_buffer(name, torch.zeros(allowed.shape).masked_fill(~allowed, float("-inf")), persistent=False)
 
     def targets(self, entities: Sequence[Sequence[Entity]], lengths: Sequence[int]) -> Tensor:
         """Gold tags [batch, word] of one list of entities per row, `IGNORED` beyond a row's words."""
@@ -81,28 +83,50 @@ class TaggerHead(nn.Module):
         return emissions
 
     def loss(self, emissions: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy, mean over words, 0 without any. emissions: [batch, word, tag]; targets: [batch, word] → scalar."""
-        scores = emissions.flatten(0, 1).float()
-        total = functional.cross_entropy(scores, targets.flatten(), ignore_index=IGNORED, reduction="sum")
-        return total / (targets != IGNORED).sum().clamp(min=1)
+        """Cross-entropy, or the negative log-likelihood of the CRF; 0 without any words.
+
+        emissions: [batch, word, tag]; targets: [batch, word] → scalar.
+        """
+        lengths = (targets != IGNORED).sum(1)
+        if self.crf is None:
+            scores = emissions.flatten(0, 1).float()
+            total = functional.cross_entropy(scores, targets.flatten(), ignore_index=IGNORED, reduction="sum")
+        else:
+            kept = lengths > 0
+            total = -self.crf.log_likelihood(emissions[kept].float(), targets[kept], lengths[kept]).sum()
+        count = (lengths > 0).sum() if self.reduction == "sentences" else lengths.sum()
+        return total / count.clamp(min=1)
+
+    def _decode(self, emissions: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Tags, and what the probabilities of stretches of them are made of, as from `ChainCRF.chosen`: all
+        [batch, word]."""
+        if self.crf is not None:
+            tags = self.crf.decode(emissions, lengths)
+            return tags, *self.crf.chosen(emissions, lengths, tags)
+        scores = emissions.log_softmax(-1)
+        if self.decoding == "legal":
+            tags = viterbi(scores, lengths, self.legal_starts, self.legal, self.legal_ends)
+        else:
+            tags = scores.argmax(-1)
+        chosen = scores.gather(2, tags.unsqueeze(2)).squeeze(2)
+        return tags, chosen, chosen
 
     @torch.no_grad()
     def decode(self, emissions: Tensor, lengths: Tensor) -> list[list[Entity]]:
-        """The entities of each row, with scores: the probability that all tags of the entity are right, were the words
-        independent. emissions: [batch, word, tag]; lengths: [batch]."""
+        """The entities of each row, with scores: the probability that all tags of the entity are right (under softmax,
+        were the words independent). emissions: [batch, word, tag]; lengths: [batch]."""
         if emissions.shape[1] == 0:
             return [[] for _ in range(len(lengths))]
-        scores = emissions.float().log_softmax(-1)
-        if self.decoding == "legal":
-            steps = viterbi(scores, lengths.clamp(min=1), self.allowed_start, self.allowed, self.allowed_end)
-        else:
-            steps = scores.argmax(-1)
-        chosen = scores.gather(2, steps.unsqueeze(2)).squeeze(2).cpu().tolist()
+        steps, firsts, later = self._decode(emissions.float(), lengths.clamp(min=1))
         result = []
-        for tags, words, length in zip(steps.tolist(), chosen, lengths.tolist(), strict=True):
+        rows = zip(steps.tolist(), firsts.tolist(), later.tolist(), lengths.tolist(), strict=True)
+        for tags, first, after, length in rows:
             found = tagging.decode([self.tags[tag] for tag in tags[:length]]) if any(tags[:length]) else []
             result.append([
-                Entity(entity.type, entity.start, entity.end, score=_probability(words[entity.start : entity.end]))
+                Entity(
+                    entity.type, entity.start, entity.end,
+                    score=min(1.0, math.exp(first[entity.start] + sum(after[entity.start + 1 : entity.end]))),
+                )
                 for entity in found
             ])
         return result
@@ -111,19 +135,29 @@ class TaggerHead(nn.Module):
         """The width of `marks`."""
         return {"none": 0, "tag": len(self.tags), "type": len(self.types)}[labels]
 
-    def marks(self, spans: Spans, labels: Labels) -> Tensor:
-        """0/1 indicators of each span's label [span, mark]: the tag of its last word, or its entity type.
-
-        A bias-free linear layer on them is the label embedding of eq. 3. They belong to spans rather than to words, so
-        that a word inside two nested entities lends each of them its own label.
-        """
-        if labels == "type":
-            return functional.one_hot(spans.types, len(self.types)).float()
+    def last_tags(self, spans: Spans) -> Tensor:
+        """The tag of each span's last word [span]."""
         ends = {1: "S", 2: "E"} if self.scheme == "bioes" else {1: "B", 2: "I"}
         table = torch.tensor([[self.tag_index[f"{ends[n]}-{type}"] for n in (1, 2)] for type in self.types])
         several = (spans.ends - spans.starts > 1).long()
-        return functional.one_hot(table.to(spans.types.device)[spans.types, several], len(self.tags)).float()
+        return table.to(spans.types.device)[spans.types, several]
+
+    def marks(self, tags: Tensor, labels: Labels) -> Tensor:
+        """0/1 indicators of the label of each span, given the tag of its last word [span]: that tag, or its entity type
+        (nothing for O) → [span, mark].
+
+        A bias-free linear layer on them is the label embedding (Giorgi et al. 2019, eq. 3; Crone 2020, eq. 3). They belong
+        to spans rather than to words, so that a word inside two nested entities lends each of them its own label.
+        """
+        if labels == "tag":
+            return functional.one_hot(tags, len(self.tags)).float()
+        of_type = torch.tensor([[tag.endswith(f"-{type}") for type in self.types] for tag in self.tags])
+        return of_type.to(tags.device)[tags].float()
 
 
-def _probability(log_probabilities: Sequence[float]) -> float:
-    return float(torch.tensor(log_probabilities).sum().exp())
+def legal_steps(tags: Sequence[str], scheme: tagging.Scheme) -> tuple[Tensor, Tensor, Tensor]:
+    """Which tags may begin a text [tag], follow one another [tag before, tag after] and end a text [tag]."""
+    starts = torch.tensor([tagging.may_follow(None, tag, scheme) for tag in tags])
+    steps = torch.tensor([[tagging.may_follow(before, tag, scheme) for tag in tags] for before in tags])
+    ends = torch.tensor([tagging.may_follow(tag, None, scheme) for tag in tags])
+    return starts, steps, ends

@@ -1,9 +1,11 @@
-"""Decoding of tag sequences under legal transitions."""
+"""Linear-chain conditional random field: partition, marginals and best sequences, vectorised over batch and tags."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def viterbi(emissions: Tensor, lengths: Tensor, starts: Tensor, transitions: Tensor, ends: Tensor) -> Tensor:
@@ -13,18 +15,129 @@ def viterbi(emissions: Tensor, lengths: Tensor, starts: Tensor, transitions: Ten
     after] → tags [batch, word], 0 beyond a row's length. Scores add up; a forbidden step is minus infinity.
     """
     batch, words, _ = emissions.shape
+    alive = torch.arange(words, device=lengths.device).unsqueeze(1) < lengths  # [word, batch]
+    into = transitions.T.unsqueeze(0)  # [1, tag after, tag before]
     best = emissions[:, 0] + starts  # [batch, tag]
     back = []
     for word in range(1, words):
-        step, origin = (best.unsqueeze(2) + transitions).max(1)  # [batch, tag]
-        alive = (lengths > word).unsqueeze(1)
-        best = torch.where(alive, step + emissions[:, word], best)
+        step, origin = (best.unsqueeze(1) + into).max(2)  # [batch, tag after]
+        best = torch.where(alive[word].unsqueeze(1), step + emissions[:, word], best)
         back.append(origin)
     tag = (best + ends).argmax(1)  # [batch]
-    tags = emissions.new_zeros(batch, words, dtype=torch.long)
-    for word in range(words - 1, -1, -1):
-        tags[:, word] = torch.where(lengths > word, tag, 0)
-        if word:
-            came_from = back[word - 1].gather(1, tag.unsqueeze(1)).squeeze(1)
-            tag = torch.where(lengths > word, came_from, tag)
-    return tags
+    tags = [torch.where(alive[words - 1], tag, 0)]
+    for word in range(words - 1, 0, -1):
+        came_from = back[word - 1].gather(1, tag.unsqueeze(1)).squeeze(1)
+        tag = torch.where(alive[word], came_from, tag)
+        tags.append(torch.where(alive[word - 1], tag, 0))
+    return torch.stack(tags[::-1], dim=1).reshape(batch, words)
+
+
+def forward_backward(
+    emissions: Tensor, lengths: Tensor, starts: Tensor, transitions: Tensor, ends: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-sums over all tag sequences, both ways; shapes and forbidden steps as for `viterbi`.
+
+    → forward [batch, word, tag]: everything up to and with the word; backward [batch, word, tag]: everything after it;
+    partition [batch]: log Z. The backward pass is the forward pass over reversed rows, so one loop does both.
+    """
+    words, tags = emissions.shape[1:]
+    positions = torch.arange(words, device=lengths.device)
+    mirror = (lengths.unsqueeze(1) - 1 - positions).clamp(min=0)  # [batch, word]
+    index = mirror.unsqueeze(2).expand(-1, -1, tags)
+    both = torch.stack([emissions, emissions.gather(1, index)])  # [way, batch, word, tag]
+    into = torch.stack([transitions.T, transitions]).unsqueeze(1)  # [way, 1, tag after, tag before]
+    sums = both[:, :, 0] + torch.stack([starts, ends]).unsqueeze(1)  # [way, batch, tag]
+    table = [sums]
+    for word in range(1, words):
+        sums = (sums.unsqueeze(2) + into).logsumexp(3) + both[:, :, word]
+        table.append(sums)
+    forwards, mirrored = torch.stack(table, dim=2).unbind(0)
+    backwards = mirrored.gather(1, index) - emissions  # the word itself is counted on the forward side
+    last = forwards.gather(1, (lengths - 1)[:, None, None].expand(-1, 1, tags)).squeeze(1)
+    return forwards, backwards, (last + ends).logsumexp(1)
+
+
+class _LogPartition(torch.autograd.Function):
+    """log Z of every row. Its gradient is the marginals, which one forward-backward pass gives without any graph."""
+
+    @staticmethod
+    def forward(
+        context: Any, emissions: Tensor, lengths: Tensor, starts: Tensor, transitions: Tensor, ends: Tensor
+    ) -> Tensor:
+        forwards, backwards, partition = forward_backward(emissions, lengths, starts, transitions, ends)
+        context.save_for_backward(emissions, lengths, transitions, forwards, backwards, partition)
+        return partition
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        emissions, lengths, transitions, forwards, backwards, partition = context.saved_tensors
+        (gradient,) = gradients  # [batch]
+        words = emissions.shape[1]
+        alive = torch.arange(words, device=lengths.device) < lengths.unsqueeze(1)  # [batch, word]
+        weight = (gradient.unsqueeze(1) * alive).unsqueeze(2)  # [batch, word, 1]
+        unary = (forwards + backwards - partition[:, None, None]).exp() * weight  # [batch, word, tag]
+        after = (backwards + emissions - partition[:, None, None])[:, 1:]
+        steps = forwards[:, :-1, :, None] + transitions + after.unsqueeze(2)  # [batch, word, tag before, tag after]
+        pairwise = (steps.exp() * weight[:, 1:].unsqueeze(3)).sum((0, 1))
+        last = torch.zeros_like(alive).scatter_(1, (lengths - 1).unsqueeze(1), True).unsqueeze(2)
+        return unary, None, unary[:, 0].sum(0), pairwise, (unary * last).sum((0, 1))
+
+
+class ChainCRF(nn.Module):
+    """Linear-chain conditional random field over tags (Lafferty et al. 2001; Crone 2020 §3.2).
+
+    Steps that `legal_starts` [tag], `legal` [tag before, tag after] and `legal_ends` [tag] forbid have no weight, in
+    training as in decoding.
+    """
+
+    legal_starts: Tensor
+    legal: Tensor
+    legal_ends: Tensor
+
+    def __init__(self, legal_starts: Tensor, legal: Tensor, legal_ends: Tensor) -> None:
+        super().__init__()
+        for name, allowed in (("legal_starts", legal_starts), ("legal", legal), ("legal_ends", legal_ends)):
+            self.register_buffer(name, allowed.bool(), persistent=False)
+        self.starts = nn.Parameter(torch.zeros(legal_starts.shape))
+        self.transitions = nn.Parameter(torch.zeros(legal.shape))
+        self.ends = nn.Parameter(torch.zeros(legal_ends.shape))
+
+    def weights(self) -> tuple[Tensor, Tensor, Tensor]:
+        """starts [tag], transitions [tag before, tag after], ends [tag]; minus infinity where a step is illegal."""
+        never = float("-inf")
+        return (
+            self.starts.masked_fill(~self.legal_starts, never),
+            self.transitions.masked_fill(~self.legal, never),
+            self.ends.masked_fill(~self.legal_ends, never),
+        )
+
+    def log_likelihood(self, emissions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
+        """log p(tags | emissions). emissions: [batch, word, tag]; tags: [batch, word], legal; lengths: [batch], at least
+        1 → [batch]."""
+        starts, transitions, ends = self.weights()
+        partition: Tensor = _LogPartition.apply(emissions, lengths, starts, transitions, ends)  # type: ignore[no-untyped-call]
+        alive = torch.arange(tags.shape[1], device=tags.device) < lengths.unsqueeze(1)  # [batch, word]
+        tags = tags.masked_fill(~alive, 0)
+        chosen = (emissions.gather(2, tags.unsqueeze(2)).squeeze(2) * alive).sum(1)
+        steps = torch.where(alive[:, 1:], self.transitions[tags[:, :-1], tags[:, 1:]], 0.0).sum(1)
+        last = tags.gather(1, (lengths - 1).unsqueeze(1)).squeeze(1)
+        return self.starts[tags[:, 0]] + chosen + steps + self.ends[last] - partition
+
+    def decode(self, emissions: Tensor, lengths: Tensor) -> Tensor:
+        """The most likely legal tags [batch, word], 0 beyond a row's length."""
+        return viterbi(emissions, lengths, *self.weights())
+
+    def chosen(self, emissions: Tensor, lengths: Tensor, tags: Tensor) -> tuple[Tensor, Tensor]:
+        """What the probability of any stretch of the given tags is made of.
+
+        → first [batch, word]: log p(tag of the word); step [batch, word]: log p(tag of the word | tag of the word
+        before), given the whole text. log p(tags of words i to j) = first[i] + step[i + 1] + … + step[j].
+        """
+        starts, transitions, ends = self.weights()
+        forwards, backwards, partition = forward_backward(emissions, lengths, starts, transitions, ends)
+        marginals = forwards + backwards - partition[:, None, None]
+        first = marginals.gather(2, tags.unsqueeze(2)).squeeze(2)
+        after = (backwards + emissions).gather(2, tags.unsqueeze(2)).squeeze(2)[:, 1:]
+        before = backwards.gather(2, tags.unsqueeze(2)).squeeze(2)[:, :-1]
+        step = transitions[tags[:, :-1], tags[:, 1:]] + after - before
+        return first, torch.cat([torch.zeros_like(first[:, :1]), step], dim=1)

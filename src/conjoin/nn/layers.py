@@ -32,6 +32,21 @@ class FeedForward(nn.Sequential):
         self.width = widths[-1]
 
 
+class LayerMix(nn.Module):
+    """A trained average of layers: γ Σ softmax(w)ₖ · layer k (Peters et al. 2018, eq. 1; Crone 2020 §3.1)."""
+
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.zeros(layers))
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, layers: Tensor) -> Tensor:
+        """layers: [batch, word, layer, width], of any floating type → [batch, word, width] in single precision or, under
+        autocast, as that says."""
+        mixed = torch.einsum("bwlk,l->bwk", layers.to(self.weights.dtype), self.weights.softmax(0))
+        return self.scale * mixed
+
+
 class RangeMax(nn.Module):
     """Element-wise maximum over any ranges of words, as a sparse table: O(word · log word) to build, O(1) a range.
 

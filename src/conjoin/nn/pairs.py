@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from conjoin.nn.layers import ACTIVATIONS, Activation
 
@@ -32,6 +33,62 @@ class Biaffine(nn.Module):
             scores = scores + torch.einsum("pre,pe->pr", projected[pairs[0]], tails[pairs[1]])
         if self.features is not None and features is not None:
             scores = scores + self.features(features)
+        return scores
+
+
+class DistMult(nn.Module):
+    """DistMult pair scorer (Yang et al. 2014; Crone 2020, eq. 4): Σ x₁ · mᵣ · x₂ with one diagonal mᵣ per relation.
+
+    Symmetric in head and tail. Pair features, when there are any, are joined by a linear term, the only one with a bias.
+    """
+
+    def __init__(self, width: int, relations: int, *, features: int = 0) -> None:
+        super().__init__()
+        self.diagonals = nn.Parameter(torch.empty(relations, width))
+        self.features = nn.Linear(features, relations) if features else None
+        nn.init.xavier_uniform_(self.diagonals)
+
+    def forward(self, heads: Tensor, tails: Tensor, pairs: Tensor, features: Tensor | None = None) -> Tensor:
+        """heads, tails: [span, width]; pairs: [2, pair] indices of spans; features: [pair, f] → [pair, relation]."""
+        scores: Tensor = (heads[pairs[0]] * tails[pairs[1]]) @ self.diagonals.T
+        if self.features is not None and features is not None:
+            scores = scores + self.features(features)
+        return scores
+
+
+class Cosine(nn.Module):
+    """Cosine pair scorer: the linear term W (x₁ ∘ x₂ ∘ f) + b, and the cosine of x₁ and x₂ times a weight a relation."""
+
+    def __init__(self, width: int, relations: int, *, features: int = 0) -> None:
+        super().__init__()
+        self.linear = Biaffine(width, relations, features=features, bilinear=False)
+        self.weights = nn.Parameter(torch.ones(relations))
+
+    def forward(self, heads: Tensor, tails: Tensor, pairs: Tensor, features: Tensor | None = None) -> Tensor:
+        """Shapes as in `DistMult.forward`."""
+        cosine = functional.normalize(heads, dim=1)[pairs[0]] * functional.normalize(tails, dim=1)[pairs[1]]
+        scores: Tensor = self.linear(heads, tails, pairs, features) + cosine.sum(1, keepdim=True) * self.weights
+        return scores
+
+
+class DistMultCosine(nn.Module):
+    """The pair scorer of Crone 2020, eq. 4 to 6: W (f₁ ∘ f₂ ∘ cos(f₁, f₂) ∘ DistMult(g₁, g₂)) + b.
+
+    DistMult rates the entities g as they are, f = act(A g + a) is one feed-forward layer on each. The paper's cosine
+    distance is 1 - cos, which the linear layer makes the same thing.
+    """
+
+    def __init__(self, width: int, relations: int, *, features: int = 0, size: int, activation: Activation) -> None:
+        super().__init__()
+        self.projection = nn.Sequential(nn.Linear(width, size), ACTIVATIONS[activation]())
+        self.cosine = Cosine(size, relations, features=features)
+        self.distmult = DistMult(width, relations)
+        self.mix = nn.Linear(relations, relations, bias=False)
+
+    def forward(self, heads: Tensor, tails: Tensor, pairs: Tensor, features: Tensor | None = None) -> Tensor:
+        """Shapes as in `DistMult.forward`."""
+        linear = self.cosine(self.projection(heads), self.projection(tails), pairs, features)
+        scores: Tensor = linear + self.mix(self.distmult(heads, tails, pairs))
         return scores
 
 

@@ -25,7 +25,7 @@ from conjoin.files import whole_file
 from conjoin.metrics import Report, score
 from conjoin.training.checkpoint import Position, load_checkpoint, load_trainable, save_checkpoint, trainable_state
 from conjoin.training.events import EpochDone, Event, Finished, Started, StepDone
-from conjoin.training.optimizer import AveragedWeights, Schedule, build_optimizer, ramp, rate_factor
+from conjoin.training.optimizer import AveragedWeights, Optimizer, Schedule, build_optimizer, ramp, rate_factor
 from conjoin.training.precision import Precision, usable_precision
 
 
@@ -36,6 +36,7 @@ class TrainingPlan(Protocol):
     batch_size: int
     batch_pieces: int
     bucket_batches: int
+    optimizer: Optimizer
     accumulation: int
     learning_rate: float
     head_learning_rate: float | None
@@ -45,6 +46,7 @@ class TrainingPlan(Protocol):
     warmup: float
     max_gradient_norm: float
     precision: Precision
+    entity_weight: float
     relation_weight: float
     relation_ramp: float
     averaging: float
@@ -105,6 +107,7 @@ class _Run:
             head_learning_rate=settings.head_learning_rate,
             layer_decay=settings.layer_decay,
             weight_decay=settings.weight_decay,
+            optimizer=settings.optimizer,
         )
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -175,9 +178,8 @@ class _Run:
         )
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
-        weight = settings.relation_weight * ramp(
-            self.position.step, steps=settings.relation_ramp * self.steps_by_epoch[0]
-        )
+        risen = ramp(self.position.step, steps=settings.relation_ramp * self.steps_by_epoch[0])
+        weights = {"entities": settings.entity_weight, "relations": settings.relation_weight * risen}
         total = 0.0
         values: dict[str, float] = {}
         for number, members in enumerate(batches):
@@ -185,8 +187,7 @@ class _Run:
             waiting = number + 1 < len(batches)
             with self.accelerator.no_sync(self.model) if waiting else nullcontext():
                 terms: Mapping[str, Tensor] = self.model(batch)
-                weighted = [weight * term if name == "relations" else term for name, term in terms.items()]
-                loss = torch.stack(weighted).sum()
+                loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
                 self.accelerator.backward(loss / len(batches))
             values = {name: term.item() for name, term in terms.items()}
             total += loss.item() / len(batches)

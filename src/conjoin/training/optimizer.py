@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 Schedule = Literal["constant", "linear", "cosine"]
+Optimizer = Literal["adamw", "nadam"]
 
 
 def build_optimizer(
@@ -20,8 +21,10 @@ def build_optimizer(
     head_learning_rate: float | None,
     layer_decay: float,
     weight_decay: float,
-) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters: no decay of biases and norms; the encoder and the rest at their own rates.
+    optimizer: Optimizer = "adamw",
+) -> torch.optim.Optimizer:
+    """Adam, or with Nesterov momentum NAdam, over the trainable parameters, with decoupled decay, none of it on biases and
+    norms; the encoder and the rest at their own rates.
 
     `layer_decay` multiplies an encoder layer's rate once for each layer above it.
     """
@@ -38,10 +41,10 @@ def build_optimizer(
         is_bias = parameter.ndim < 2 or name.endswith("bias")  # XLNet's biases have a row for each head
         decay = 0.0 if is_bias else weight_decay
         groups.setdefault((rate, decay), []).append(parameter)
-    return torch.optim.AdamW(
-        [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()],
-        fused=True,
-    )
+    tables = [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]
+    if optimizer == "nadam":
+        return torch.optim.NAdam(tables, decoupled_weight_decay=True)
+    return torch.optim.AdamW(tables, fused=True)
 
 
 def _layer(name: str) -> int:

@@ -1,0 +1,315 @@
+"""ELMo in its published format: a character CNN and a two-way stack of projected LSTMs (Peters et al. 2018)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from conjoin.embedders.embedder import Texts
+from conjoin.errors import ModelError, require_extra
+
+SAVED = "elmo.json"
+SYMBOLS = 261  # bytes 0 to 255, then <S>, </S>, begin of word, end of word, padding
+SENTENCE_START, SENTENCE_END, WORD_START, WORD_END, PADDING = range(256, 261)
+BOUNDARIES = {"<S>": SENTENCE_START, "</S>": SENTENCE_END}
+TEXTS_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ElmoShape:
+    """The sizes that `options.json` gives.
+
+    filters: (width, number) of each convolution; `cell` and `projection` are the LSTM's; `clip_cell`, `clip_projection`
+    bound its states; with `skip` a layer adds its input to its output.
+    """
+
+    characters: int
+    character_size: int
+    filters: tuple[tuple[int, int], ...]
+    activation: str
+    highways: int
+    layers: int
+    cell: int
+    projection: int
+    clip_cell: float
+    clip_projection: float
+    skip: bool
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], source: str) -> ElmoShape:
+        """Read the options; `source` names them in errors. Raises `ModelError` when one is missing or of another kind."""
+        try:
+            cnn, lstm = options["char_cnn"], options["lstm"]
+            shape = cls(
+                characters=int(cnn["max_characters_per_token"]),
+                character_size=int(cnn["embedding"]["dim"]),
+                filters=tuple((int(width), int(number)) for width, number in cnn["filters"]),
+                activation=str(cnn["activation"]),
+                highways=int(cnn["n_highway"]),
+                layers=int(lstm["n_layers"]),
+                cell=int(lstm["dim"]),
+                projection=int(lstm["projection_dim"]),
+                clip_cell=float(lstm["cell_clip"]),
+                clip_projection=float(lstm["proj_clip"]),
+                skip=bool(lstm["use_skip_connections"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{source}: not the options of an ELMo model ({error}); give the options.json that belongs to "
+                             "the weights") from error
+        if shape.activation not in ("relu", "tanh"):
+            raise ModelError(f"{source}: unknown activation '{shape.activation}' of the character CNN; it is relu or tanh")
+        return shape
+
+
+class Elmo(nn.Module):
+    """The pre-trained bidirectional language model: three vectors a word for two LSTM layers.
+
+    Layer 0 is the word's own vector twice, layer k the forward and the backward state of LSTM layer k. States start from
+    zero at each text, so that a vector never depends on what was read before; `run` can carry them along instead, as the
+    model's first implementation did.
+    """
+
+    def __init__(self, shape: ElmoShape, options: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.shape = shape
+        self.options = dict(options)
+        self.width = 2 * shape.projection
+        self.layer_count = shape.layers + 1
+        self.tokens = CharacterCNN(shape)
+        self.layers = nn.ModuleList(
+            ProjectedLSTM(shape.projection, shape.cell, shape.clip_cell, shape.clip_projection) for _ in range(shape.layers)
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def vectors(self, texts: Texts) -> list[Tensor]:
+        """[word, layer, width] of each text, on the CPU."""
+        result: list[Tensor] = []
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            some = texts[start : start + TEXTS_AT_ONCE]
+            layers, _ = self.run(some)
+            result += [rows[: len(words)].cpu() for rows, words in zip(layers, some, strict=True)]
+        return result
+
+    def run(self, texts: Texts, states: Sequence[State] | None = None) -> tuple[Tensor, list[State]]:
+        """[batch, word, layer, width], and the state of each LSTM layer after each text's last word.
+
+        `states` are those to begin with, zero when absent.
+        """
+        lengths = torch.tensor([len(words) + 2 for words in texts], device=self.device)
+        inputs = self._tokens(texts, lengths)  # [batch, word with boundaries, projection]
+        positions = torch.arange(inputs.shape[1], device=self.device)
+        mirror = torch.where(positions < lengths.unsqueeze(1), lengths.unsqueeze(1) - 1 - positions, positions)
+        index = mirror.unsqueeze(2).expand_as(inputs)
+        alive = positions < lengths.unsqueeze(1)  # [batch, word]
+        ways = torch.stack([inputs, inputs.gather(1, index)])  # [way, batch, word, projection]
+        layers = [torch.cat([inputs, inputs], dim=-1)]
+        after: list[State] = []
+        for number, layer in enumerate(self.layers):
+            output, state = layer(ways, alive, states[number] if states is not None else None)
+            ways = output + ways if self.shape.skip and number else output
+            after.append(state)
+            layers.append(torch.cat([ways[0], ways[1].gather(1, index)], dim=-1))
+        return torch.stack(layers, dim=2)[:, 1:-1], after
+
+    def _tokens(self, texts: Texts, lengths: Tensor) -> Tensor:
+        """Vectors of words between the sentence's boundaries [batch, word, projection], zeros beyond. Each distinct word is
+        computed once."""
+        distinct = {word: number for number, word in enumerate(dict.fromkeys(w for words in texts for w in words), start=2)}
+        spelt = [spell(word, self.shape.characters) for word in (*BOUNDARIES, *distinct)]
+        table: Tensor = self.tokens(torch.tensor(spelt, device=self.device))  # [distinct word, projection]
+        rows = [[0, *(distinct[word] for word in words), 1] for words in texts]
+        longest = max(map(len, rows), default=0)
+        numbers = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=self.device)
+        alive = torch.arange(longest, device=self.device) < lengths.unsqueeze(1)
+        vectors: Tensor = table[numbers.reshape(len(rows), longest)] * alive.unsqueeze(2)
+        return vectors
+
+    def settings(self) -> str:
+        """The options."""
+        return "elmo" + json.dumps(self.options, sort_keys=True)
+
+    def save(self, folder: Path) -> None:
+        """Write the options; the weights are saved with the model's."""
+        (folder / SAVED).write_text(json.dumps(self.options) + "\n", encoding="utf-8")
+
+
+State = tuple[Tensor, Tensor]  # h [way, batch, projection], c [way, batch, cell]
+
+
+def spell(word: str, length: int) -> list[int]:
+    """The character ids of a word: its UTF-8 bytes between begin and end of word, padded to `length`.
+
+    As in the model's first implementation, `<S>` and `</S>` are the sentence's boundaries.
+    """
+    if word in BOUNDARIES:
+        return _wrap([BOUNDARIES[word]], length)
+    return _wrap(list(word.encode("utf-8", "replace")[: length - 2]), length)
+
+
+def _wrap(symbols: list[int], length: int) -> list[int]:
+    ids = [WORD_START, *symbols, WORD_END]
+    return ids + [PADDING] * (length - len(ids))
+
+
+class CharacterCNN(nn.Module):
+    """A word's vector from its characters: convolutions, maximum over positions, highway layers, projection."""
+
+    def __init__(self, shape: ElmoShape) -> None:
+        super().__init__()
+        features = sum(number for _, number in shape.filters)
+        self.characters = nn.Embedding(SYMBOLS, shape.character_size)
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(shape.character_size, number, width) for width, number in shape.filters
+        )
+        self.activation = nn.ReLU() if shape.activation == "relu" else nn.Tanh()
+        self.gates = nn.ModuleList(nn.Linear(features, features) for _ in range(shape.highways))
+        self.transforms = nn.ModuleList(nn.Linear(features, features) for _ in range(shape.highways))
+        self.projection = nn.Linear(features, shape.projection)
+
+    def forward(self, characters: Tensor) -> Tensor:
+        """characters: [word, character] ids → [word, projection]."""
+        vectors = self.characters(characters).transpose(1, 2)  # [word, character size, character]
+        states = torch.cat([self.activation(layer(vectors).amax(2)) for layer in self.convolutions], dim=-1)
+        for gate, transform in zip(self.gates, self.transforms, strict=True):
+            carry = gate(states).sigmoid()
+            states = carry * transform(states).relu() + (1 - carry) * states
+        projected: Tensor = self.projection(states)
+        return projected
+
+
+class ProjectedLSTM(nn.Module):
+    """One LSTM layer with a projected, clipped state (Sak et al. 2014), for both ways at once.
+
+    The weights of the two ways are stacked; the backward way is given its rows reversed.
+    """
+
+    def __init__(self, width: int, cell: int, clip_cell: float, clip_projection: float) -> None:
+        super().__init__()
+        self.cell = cell
+        self.clip_cell = clip_cell
+        self.clip_projection = clip_projection
+        self.inputs = nn.Parameter(torch.zeros(2, width, 4 * cell))  # gates: input, candidate, forget, output
+        self.recurrent = nn.Parameter(torch.zeros(2, width, 4 * cell))
+        self.bias = nn.Parameter(torch.zeros(2, 4 * cell))  # that of the forget gate has its 1 added
+        self.projection = nn.Parameter(torch.zeros(2, cell, width))
+
+    def forward(self, ways: Tensor, alive: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """ways: [way, batch, word, width]; alive: [batch, word]; → [way, batch, word, width] and the state after each
+        row's last word."""
+        directions, batch, words, width = ways.shape
+        gates = torch.einsum("dbwi,dig->wdbg", ways, self.inputs) + self.bias.unsqueeze(1)
+        hidden, cell = state or (
+            ways.new_zeros(directions, batch, width), ways.new_zeros(directions, batch, self.cell)
+        )
+        outputs = []
+        for word in range(words):
+            entry, candidate, forget, output = torch.baddbmm(gates[word], hidden, self.recurrent).chunk(4, dim=-1)
+            new = forget.sigmoid() * cell + entry.sigmoid() * candidate.tanh()
+            new = new.clamp(-self.clip_cell, self.clip_cell)
+            projected = torch.bmm(output.sigmoid() * new.tanh(), self.projection)
+            projected = projected.clamp(-self.clip_projection, self.clip_projection)
+            on = alive[:, word].unsqueeze(1)  # [batch, 1]
+            hidden, cell = torch.where(on, projected, hidden), torch.where(on, new, cell)
+            outputs.append(projected * on)
+        return torch.stack(outputs, dim=2), (hidden, cell)
+
+
+def load_elmo(options: Path, weights: Path) -> Elmo:
+    """The model of a pair of published files. Raises `ModelError` when one is missing, cut off, or they do not match."""
+    read = _read_options(options)
+    elmo = Elmo(ElmoShape.from_options(read, str(options)), read)
+    _fill(elmo, weights)
+    return elmo.eval()
+
+
+def saved_elmo(folder: Path) -> Elmo:
+    """The model of a saved conjoin model, still without its weights."""
+    read = _read_options(folder / SAVED)
+    return Elmo(ElmoShape.from_options(read, str(folder / SAVED)), read).eval()
+
+
+def _read_options(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file; give the options of an ELMo model with elmo.options=PATH, and its weights "
+                         "with elmo.weights=PATH") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not readable as JSON ({error}); download it again") from error
+    if not isinstance(value, dict):
+        raise ModelError(f"{path}: not the options of an ELMo model; give the options.json that belongs to the weights")
+    return value
+
+
+def _fill(elmo: Elmo, path: Path) -> None:
+    try:
+        import h5py
+    except ImportError as error:
+        raise require_extra("elmo", "h5py") from error
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; give the weights of an ELMo model with elmo.weights=PATH")
+    try:
+        with h5py.File(path, "r") as file:  # type: ignore[attr-defined, no-untyped-call]
+            _copy_all(elmo, _Weights(file, path))
+    except OSError as error:
+        raise ModelError(f"{path}: not an HDF5 file, or cut off ({error}); download it again") from error
+
+
+class _Weights:
+    """Reads datasets by name, and checks the shape of each."""
+
+    def __init__(self, file: Any, path: Path) -> None:
+        self.file, self.path = file, path
+
+    def copy(self, name: str, target: Tensor, *, transposed: bool = False) -> None:
+        """Fill `target` with the dataset; 2-dimensional matrices of linear layers lie transposed in the file."""
+        if name not in self.file:
+            raise ModelError(f"{self.path}: has no dataset '{name}'; options and weights are not of the same model")
+        value = torch.from_numpy(self.file[name][...]).to(target.dtype)
+        if transposed:
+            value = value.T
+        if value.shape != target.shape:
+            raise ModelError(f"{self.path}: dataset '{name}' has shape {tuple(self.file[name].shape)}, the options ask for "
+                             f"{tuple(target.T.shape if transposed else target.shape)}; options and weights are not of the "
+                             "same model")
+        target.copy_(value)
+
+
+@torch.no_grad()
+def _copy_all(elmo: Elmo, weights: _Weights) -> None:
+    tokens = elmo.tokens
+    weights.copy("char_embed", tokens.characters.weight)
+    for number, layer in enumerate(tokens.convolutions):
+        weight, bias = layer.weight, layer.bias
+        kernel = weight.permute(2, 1, 0).unsqueeze(0)  # type: ignore[operator]
+        weights.copy(f"CNN/W_cnn_{number}", kernel)  # through the view, into the weight
+        weights.copy(f"CNN/b_cnn_{number}", bias)  # type: ignore[arg-type]
+    for number, (gate, transform) in enumerate(zip(tokens.gates, tokens.transforms, strict=True)):
+        for layer, kind in ((gate, "carry"), (transform, "transform")):
+            weights.copy(f"CNN_high_{number}/W_{kind}", layer.weight, transposed=True)  # type: ignore[arg-type]
+            weights.copy(f"CNN_high_{number}/b_{kind}", layer.bias)  # type: ignore[arg-type]
+    weights.copy("CNN_proj/W_proj", tokens.projection.weight, transposed=True)
+    weights.copy("CNN_proj/b_proj", tokens.projection.bias)
+    for way in range(2):
+        for number, layer in enumerate(elmo.layers):
+            _copy_lstm(layer, way, f"RNN_{way}/RNN/MultiRNNCell/Cell{number}/LSTMCell", weights)  # type: ignore[arg-type]
+
+
+def _copy_lstm(layer: ProjectedLSTM, way: int, place: str, weights: _Weights) -> None:
+    width = layer.inputs.shape[1]
+    both = torch.empty(2 * width, 4 * layer.cell)
+    weights.copy(f"{place}/W_0", both)
+    layer.inputs[way].copy_(both[:width])
+    layer.recurrent[way].copy_(both[width:])
+    weights.copy(f"{place}/B", layer.bias[way])
+    layer.bias[way, 2 * layer.cell : 3 * layer.cell] += 1  # of the forget gate
+    weights.copy(f"{place}/W_P_0", layer.projection[way])

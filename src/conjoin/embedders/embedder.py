@@ -1,0 +1,70 @@
+"""What every embedder can do, and several of them as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+Features = dict[str, Tensor]
+Texts = Sequence[Sequence[str]]
+
+
+class Embedder(Protocol):
+    """Words to vectors: `features` on the CPU, then the module itself on the device."""
+
+    width: int
+
+    def sizes(self, texts: Texts) -> list[int]:
+        """The cost of each text, by which batches are filled: pieces, or words where there are none."""
+
+    def features(self, texts: Texts) -> Features:
+        """Tensors of a batch of texts, each a list of words."""
+
+    def __call__(self, features: Mapping[str, Tensor]) -> Tensor:
+        """features as from `features` → [batch, word, width]; zeros beyond a text's words."""
+
+    def save(self, folder: Path) -> None:
+        """Write into a model folder what `weights.safetensors` does not hold."""
+
+
+class JoinedEmbedder(nn.Module):
+    """The vectors of several embedders joined: v = v¹ ∘ v² ∘ … (Crone 2020, eq. 1)."""
+
+    def __init__(self, parts: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict(parts)
+        self.width = sum(int(part.width) for part in parts.values())  # type: ignore[arg-type, misc]
+
+    def sizes(self, texts: Texts) -> list[int]:
+        """The largest cost that any part names."""
+        return [max(costs) for costs in zip(*(part.sizes(texts) for part in self.parts.values()), strict=True)]  # type: ignore[operator]
+
+    def features(self, texts: Texts) -> Features:
+        """The features of all parts, named `part.feature`."""
+        return {
+            f"{name}.{key}": value
+            for name, part in self.parts.items()
+            for key, value in part.features(texts).items()  # type: ignore[operator]
+        }
+
+    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
+        """→ [batch, word, width]."""
+        own: dict[str, Features] = {name: {} for name in self.parts}
+        for key, value in features.items():
+            name, _, inner = key.partition(".")
+            own[name][inner] = value
+        return torch.cat([part(own[name]).float() for name, part in self.parts.items()], dim=-1)
+
+    def save(self, folder: Path) -> None:
+        """Every part writes its own."""
+        for part in self.parts.values():
+            part.save(folder)  # type: ignore[operator]
+
+
+def pad_words(rows: Sequence[Tensor]) -> Tensor:
+    """Rows [word, …] of any lengths as one tensor [batch, word, …], zeros beyond a row's words."""
+    return nn.utils.rnn.pad_sequence(list(rows), batch_first=True)

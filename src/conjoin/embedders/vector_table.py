@@ -1,0 +1,136 @@
+"""Files of word vectors, opened without holding them in memory."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from conjoin.errors import ModelError
+from conjoin.files import whole_folder
+
+VERSION = 1
+
+
+class VectorTable:
+    """A table of word vectors on disk: only what is looked up is read.
+
+    The text file is turned once into a folder of arrays: `hashes.npy` (64 bits of each word's digest, ascending),
+    `order.npy` (the row of each), `vectors.npy` [word, width]. Words are found by binary search in the hashes; that two of
+    a few million words share a hash has a chance of about one in a million.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.hashes = np.load(folder / "hashes.npy", mmap_mode="r")
+        self.order = np.load(folder / "order.npy", mmap_mode="r")
+        self.vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+        self.width = int(self.vectors.shape[1])
+
+    @classmethod
+    def open(cls, path: str | Path, *, cache: Path) -> VectorTable:
+        """The table of a file in the text format of GloVe or word2vec, plain or gzip.
+
+        The arrays are made in `cache` when the file is first seen or has changed. Raises `ModelError` when the file is
+        missing, truncated, or a line has another number of values than the first.
+        """
+        path = Path(path).expanduser()
+        try:
+            state = path.stat()
+        except OSError as error:
+            raise ModelError(f"{path}: no such file of word vectors; give one in the text format of GloVe or word2vec, "
+                             "plain or .gz, with words.vectors=PATH") from error
+        seen = json.dumps([VERSION, str(path.resolve()), state.st_size, state.st_mtime_ns])
+        folder = cache / "vectors" / hashlib.sha256(seen.encode()).hexdigest()[:24]
+        if not (folder / "vectors.npy").is_file():
+            with whole_folder(folder) as temporary:
+                _convert(path, temporary)
+        return cls(folder)
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    def find(self, word: str) -> Tensor | None:
+        """The vector of a word exactly as spelt [width], or None."""
+        wanted = _hash(word)
+        place = int(np.searchsorted(self.hashes, wanted))
+        if place == len(self.hashes) or self.hashes[place] != wanted:
+            return None
+        return torch.from_numpy(np.array(self.vectors[self.order[place]], dtype=np.float32))
+
+
+def _hash(word: str) -> np.uint64:
+    digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return np.uint64(int.from_bytes(digest, "little"))
+
+
+def _convert(path: Path, folder: Path) -> None:
+    """Write the arrays of a text file; the rows go to disk as they are read."""
+    hashes = []
+    width = 0
+    with (folder / "rows").open("wb") as rows:
+        for word, vector in _read(path):
+            hashes.append(_hash(word))
+            width = len(vector)
+            rows.write(vector.tobytes())
+    if not hashes:
+        raise ModelError(f"{path}: holds no word vectors; each line is a word and its values, separated by blanks")
+    found, first = np.unique(np.array(hashes, dtype=np.uint64), return_index=True)  # of a word given twice the first counts
+    np.save(folder / "hashes.npy", found)
+    np.save(folder / "order.npy", first.astype(np.uint32))
+    raw = np.memmap(folder / "rows", dtype=np.float32, mode="r", shape=(len(hashes), width))
+    np.save(folder / "vectors.npy", raw)
+    (folder / "rows").unlink()
+
+
+def _read(path: Path) -> Iterator[tuple[str, np.ndarray[tuple[int], np.dtype[np.float32]]]]:
+    """Words and vectors of a text file. A first line of two whole numbers is word2vec's: how many words, how wide."""
+    with path.open("rb") as plain:
+        packed = plain.read(2) == b"\x1f\x8b"
+        plain.seek(0)
+        lines = enumerate(cast(BinaryIO, gzip.GzipFile(fileobj=plain)) if packed else plain, start=1)
+        try:
+            yield from _parse(path, lines)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ModelError(f"{path}: the compressed file is cut off or broken ({error}); download it again") from error
+
+
+def _parse(
+    path: Path, lines: Iterator[tuple[int, bytes]]
+) -> Iterator[tuple[str, np.ndarray[tuple[int], np.dtype[np.float32]]]]:
+    first = next(lines, None)
+    if first is None:
+        return
+    width = promised = None
+    fields = first[1].split()
+    if len(fields) == 2 and all(field.isdigit() for field in fields):
+        promised, width = int(fields[0]), int(fields[1])
+    else:
+        lines = chain([first], lines)
+        width = len(fields) - 1
+    count = 0
+    for number, line in lines:
+        text = line.decode("utf-8", "replace").rstrip("\r\n ")
+        if not text:
+            continue
+        word, *values = text.rsplit(" ", width)  # a few words of large tables hold blanks themselves
+        try:
+            vector = np.array(values, dtype=np.float32)
+        except ValueError:
+            vector = np.zeros(0, dtype=np.float32)
+        if len(vector) != width or not np.isfinite(vector).all():
+            raise ModelError(f"{path}:{number}: a word and {width} numbers are expected, as in the first line; the file is "
+                             "damaged or cut off: download it again")
+        count += 1
+        yield word, vector
+    if promised is not None and count < promised:
+        raise ModelError(f"{path}: the first line promises {promised} words, the file holds {count}; it is cut off: "
+                         "download it again")

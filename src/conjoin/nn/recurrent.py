@@ -1,0 +1,57 @@
+"""Bidirectional recurrent layers over words."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+Cell = Literal["gru", "lstm"]
+CELLS: dict[str, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}
+
+
+class RecurrentStack(nn.Module):
+    """Bidirectional recurrent layers one on another, dropout before each (Crone 2020 §3.1 to 3.4).
+
+    `size` is that of one direction. No layers are the identity. With `residual` a layer whose output is as wide as its
+    input adds the input to it. What a row gives never depends on the rows beside it or on its padding.
+    """
+
+    def __init__(
+        self, width: int, *, layers: int, size: int, cell: Cell, dropout: float, residual: bool = False
+    ) -> None:
+        super().__init__()
+        widths = [width] + [2 * size] * layers
+        self.layers = nn.ModuleList(
+            CELLS[cell](before, size, batch_first=True, bidirectional=True) for before in widths[:-1]
+        )
+        self.width = widths[-1]
+        self.dropout = nn.Dropout(dropout)
+        self.residual = residual
+
+    def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """states: [batch, word, in]; lengths: [batch] words of each row → [batch, word, width], zeros beyond a row's
+        words (as given, without layers)."""
+        if not self.layers or states.shape[1] == 0:
+            return states if not self.layers else states.new_zeros(*states.shape[:2], self.width)
+        sizes = lengths.clamp(min=1).cpu()
+        empty = (lengths == 0)[:, None, None]
+        for layer in self.layers:
+            packed = pack_padded_sequence(self.dropout(states), sizes, batch_first=True, enforce_sorted=False)
+            output, _ = pad_packed_sequence(layer(packed)[0], batch_first=True, total_length=states.shape[1])
+            output = output.masked_fill(empty, 0.0)
+            states = output + states if self.residual and output.shape == states.shape else output
+        return states
+
+
+def last_states(layer: nn.GRU | nn.LSTM, inputs: Tensor, lengths: Tensor) -> Tensor:
+    """The last state of each direction of a bidirectional layer, joined: forward at a row's end, backward at its start.
+
+    inputs: [row, step, in]; lengths: [row], at least 1 → [row, 2 · size].
+    """
+    packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
+    _, state = layer(packed)
+    last = state[0] if isinstance(state, tuple) else state  # [direction, row, size]
+    return torch.cat([last[0], last[1]], dim=-1)
