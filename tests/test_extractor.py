@@ -81,6 +81,20 @@ def test_loading_needs_no_network(trained_run: Path, monkeypatch: pytest.MonkeyP
     assert Extractor.load(trained_run)("Lee Oswald shot Kennedy in Dallas .").relations
 
 
+def test_saving_replaces_a_model_and_nothing_else(extractor: Extractor, tmp_path: Path) -> None:
+    extractor.save(tmp_path / "copy")
+    extractor.save(tmp_path / "copy")
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ModelError, match=r"is a folder without config\.json and schema\.json, which is not replaced"):
+        extractor.save(tmp_path)
+    with pytest.raises(ModelError, match="is a file"):
+        extractor.save(tmp_path / "thesis.txt")
+    with pytest.raises(ModelError, match="is the working folder"):
+        extractor.save(".")
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "thesis.txt"]
+
+
 def test_a_run_and_its_model_are_both_loaded(trained_run: Path) -> None:
     assert Extractor.load(trained_run).config == Extractor.load(str(trained_run / "model")).config
 
@@ -296,6 +310,11 @@ def test_pipe_keeps_the_order_and_equals_calls_one_by_one(extractor: Extractor) 
     piped = list(extractor.pipe(sentences))
     assert [document.text for document in piped] == sentences
     assert [found(document) for document in piped] == [found(extractor(text)) for text in sentences]
+
+
+def test_pipe_refuses_one_text_in_place_of_several(extractor: Extractor) -> None:
+    with pytest.raises(TypeError, match=r"call extractor\(text\) for one"):
+        extractor.pipe("Lee")
 
 
 def test_pipe_is_lazy(extractor: Extractor) -> None:

@@ -227,6 +227,50 @@ def test_a_finished_run_is_refused_and_overwritten_on_demand(
     assert (tmp_path / "notes.txt").read_text() == "mine"  # what conjoin did not write stays
 
 
+def test_a_finished_model_stays_until_the_new_one_is_saved(
+    small: list[str], documents: list[Document], tmp_path: Path
+) -> None:
+    config, corpus = small_config(small, "training.epochs=2"), corpus_of(documents)
+    first = train(config, corpus, output=tmp_path)
+    with pytest.raises((ModelError, SettingError), match="cannot load the encoder"):
+        train(small_config(small, "encoder.name=/no/such"), corpus, output=tmp_path, overwrite=True)
+    assert same_weights(Extractor.load(tmp_path), first)
+    other = small_config(small, "training.epochs=2", "training.seed=1")
+    for wanted in (EpochDone, Started):  # killed after an epoch, and with `overwrite` again not even there
+        with pytest.raises(StopError):
+            train(other, corpus, output=tmp_path, overwrite=True,
+                  listen=stopping_at(lambda event, _, wanted=wanted: isinstance(event, wanted)))  # type: ignore[misc]
+        assert (tmp_path / "checkpoints" / "step-000000001").exists() == (wanted is EpochDone)
+        assert same_weights(Extractor.load(tmp_path), first)
+
+
+def test_a_killed_run_that_overwrites_goes_on_without_overwrite(
+    small: list[str], documents: list[Document], tmp_path: Path
+) -> None:
+    corpus, other = corpus_of(documents), small_config(small, "training.epochs=2", "training.seed=1")
+    first = train(small_config(small, "training.epochs=1"), corpus, output=tmp_path)
+    with pytest.raises(StopError):
+        train(other, corpus, output=tmp_path, overwrite=True,
+              listen=stopping_at(lambda event, _: isinstance(event, EpochDone)))
+    events: list[Event] = []
+    train(other, corpus, output=tmp_path, listen=events.append)
+    assert [event.resumed for event in events if isinstance(event, Started)] == [1]
+    assert not same_weights(Extractor.load(tmp_path), first)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_folder_called_model_that_is_none_is_told_before_training(
+    small: list[str], documents: list[Document], tmp_path: Path
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "thesis.txt").write_text("years of work")
+    events: list[Event] = []
+    with pytest.raises(ModelError, match="is not replaced; give a new name"):
+        train(small_config(small), corpus_of(documents), output=tmp_path, overwrite=True, listen=events.append)
+    assert events == []
+    assert (tmp_path / "model" / "thesis.txt").read_text() == "years of work"
+
+
 def test_an_output_that_cannot_be_is_told_before_training(
     small: list[str], documents: list[Document], tmp_path: Path
 ) -> None:

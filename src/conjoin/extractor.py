@@ -26,6 +26,7 @@ from conjoin.text import Unit, merge, split
 from conjoin.version import __version__
 
 FORMAT_VERSION = 1
+MODEL_FILES = ("config.json", "schema.json")  # a folder that holds both is a model
 LABELS_KEY = "conjoin.labels"  # in the header of the weights: a digest of the types that their rows stand for
 LOOK_AHEAD_CHARACTERS = 50_000  # how much text is read before a result must be given: bounds memory on endless input
 BATCH_PIECES = 2048
@@ -88,8 +89,10 @@ class Extractor:
     def pipe(self, texts: Iterable[str]) -> Iterator[Document]:
         """Extract from a stream of raw texts; results come in order, memory does not grow with the stream.
 
-        A text is cut into sentences, which are read on their own.
+        A text is cut into sentences, which are read on their own. Raises `TypeError` for one text on its own.
         """
+        if isinstance(texts, str):
+            raise TypeError("pipe takes several texts; call extractor(text) for one, or pipe([text])")
         return self.pipe_named(("", text) for text in texts)
 
     def pipe_named(self, texts: Iterable[tuple[str, str]]) -> Iterator[Document]:
@@ -137,8 +140,11 @@ class Extractor:
         return score(documents, predicted, symmetric=self.schema.symmetric, characters=raw_text)
 
     def save(self, path: str | Path) -> None:
-        """Write the model folder, whole or not at all: settings, schema, weights, tokenizer, metrics, card."""
-        with whole_folder(Path(path)) as folder:
+        """Write the model folder, whole or not at all: settings, schema, weights, tokenizer, metrics, card.
+
+        An earlier model goes. Raises `ModelError` when `path` is a file or a folder of something else.
+        """
+        with whole_folder(Path(path), replaces=MODEL_FILES) as folder:
             values = {"format": FORMAT_VERSION, "conjoin": __version__, "config": self.config.model_dump(mode="json")}
             _write_json(folder / "config.json", values)
             _write_json(folder / "schema.json", self.schema.to_json())
@@ -176,7 +182,7 @@ class Extractor:
 def model_folder(path: Path) -> Path:
     """The model folder that `path` is, or that the training run `path` holds."""
     for folder in (path / "model", path):
-        if (folder / "config.json").is_file() and (folder / "schema.json").is_file():
+        if all((folder / name).is_file() for name in MODEL_FILES):
             return folder
     if not path.exists():
         raise ModelError(f"{path}: no such folder; give a model folder or a run of conjoin train")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from conjoin.errors import ModelError
 
 
 @contextmanager
@@ -47,8 +49,14 @@ def make_folder(path: Path) -> None:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path`; when the block ends well it takes the name of `path`, in place of what was."""
+def whole_folder(path: Path, *, replaces: Collection[str] = ()) -> Iterator[Path]:
+    """A temporary folder beside `path`; when the block ends well it takes the name of `path`.
+
+    What stood there goes, if it is an empty folder or one that holds the files named by `replaces`; a link is followed.
+    Raises `ModelError` otherwise.
+    """
+    check_replaceable(path, replaces)
+    path = path.resolve()
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -63,8 +71,21 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def check_replaceable(path: Path, replaces: Collection[str]) -> None:
+    """Raise `ModelError` when `path` is there and neither an empty folder nor one with the files named by `replaces`."""
+    if Path.cwd().is_relative_to(path.resolve()):
+        raise ModelError(f"{path}: is the working folder or one above it, which cannot be replaced; name a folder in it")
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise ModelError(f"{path}: is a file, where a folder is to be written; give another name")
+    if any(path.iterdir()) and not (replaces and all((path / name).is_file() for name in replaces)):
+        held = f"without {' and '.join(replaces)}" if replaces else "with files in it"
+        raise ModelError(f"{path}: is a folder {held}, which is not replaced; give a new name or an empty folder")
+
+
 def _exchange(new: Path, path: Path) -> None:
-    """Give `new` the name of `path`; what had it is removed afterwards, or put back when that fails."""
+    """Give `new` the name of `path`; the folder that had it is removed afterwards, or put back when that fails."""
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
     if not path.exists():
         new.replace(path)
@@ -75,10 +96,7 @@ def _exchange(new: Path, path: Path) -> None:
     except OSError:
         old.replace(path)
         raise
-    if old.is_dir():
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        old.unlink()
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:

@@ -15,8 +15,8 @@ from conjoin.config import Config, build_model
 from conjoin.document import Corpus, Document
 from conjoin.embedders.feature_cache import FeatureCache, cache_folder
 from conjoin.errors import DataError, ModelError
-from conjoin.extractor import Extractor
-from conjoin.files import make_folder
+from conjoin.extractor import MODEL_FILES, Extractor
+from conjoin.files import check_replaceable, make_folder
 from conjoin.metrics import Report, score
 from conjoin.readers.overlap import keep_longer, overlapping_pairs
 from conjoin.sample import cooccurrence_probe
@@ -46,9 +46,10 @@ def train(
 
     With `retrain_on_dev` the epoch is found on dev and a new model is then trained on train and dev for as many epochs.
     `relation_free` sentences join the training data. A run that was killed goes on when it is called again with the
-    same arguments. Overlapping entities are an error, or with `lenient` only the longest is trained on. Vectors of frozen
-    encoders are kept between runs in a cache of at most `cache_limit` GB (0 for none), under $CONJOIN_CACHE or conjoin/ in
-    the user's cache folder.
+    same arguments but without `overwrite`, which always starts anew. With `overwrite` the finished model of an earlier run
+    stays until the new one is saved. Overlapping entities are an error, or with `lenient` only the longest is trained on.
+    Vectors of frozen encoders are kept between runs in a cache of at most `cache_limit` GB (0 for none), under
+    $CONJOIN_CACHE or conjoin/ in the user's cache folder.
 
     Raises `DataError` when there is nothing to train on, `ModelError` when `output` holds a finished model.
     """
@@ -140,14 +141,19 @@ def _inside(folder: Path | None, name: str) -> Path | None:
 
 
 def _make_room(folder: Path | None, overwrite: bool) -> None:
-    """Make the output folder; with `overwrite` an earlier run goes from it, and nothing else that it holds."""
+    """Make the output folder; with `overwrite` checkpoints go from it. A finished model stays until the new one is saved.
+
+    A model beside checkpoints is what a killed run with `overwrite` leaves: that run may go on.
+    """
     if folder is None:
         return
     make_folder(folder)
+    check_replaceable(folder / "model", MODEL_FILES)
+    checkpoints = [folder / name for name in CHECKPOINTS if (folder / name).exists()]
     if overwrite:
-        for name in ("model", *CHECKPOINTS):
-            shutil.rmtree(folder / name, ignore_errors=True)
-    elif (folder / "model").exists():
+        for checkpoint in checkpoints:
+            shutil.rmtree(checkpoint)
+    elif (folder / "model").exists() and not checkpoints:
         raise ModelError(f"{folder}: holds a finished model; give another --output, or --overwrite it")
 
 

@@ -41,11 +41,12 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not keep vectors of frozen encoders on disk.")] = False,
     cache_limit: Annotated[float, typer.Option(min=0.0, help="Most GB of them, in $CONJOIN_CACHE.")] = 20.0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the output folder holds.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew; an old model goes at the end.")] = False,
 ) -> None:
     """Train a joint model, score it on test and save it.
 
-    The epoch is chosen on dev. A run that was stopped goes on when the same command is given again.
+    The epoch is chosen on dev. A run that was stopped goes on when the same command is given again, without --overwrite:
+    that starts anew. The model that --overwrite replaces stays until the new one is saved.
 
     Examples:
 
