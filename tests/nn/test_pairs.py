@@ -6,9 +6,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
-from conjoin.nn.pairs import Biaffine, FeedForwardPairs, SummedPairs, candidate_pairs
+from conjoin.nn.pairs import (
+    Biaffine,
+    Cosine,
+    DistMult,
+    DistMultCosine,
+    FeedForwardPairs,
+    SummedPairs,
+    candidate_pairs,
+)
 
 
 @given(st.lists(st.integers(0, 6), max_size=6))
@@ -129,3 +137,67 @@ def test_scorers_of_no_pairs_keep_a_gradient(features: int) -> None:
         scores = scorer(empty, empty, torch.zeros(2, 0, dtype=torch.long), torch.zeros(0, features) if features else None)
         assert scores.shape == (0, 4)
         assert scores.requires_grad
+
+
+def pairs_of(spans: int) -> Tensor:
+    return candidate_pairs(torch.tensor([spans]))
+
+
+def test_distmult_by_hand() -> None:
+    scorer = DistMult(2, 2)
+    with torch.no_grad():
+        scorer.diagonals.copy_(torch.tensor([[1.0, 2], [-1, 0.5]]))
+    # a · b element-wise is (3, -2): relation 0: 3·1 - 2·2 = -1, relation 1: -3 - 1 = -4, both ways
+    assert scorer(SPANS, SPANS, PAIRS).tolist() == [[-1, -4], [-1, -4]]
+    scorer(SPANS, SPANS, PAIRS).sum().backward()
+    assert scorer.diagonals.grad is not None
+    assert (scorer.diagonals.grad.abs() > 0).all()
+
+
+def test_distmult_is_a_biaffine_with_diagonal_matrices() -> None:
+    torch.manual_seed(0)
+    distmult, biaffine = DistMult(5, 3, features=2), Biaffine(5, 3, features=2)
+    with torch.no_grad():
+        for parameter in biaffine.parameters():
+            parameter.zero_()
+        assert biaffine.bilinear is not None and biaffine.features is not None and distmult.features is not None
+        for relation in range(3):
+            biaffine.bilinear[:, relation, :] = torch.diag(distmult.diagonals[relation])
+        biaffine.features.weight.copy_(distmult.features.weight)
+        biaffine.head.bias.copy_(distmult.features.bias)
+    heads, tails, features = torch.randn(4, 5), torch.randn(4, 5), torch.randn(12, 2)
+    pairs = pairs_of(4)
+    torch.testing.assert_close(distmult(heads, tails, pairs, features), biaffine(heads, tails, pairs, features))
+
+
+def test_cosine_by_hand() -> None:
+    scorer = Cosine(2, 1)
+    with torch.no_grad():
+        scorer.linear.head.weight.zero_()
+        scorer.linear.head.bias.fill_(0.25)
+        scorer.linear.tail.weight.zero_()
+        scorer.weights.fill_(2.0)
+    heads = torch.tensor([[3.0, 4], [0, 0]])
+    tails = torch.tensor([[1.0, 0], [5, 0]])
+    # cos((3, 4), (5, 0)) = 0.6; a vector of zeros has cosine 0
+    torch.testing.assert_close(scorer(heads, tails, torch.tensor([[0, 1], [1, 0]])), torch.tensor([[1.45], [0.25]]))
+
+
+def test_crone_scorer_is_one_linear_layer_over_its_four_parts() -> None:
+    """Crone 2020, eq. 6, written out: W (f₁ ∘ f₂ ∘ cos ∘ DistMult) + b."""
+    torch.manual_seed(0)
+    scorer = DistMultCosine(5, 3, features=0, size=4, activation="relu")
+    vectors, pairs = torch.randn(4, 5), pairs_of(4)
+    heads, tails = pairs
+    projected = scorer.projection(vectors)
+    cosine = nn.functional.cosine_similarity(projected[heads], projected[tails], dim=1).unsqueeze(1)
+    distmult = (vectors[heads] * vectors[tails]) @ scorer.distmult.diagonals.T
+    joined = torch.cat([projected[heads], projected[tails], cosine, distmult], dim=1)
+    weights = torch.cat([
+        scorer.cosine.linear.head.weight, scorer.cosine.linear.tail.weight, scorer.cosine.weights.unsqueeze(1),
+        scorer.mix.weight,
+    ], dim=1)
+    expected = joined @ weights.T + scorer.cosine.linear.head.bias
+    torch.testing.assert_close(scorer(vectors, vectors, pairs), expected)
+    scorer(vectors, vectors, pairs).sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in scorer.parameters())

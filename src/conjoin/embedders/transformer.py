@@ -66,7 +66,8 @@ class TransformerEmbedder(nn.Module):
             raise SettingError(f"encoder.most_pieces = {most_pieces} leaves {self.window} pieces a window; take at least "
                                f"{2 * MOST_PIECES_PER_WORD + len(self.prefix) + len(self.suffix)}")
         self.masking = masking
-        self.casing = nn.Embedding(1 + len(CASINGS), self.width, padding_idx=0) if see_casing else None
+        inner = encoder.get_input_embeddings().weight.shape[1]  # type: ignore[operator]  # ELECTRA, ALBERT: narrower
+        self.casing = nn.Embedding(1 + len(CASINGS), inner, padding_idx=0) if see_casing else None
         if self.casing is not None:
             nn.init.zeros_(self.casing.weight)  # at first the encoder reads what it was pre-trained on
         if masking and tokenizer.mask_token_id is None:

@@ -74,11 +74,13 @@ class _LogPartition(torch.autograd.Function):
         (gradient,) = gradients  # [batch]
         words = emissions.shape[1]
         alive = torch.arange(words, device=lengths.device) < lengths.unsqueeze(1)  # [batch, word]
-        weight = (gradient.unsqueeze(1) * alive).unsqueeze(2)  # [batch, word, 1]
-        unary = (forwards + backwards - partition[:, None, None]).exp() * weight  # [batch, word, tag]
-        after = (backwards + emissions - partition[:, None, None])[:, 1:]
-        steps = forwards[:, :-1, :, None] + transitions + after.unsqueeze(2)  # [batch, word, tag before, tag after]
-        pairwise = (steps.exp() * weight[:, 1:].unsqueeze(3)).sum((0, 1))
+        padding = ~alive.unsqueeze(2)  # what stands there may be of any size: it must not meet exp()
+        rows = gradient[:, None, None]
+        before = forwards - partition[:, None, None]
+        unary = (before + backwards).masked_fill(padding, float("-inf")).exp() * rows  # [batch, word, tag]
+        after = (backwards + emissions).masked_fill(padding, float("-inf"))[:, 1:]
+        steps = before[:, :-1, :, None] + transitions + after.unsqueeze(2)  # [batch, word, tag before, tag after]
+        pairwise = (steps.exp() * rows.unsqueeze(3)).sum((0, 1))
         last = torch.zeros_like(alive).scatter_(1, (lengths - 1).unsqueeze(1), True).unsqueeze(2)
         return unary, None, unary[:, 0].sum(0), pairwise, (unary * last).sum((0, 1))
 
