@@ -60,6 +60,21 @@ def build_encoder(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of published corpora and fixtures that $CONJOIN_DATA names; tests that need it are skipped without."""
+    folder = Path(os.environ.get("CONJOIN_DATA", "/nowhere"))
+    if not folder.is_dir():
+        pytest.skip("CONJOIN_DATA names no folder")
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nothing is kept in the user's own cache."""
+    os.environ["CONJOIN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of a tiny random encoder."""
     return str(build_encoder(tmp_path_factory.mktemp("encoder")))

@@ -1,0 +1,144 @@
+"""Word vectors and casing: what words alone tell."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+import torch
+
+from conjoin.embedders.casing import CASINGS
+from conjoin.embedders.static import CasingEmbedder, WordVectors, saved_words
+from conjoin.embedders.vector_table import VectorTable
+from conjoin.errors import ModelError
+
+LINES = ["the 1 2 3", "oslo 4 5 6", "US 7 8 9", "us -7 -8 -9", "maria 0.5 -1e-3 2.5"]
+
+
+def write(path: Path, lines: list[str]) -> Path:
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> VectorTable:
+    return VectorTable.open(write(tmp_path / "v.txt", LINES), cache=tmp_path / "cache")
+
+
+def found(table: VectorTable, word: str) -> list[float] | None:
+    vector = table.find(word)
+    return None if vector is None else vector.tolist()
+
+
+def test_words_are_found_as_spelt(table: VectorTable) -> None:
+    assert (len(table), table.width) == (5, 3)
+    assert found(table, "oslo") == [4, 5, 6]
+    assert found(table, "US") == [7, 8, 9]
+    assert found(table, "Oslo") is None
+    assert found(table, "") is None
+
+
+@pytest.mark.parametrize(("head", "packed"), [([], True), (["5 3"], False), (["5 3"], True)])
+def test_word2vec_header_and_gzip(tmp_path: Path, head: list[str], packed: bool) -> None:
+    text = "\n".join([*head, *LINES]) + "\n"
+    path = tmp_path / ("v.gz" if packed else "v.txt")
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    table = VectorTable.open(path, cache=tmp_path / "cache")
+    assert len(table) == 5
+    assert found(table, "the") == [1, 2, 3]
+
+
+def test_a_word_given_twice_and_words_with_blanks(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.txt", ["a 1 2", "b 3 4", "a 5 6", ". . . 7 8", "é 9 1"])
+    table = VectorTable.open(path, cache=tmp_path)
+    assert found(table, "a") == [1, 2]
+    assert found(table, ". . .") == [7, 8]
+    assert found(table, "é") == [9, 1]
+
+
+def test_the_arrays_are_made_once_and_again_when_the_file_changes(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.txt", LINES)
+    cache = tmp_path / "cache"
+    VectorTable.open(path, cache=cache)
+    made = {file: file.stat().st_mtime_ns for file in cache.rglob("*.npy")}
+    VectorTable.open(path, cache=cache)
+    assert {file: file.stat().st_mtime_ns for file in cache.rglob("*.npy")} == made
+    write(path, ["oslo 9 9"])
+    assert found(VectorTable.open(path, cache=cache), "oslo") == [9, 9]
+
+
+@pytest.mark.parametrize(("lines", "wrong"), [
+    (["a 1 2", "b 3"], r"v.txt:2: a word and 2 numbers are expected"),
+    (["a 1 2", "b 3 x"], r"v.txt:2: a word and 2 numbers"),
+    (["a 1 2", "b 3 nan"], r"v.txt:2: a word and 2 numbers"),
+    (["a 1 2", "", "b 3 4 5", "c 1 2"], r"v.txt:3: a word and 2 numbers"),
+    (["3 2", "a 1 2"], r"the first line promises 3 words, the file holds 1; it is cut off"),
+    ([""], r"holds no word vectors"),
+])
+def test_broken_files(tmp_path: Path, lines: list[str], wrong: str) -> None:
+    path = write(tmp_path / "v.txt", lines)
+    with pytest.raises(ModelError, match=wrong):
+        VectorTable.open(path, cache=tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob("*.npy")), "nothing is left half written"
+
+
+def test_missing_and_truncated_files(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"gone.txt: no such file of word vectors; give one .* with words.vectors=PATH"):
+        VectorTable.open(tmp_path / "gone.txt", cache=tmp_path)
+    whole = gzip.compress(("\n".join(f"w{n} {n} {n * 3.7}" for n in range(5000)) + "\n").encode())
+    (tmp_path / "v.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match=r"v.gz: the compressed file is cut off or broken .*; download it again"):
+        VectorTable.open(tmp_path / "v.gz", cache=tmp_path / "cache")
+
+
+TEXTS = [["Maria", "in", "Oslo"], [], ["US"]]
+
+
+def test_vectors_of_words_lower_case_and_unknown(table: VectorTable) -> None:
+    words = WordVectors.from_table(table, TEXTS)
+    vectors = words(words.features(TEXTS))
+    assert vectors.shape == (3, 3, 3)
+    torch.testing.assert_close(vectors[0], torch.tensor([[0.5, -1e-3, 2.5], [0, 0, 0], [4, 5, 6]]))
+    assert vectors[2].tolist() == [[7, 8, 9], [0, 0, 0], [0, 0, 0]]
+    assert words.sizes(TEXTS) == [3, 0, 1]
+    assert set(words.index) == {"maria", "oslo", "US", "us"}, "of the table the corpus' words only"
+
+
+def test_unseen_words_come_from_the_table_while_it_is_there(table: VectorTable, tmp_path: Path) -> None:
+    words = WordVectors.from_table(table, [["Oslo"]])
+    words.save(tmp_path)
+    for at_hand, expected in ((table, [1, 2, 3]), (None, [0, 0, 0])):
+        again = saved_words(tmp_path, table=at_hand)
+        again.load_state_dict(words.state_dict())
+        assert again.features([["The", "OSLO"]])["vectors"].tolist() == [[expected, [4, 5, 6]]]
+
+
+def test_no_word_of_the_corpus_has_a_vector(table: VectorTable) -> None:
+    words = WordVectors.from_table(table, [["xyz"]])
+    assert words.vectors.shape == (0, 3)
+    assert words.features([["xyz"], []])["vectors"].tolist() == [[[0, 0, 0]], [[0, 0, 0]]]
+
+
+def test_word_vectors_are_not_trained(table: VectorTable) -> None:
+    assert list(WordVectors.from_table(table, TEXTS).parameters()) == []
+
+
+def test_casing_is_one_hot() -> None:
+    embedder = CasingEmbedder()
+    words = ["1988", "acme", "NATO", "Oslo", "12a", "a1b", "McX"]
+    vectors = embedder(embedder.features([words, ["x"], []]))
+    assert vectors.shape == (3, 7, len(CASINGS))
+    assert vectors[0].argmax(1).tolist() == [CASINGS.index(name) for name in (
+        "numeric", "lower", "upper", "initial upper", "mainly numeric", "contains digit", "initial upper")]
+    assert vectors[0].sum(1).tolist() == [1] * 7
+    assert not vectors[1, 1:].any() and not vectors[2].any()
+
+
+def test_real_glove_vectors(data_folder: Path, tmp_path: Path) -> None:
+    table = VectorTable.open(data_folder / "glove" / "glove.6B.50d.subset.txt.gz", cache=tmp_path)
+    assert (len(table), table.width) == (10_244, 50)
+    monday, tuesday, boston = (table.find(word) for word in ("monday", "tuesday", "boston"))
+    assert monday is not None and tuesday is not None and boston is not None
+    cosine = torch.nn.functional.cosine_similarity
+    assert cosine(monday, tuesday, dim=0) > 0.9 > cosine(monday, boston, dim=0)
