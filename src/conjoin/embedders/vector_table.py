@@ -126,7 +126,8 @@ def _parse(
             vector = np.array(values, dtype=np.float32)
         except ValueError:
             vector = np.zeros(0, dtype=np.float32)
-        if len(vector) != width or not np.isfinite(vector).all():
+        _, blank, last = word.rpartition(" ")
+        if len(vector) != width or not np.isfinite(vector).all() or (blank and _is_number(last)):
             raise ModelError(f"{path}:{number}: a word and {width} numbers are expected, as in the first line; the file is "
                              "damaged or cut off: download it again")
         count += 1
@@ -134,3 +135,11 @@ def _parse(
     if promised is not None and count < promised:
         raise ModelError(f"{path}: the first line promises {promised} words, the file holds {count}; it is cut off: "
                          "download it again")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,122 @@
+"""Frozen encoders with a trained mix of layers, and several embedders as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from conjoin.config import Config, build_embedder, build_model
+from conjoin.document import Document
+from conjoin.embedders.embedder import JoinedEmbedder
+from conjoin.embedders.feature_cache import FeatureCache
+from conjoin.embedders.frozen import FrozenEmbedder, FrozenTransformer
+from conjoin.embedders.static import CasingEmbedder
+from conjoin.embedders.transformer import TransformerEmbedder, load_transformer
+from conjoin.errors import SettingError
+from conjoin.schema import Schema
+
+TEXTS = [["Maria", "Ortiz", "leads", "Acme"], [], ["oslo"], [*"abcdefgh" * 30]]
+
+
+def transformer(encoder: str) -> TransformerEmbedder:
+    return TransformerEmbedder(*load_transformer(encoder, dropout=None), most_pieces=80).eval()
+
+
+def frozen(encoder: str, cache: FeatureCache | None = None, *, all_layers: bool = True) -> FrozenEmbedder:
+    return FrozenEmbedder(FrozenTransformer(transformer(encoder), all_layers=all_layers), cache=cache).eval()
+
+
+def test_layers_are_those_of_the_encoder(encoder: str) -> None:
+    inner = transformer(encoder)
+    with torch.no_grad():
+        [words] = FrozenTransformer(inner, all_layers=True).vectors(TEXTS[:1])
+        features = inner.features(TEXTS[:1])
+        states = inner.encoder(
+            input_ids=features["pieces"], attention_mask=features["mask"], output_hidden_states=True
+        ).hidden_states
+    assert words.shape == (4, 3, 32)
+    firsts = features["words"][0, :, 0]
+    for layer in range(3):
+        torch.testing.assert_close(words[:, layer], states[layer][0, firsts])
+
+
+def test_an_untrained_mix_is_the_mean_and_the_mix_alone_is_trained(encoder: str) -> None:
+    embedder = frozen(encoder)
+    layers = embedder.features(TEXTS)["layers"]
+    assert layers.dtype == torch.half
+    torch.testing.assert_close(embedder(embedder.features(TEXTS)), layers.float().mean(2))
+    assert {name for name, value in embedder.named_parameters() if value.requires_grad} == {"mix.weights", "mix.scale"}
+    assert not embedder.train().encoder.training, "the encoder's dropout stays off"  # type: ignore[attr-defined]
+    embedder(embedder.features(TEXTS)).sum().backward()
+    assert embedder.mix is not None and embedder.mix.weights.grad is not None and embedder.mix.weights.grad.any()
+
+
+def test_the_last_layer_alone_needs_no_mix(encoder: str) -> None:
+    embedder = frozen(encoder, all_layers=False)
+    with torch.no_grad():
+        inner = transformer(encoder)
+        expected = inner(inner.features(TEXTS))
+    torch.testing.assert_close(embedder(embedder.features(TEXTS)), expected, atol=2e-3, rtol=2e-3)
+    assert not [name for name, value in embedder.named_parameters() if value.requires_grad]
+
+
+def test_cached_vectors_are_the_same_and_are_computed_once(
+    encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = frozen(encoder).features(TEXTS)["layers"]
+    seen: list[list[str]] = []
+    compute = FrozenTransformer.vectors
+
+    def counted(self: FrozenTransformer, texts: list[list[str]]) -> list[torch.Tensor]:
+        seen.extend(texts)
+        return compute(self, texts)
+
+    monkeypatch.setattr(FrozenTransformer, "vectors", counted)
+    for _ in range(2):  # the second time as another run would find it
+        embedder = frozen(encoder, FeatureCache(tmp_path, limit=10**9))
+        for _ in range(2):
+            torch.testing.assert_close(embedder.features(TEXTS)["layers"], plain)
+    assert len(seen) == 3, "each text that has words, once"
+
+
+def test_other_weights_or_settings_have_other_vectors(encoder: str) -> None:
+    first = frozen(encoder)
+    prints = {first.fingerprint(), frozen(encoder).fingerprint()}
+    assert len(prints) == 1
+    prints.add(frozen(encoder, all_layers=False).fingerprint())
+    with torch.no_grad():
+        next(first.encoder.parameters())[0] += 1e-3  # type: ignore[attr-defined]
+    prints.add(first.fingerprint())
+    pooled = TransformerEmbedder(*load_transformer(encoder, dropout=None), word_pooling="mean", most_pieces=80)
+    prints.add(FrozenEmbedder(FrozenTransformer(pooled, all_layers=True)).fingerprint())
+    assert len(prints) == 4
+
+
+def test_all_layers_may_be_mixed_under_fine_tuning_too(shrunk: Callable[..., Config], documents: list[Document]) -> None:
+    model = build_model(shrunk("conjoin-base", "encoder.layers=mix"), Schema.from_documents(documents))
+    sum(model.loss(model.collate(documents)).values()).backward()  # type: ignore[union-attr]
+    trained = {name for name, value in model.named_parameters() if value.grad is not None and value.grad.any()}
+    assert {"embedder.mix.weights", "embedder.mix.scale"} <= trained
+    assert any(".layer.0." in name for name in trained)
+
+
+def test_joined_vectors_are_those_of_the_parts(encoder: str) -> None:
+    parts = {"transformer": transformer(encoder), "casing": CasingEmbedder()}
+    joined = JoinedEmbedder(parts).eval()
+    features = joined.features(TEXTS)
+    assert joined.width == 39
+    with torch.no_grad():
+        vectors = joined(features)
+        for part, found in zip(parts.values(), vectors.split([32, 7], dim=-1), strict=True):
+            torch.testing.assert_close(found, part(part.features(TEXTS)).float())
+    assert joined.sizes(TEXTS) == [max(pair) for pair in zip(*(part.sizes(TEXTS) for part in parts.values()), strict=True)]
+
+
+def test_a_model_must_see_something(shrunk: Callable[..., Config]) -> None:
+    with pytest.raises(SettingError, match=r"set encoder.name, elmo.options, words.vectors or characters.size"):
+        build_embedder(shrunk("conjoin-base", "encoder.name=none"))
+    with pytest.raises(SettingError, match=r"ELMo needs both elmo.options and elmo.weights"):
+        build_embedder(shrunk("conjoin-base", "encoder.name=none", "elmo.options=x.json"))
