@@ -168,7 +168,7 @@ class Problem:
     """Something in a file that was repaired, left out or worth knowing.
 
     `kind` is a short name that is counted (`overlapping-entity`), `message` the sentence for this place. A `loss` is
-    an annotation of the file that the documents do not hold.
+    an annotation of the file that the documents do not hold; a `repair` stops strict reading and writing.
     """
 
     path: str
@@ -176,6 +176,7 @@ class Problem:
     kind: str
     message: str
     loss: bool = True
+    repair: bool = False
 
     def __str__(self) -> str:
         place = self.path if self.line is None else f"{self.path}:{self.line}"

@@ -123,6 +123,15 @@ def test_output_is_what_would_be_printed(conjoin: Any, trained_run: Path, tmp_pa
     assert not Path(os.devnull).is_file()
 
 
+def test_files_that_are_called_alike_are_told_apart(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
+    for name in ("a/x.txt", "b/x.txt", "b/y.TXT", "b/z.JSONL"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps({"text": name}) if name.endswith("L") else name)
+    values = parsed(conjoin("extract", trained_run, tmp_path / "a" / "x.txt", tmp_path / "b").out)
+    assert [value["id"] for value in values] == [f"{tmp_path}/a/x.txt", f"{tmp_path}/b/x.txt", "y.TXT", "z.JSONL:1"]
+    assert [value["text"] for value in values] == ["a/x.txt", "b/x.txt", "b/y.TXT", "b/z.JSONL"]
+
+
 def test_thresholds(conjoin: Any, trained_run: Path) -> None:
     (value,) = parsed(conjoin("extract", trained_run, "--text", OSWALD, "--relation-threshold", 1).out)
     assert len(value["entities"]) == 3
@@ -138,6 +147,7 @@ def test_thresholds(conjoin: Any, trained_run: Path) -> None:
     ("a.jsonl", b'{"text": "a"}\n\n{"text": \n', [], "a.jsonl:3: not JSON at column"),
     ("a.jsonl", b'["text"]\n', [], 'a.jsonl:1: no "text" string'),
     ("a.jsonl", b'{"text": 3}\n', [], 'a.jsonl:1: no "text" string'),
+    ("a.jsonl", b'{"text": "a", "n": ' + b"1" * 5000 + b"}", [], "a.jsonl:1: not JSON (a number of thousands of digits)"),
     ("a.jsonl", b"[" * 100_000, [], "a.jsonl:1: JSON nested too deeply"),
     ("a.jsonl", b'{"text": "\xff"}\n', [], "a.jsonl:1: not UTF-8"),
 ])

@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from conjoin.cli.check import check
 from conjoin.cli.convert import convert
+from conjoin.document import Document, Entity, Relation
 from conjoin.errors import DataError, SettingError
-from conjoin.readers import read_corpus
+from conjoin.readers import read_corpus, write_documents
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -116,6 +117,26 @@ def test_convert_is_strict_about_its_source(tmp_path: Path) -> None:
         run("convert", DATA / "tfmtrnn", target, "--to", "jsonl")
     with pytest.raises(SettingError, match="read only"):
         run("convert", target, tmp_path / "b", "--to", "ade")
+
+
+def test_types_stand_as_written(tmp_path: Path) -> None:
+    head, tail = Entity("[/x]", 0, 1), Entity("[red]y", 1, 2)
+    document = Document.from_words(["a", "b"], [head, tail], [Relation("[/bold]", head, tail)])
+    source = tmp_path / "a.jsonl"
+    write_documents([document], source, "jsonl")
+    for arguments in (["check", source], ["convert", source, tmp_path / "b.jsonl", "--to", "jsonl"]):
+        code, output = run(*arguments)
+        assert code == 0
+        assert all(f"  {type} " in output for type in ("[/x]", "[red]y", "[/bold]"))
+
+
+def test_what_the_target_cannot_hold_is_a_repair(tmp_path: Path) -> None:
+    arguments = ["convert", DATA / "ade" / "DRUG-AE.rel", tmp_path / "ade.txt", "--to", "bekoulis"]
+    problems = json.loads(run(*arguments, "--json")[1])["target_problems"]
+    assert {problem["kind"] for problem in problems if problem["repair"]} == {"overlapping-entity", "lost-relation"}
+    assert {problem["kind"] for problem in problems if not problem["repair"]} == {"spacing"}
+    assert any(line.split()[0] == "overlapping-entity" and line.split()[-1] == "repaired"
+               for line in run(*arguments)[1].splitlines() if line.strip())
 
 
 @pytest.mark.parametrize("verb", ["check", "convert"])

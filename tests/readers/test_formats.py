@@ -26,6 +26,10 @@ def kinds(corpus: Corpus) -> dict[str, int]:
     return dict(Counter(problem.kind for problem in corpus.problems))
 
 
+def repaired(problems: Problems) -> Counter[str]:
+    return Counter(problem.kind for problem in problems.found if problem.repair)
+
+
 def broken(path: str) -> tuple[Corpus, Problems]:
     """The file read leniently, after checking that strict reading refuses it."""
     with pytest.raises(DataError, match="--lenient"):
@@ -54,7 +58,7 @@ def test_bekoulis_broken() -> None:
     corpus, problems = broken("bekoulis/broken.txt")
     assert [document.words for document in corpus] == [["Ada", "at", "Onno", "and", "so"], ["slowly"]]
     assert triples(corpus.documents[0]) == [("Live_In", "Ada", "Onno")]
-    assert problems.repaired == {"unknown-tag": 1, "word-number": 1, "duplicate-relation": 1, "relation-end": 1,
+    assert repaired(problems) == {"unknown-tag": 1, "word-number": 1, "duplicate-relation": 1, "relation-end": 1,
                                  "self-relation": 1, "empty-sentence": 1, "malformed-row": 2}
     assert problems.counts()["head-without-relation"] == 1
 
@@ -96,7 +100,7 @@ def test_tfmtrnn_lists_that_disagree(tmp_path: Path) -> None:
     problems = Problems(lenient=True)
     corpus = load(tmp_path, problems)
     assert {split: len(documents) for split, documents in corpus.splits.items()} == {"train": 1, "test": 1}
-    assert problems.repaired == {"duplicate-id": 3, "unknown-id": 1, "listed-twice": 1}
+    assert repaired(problems) == {"duplicate-id": 3, "unknown-id": 1, "listed-twice": 1}
 
 
 def test_giorgi_sample() -> None:
@@ -118,7 +122,7 @@ def test_giorgi_broken() -> None:
     assert spans(first) == [("DRUG", "velorin"), ("AE", "poisoning")]
     assert triples(first) == [("ADE", "velorin", "poisoning")]
     assert triples(second) == [("ADE", "Velorin", "ossamine"), ("ADE", "rash", "ossamine")]
-    assert problems.repaired == {"illegal-tag": 2, "duplicate-relation": 1, "malformed-row": 1, "unknown-tag": 1,
+    assert repaired(problems) == {"illegal-tag": 2, "duplicate-relation": 1, "malformed-row": 1, "unknown-tag": 1,
                                  "relation-end": 1, "self-relation": 1}
     assert problems.counts()["signature"] == 3
 
@@ -149,7 +153,7 @@ def test_overlap_rules(rule: str, entities: int, relations: int) -> None:
 def test_spert_broken() -> None:
     corpus, problems = broken("spert/broken.json")
     assert [document.id for document in corpus] == ["1", "4"]
-    assert problems.repaired == {"span-out-of-range": 1, "duplicate-entity": 1, "malformed-entity": 1,
+    assert repaired(problems) == {"span-out-of-range": 1, "duplicate-entity": 1, "malformed-entity": 1,
                                  "relation-out-of-range": 1, "self-relation": 1, "malformed-relation": 1,
                                  "empty-sentence": 1, "malformed-sentence": 1}
 
@@ -180,7 +184,7 @@ def test_ade_sample() -> None:
 def test_ade_broken() -> None:
     corpus, problems = broken("ade/broken.rel")
     assert triples(corpus.documents[0]) == [("Adverse-Effect", "Rash", "keldane")]
-    assert problems.repaired == {"malformed-row": 1, "text-disagrees": 2}
+    assert repaired(problems) == {"malformed-row": 1, "text-disagrees": 2}
 
 
 def test_ade_with_two_possible_starts(tmp_path: Path) -> None:
@@ -210,7 +214,7 @@ def test_jsonl_broken() -> None:
     assert triples(first) == [("Live_In", "Ada", "Port")]
     assert (empty.id, empty.words) == ("x5", [])
     assert spans(last) == [("Peop", "Ada"), ("Verb", "left")]
-    assert problems.repaired == {
+    assert repaired(problems) == {
         "text-disagrees": 1, "span-out-of-range": 1, "white-space-edge": 1, "inside-word": 2, "unknown-id": 1,
         "self-relation": 1, "duplicate-relation": 1, "malformed-relation": 1, "malformed-json": 1,
         "malformed-document": 1, "malformed-entities": 1, "malformed-tokens": 1, "malformed-entity": 1,
@@ -218,3 +222,41 @@ def test_jsonl_broken() -> None:
     }
     lines = {problem.line for problem in problems.found if problem.kind.startswith("malformed")}
     assert lines == {1, 2, 3, 5, 6}
+
+
+def test_numbers_that_no_computer_holds(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "fine"}\n{"text": "a", "n": ' + "1" * 5000 + "}\n")
+    with pytest.raises(DataError, match=r"a\.jsonl:2: malformed JSON \(a number of thousands of digits\); correct it"):
+        read_corpus(path)
+    corpus = read_corpus(path, lenient=True)
+    assert (len(corpus), kinds(corpus)) == (1, {"malformed-json": 1})
+    path = tmp_path / "a.json"
+    path.write_text('[{"tokens": ["a"], "n": ' + "1" * 5000 + "}]\n")
+    with pytest.raises(DataError, match=r"a\.json: malformed JSON \(a number of thousands of digits\); correct the file"):
+        read_corpus(path, lenient=True)
+
+
+@pytest.mark.parametrize("score", ["NaN", "Infinity", "-Infinity", "1e999", "1" + "0" * 400, '"0.9"'])
+def test_scores_that_are_no_finite_numbers(score: str, tmp_path: Path) -> None:
+    entities = ", ".join(f'{{"id": "{id}", "type": "X", "char_start": {start}, "char_end": {start + 1}, "score": {score}}}'
+                         for id, start in (("a", 0), ("b", 2)))
+    relation = f'{{"type": "R", "head": "a", "tail": "b", "score": {score}}}'
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"text": "a b", "entities": [{entities}], "relations": [{relation}]}}\n')
+    with pytest.raises(DataError, match=r"a\.jsonl:1: the score of entity 1 is no finite number; correct it"):
+        read_corpus(path)
+    corpus = read_corpus(path, lenient=True)
+    assert kinds(corpus) == {"malformed-score": 3}
+    (document,) = corpus
+    assert [value.score for value in (*document.entities, *document.relations)] == [None] * 3
+
+
+def test_a_written_id_goes_before_a_counted_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a b c", "entities": [{"type": "X", "char_start": 0, "char_end": 1}, '
+                    '{"id": "e1", "type": "X", "char_start": 2, "char_end": 3}, '
+                    '{"type": "X", "char_start": 4, "char_end": 5}], '
+                    '"relations": [{"type": "R", "head": "e1", "tail": "e3"}]}\n')
+    corpus = read_corpus(path)
+    assert (triples(corpus.documents[0]), corpus.problems) == ([("R", "b", "c")], ())

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from conjoin.cli.check import FORMAT_HELP, OPTION_HELP, counts, parse_options, print_problems, problems_as_json
+from conjoin.cli.data import (
+    FORMAT_HELP,
+    OPTION_HELP,
+    counts,
+    counts_table,
+    parse_options,
+    print_problems,
+    problems_as_json,
+)
 from conjoin.document import Corpus
 from conjoin.errors import DataError
 from conjoin.readers import FORMATS, Problems, load, write_corpus, write_documents
@@ -50,22 +56,23 @@ def convert(
     else:
         unheld = write_documents(corpus.documents, target, to, lenient=True)
     written = _read_back(corpus, target, to)
+    both = {"read": counts(corpus.documents), "written": counts(written.documents)}
     if as_json:
         typer.echo(json.dumps({
-            "read": counts(corpus.documents), "written": counts(written.documents),
-            "source_problems": problems_as_json(problems.found, problems.repaired),
-            "target_problems": problems_as_json(unheld, Counter()),
+            **both,
+            "source_problems": problems_as_json(problems.found),
+            "target_problems": problems_as_json(unheld),
         }, ensure_ascii=False, indent=1))
         return
     console = Console()
     console.print(f"{source} ({corpus.format}) → {target} ({to})", markup=False, highlight=False, soft_wrap=True)
-    console.print(_summary(corpus, written))
+    console.print(counts_table(both))
     if problems.found:
         console.print("\nin the source:")
-        print_problems(problems.found, console, problems.repaired)
+        print_problems(problems.found, console)
     if unheld:
         console.print(f"\nwhat {to} does not hold:", highlight=False)
-        print_problems(unheld, console, Counter())
+        print_problems(unheld, console)
 
 
 def _check_target(source: Path, target: Path) -> None:
@@ -83,17 +90,3 @@ def _read_back(corpus: Corpus, target: Path, to: str) -> Corpus:
         return load(target, Problems(lenient=True), to)
     files = {split: target / f"{split}{FORMATS[to].endings[0]}" for split in corpus.splits}
     return Corpus({split: load(file, Problems(lenient=True), to).documents for split, file in files.items()})
-
-
-def _summary(corpus: Corpus, written: Corpus) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("", "read", "written"):
-        table.add_column(name, justify="right" if name else "left")
-    before, after = counts(corpus.documents), counts(written.documents)
-    for key in ("documents", "words"):
-        table.add_row(key, f"{before[key]:,}", f"{after[key]:,}")
-    for key in ("entities", "relations"):
-        table.add_row(key, f"{sum(before[key].values()):,}", f"{sum(after[key].values()):,}")
-        for type in before[key]:
-            table.add_row(f"  {type}", f"{before[key][type]:,}", f"{after[key].get(type, 0):,}")
-    return table

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from conjoin.cli.check import FORMAT_HELP, OPTION_HELP, mention_problems, parse_options
+from conjoin.cli.data import FORMAT_HELP, OPTION_HELP, mention_problems, parse_options
 from conjoin.document import Document
 from conjoin.errors import DataError
 from conjoin.metrics import Report, Score

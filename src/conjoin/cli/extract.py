@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from codecs import BOM_UTF8
+from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -83,14 +84,17 @@ def _opened(path: Path) -> TextIO:
 
 
 def _sources(files: list[str]) -> list[tuple[str, Path | None]]:
-    """(name, path) of every input, None for standard input; a missing one is an error before any work is done."""
+    """(name, path) of every input, None for standard input; a missing one is an error before any work is done.
+
+    A file is named as it is called in its folder, or where several are called so, as it was given.
+    """
     found: list[tuple[str, Path | None]] = []
     for name in files:
         path = Path(name)
         if name == "-":
             found.append(("stdin", None))
         elif path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix in (".txt", ".jsonl") and p.is_file())
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".txt", ".jsonl") and p.is_file())
             if not inside:
                 raise DataError(f"{path}: the folder holds no .txt or .jsonl file")
             found += [(str(p.relative_to(path)), p) for p in inside]
@@ -98,7 +102,8 @@ def _sources(files: list[str]) -> list[tuple[str, Path | None]]:
             found.append((path.name, path))
         else:
             raise DataError(f"{path}: no such file or folder")
-    return found
+    called = Counter(name for name, _ in found)
+    return [(name if called[name] == 1 or path is None else str(path), path) for name, path in found]
 
 
 def _texts(name: str, path: Path | None, lines: bool) -> Iterator[tuple[str, str]]:
@@ -108,7 +113,7 @@ def _texts(name: str, path: Path | None, lines: bool) -> Iterator[tuple[str, str
         yield from _from_lines(name, name, file) if lines else [(name, _decoded(file.read(), name))]
         return
     with path.open("rb") as opened:
-        if path.suffix == ".jsonl":
+        if path.suffix.lower() == ".jsonl":
             yield from _from_json_lines(name, path, opened)
         elif lines:
             yield from _from_lines(name, str(path), opened)
@@ -139,6 +144,8 @@ def _from_json_lines(name: str, path: Path, file: BinaryIO) -> Iterator[tuple[st
             value = json.loads(line)
         except json.JSONDecodeError as error:
             raise DataError(f"{path}:{number}: not JSON at column {error.pos + 1} ({error.msg}); {wanted}") from error
+        except ValueError as error:
+            raise DataError(f"{path}:{number}: not JSON (a number of thousands of digits); {wanted}") from error
         except RecursionError as error:
             raise DataError(f"{path}:{number}: JSON nested too deeply; {wanted}") from error
         if not isinstance(value, dict) or not isinstance(value.get("text"), str):

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from conjoin.cli.check import FORMAT_HELP, OPTION_HELP, mention_problems, parse_options
-from conjoin.document import Corpus, Document
+from conjoin.cli.data import FORMAT_HELP, OPTION_HELP, mention_problems, parse_options
+from conjoin.document import SPLITS, Corpus, Document
 from conjoin.errors import DataError
 from conjoin.readers import read_corpus
 
@@ -88,7 +88,7 @@ def overrides(settings: list[str] | None, encoder: str | None, seed: int | None)
     """The `--set` options, with those that have an option of their own."""
     given = list(settings or [])
     if encoder is not None:
-        given.append(f"encoder.name={json.dumps(encoder)}")
+        given.append(f"encoder.name={json.dumps(encoder, ensure_ascii=False)}")
     if seed is not None:
         given.append(f"training.seed={seed}")
     return given
@@ -98,6 +98,9 @@ def _read(
     data: Path | None, files: dict[str, Path | None], format: str | None, option: list[str] | None, lenient: bool
 ) -> Corpus:
     given = {split: path for split, path in files.items() if path is not None}
+    for split, path in given.items():
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder, and --{split} takes one file; give a folder with --data")
     if data is None and "train" not in given:
         raise typer.BadParameter("give --data with a folder, or --train with a file")
     options = parse_options(option or [])
@@ -110,7 +113,10 @@ def _read(
         problems += read.problems
     if "train" not in splits:
         raise DataError(f"{data}: no train split among {', '.join(splits) or 'its files'}; name the file with --train")
-    order = [split for split in ("train", "dev", "test") if split in splits]
+    for split in sorted(splits.keys() - SPLITS):
+        typer.echo(f"the split '{split}' ({len(splits[split]):,} documents) is not trained on; to train on its sentences "
+                   "that hold no relation, give its file with --relation-free", err=True)
+    order = [split for split in SPLITS if split in splits]
     return Corpus({split: splits[split] for split in order}, tuple(problems), corpus.format)
 
 

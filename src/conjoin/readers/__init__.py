@@ -62,7 +62,7 @@ def load(
     *,
     options: Mapping[str, str] | None = None,
 ) -> Corpus:
-    """`read_corpus` with a collector of one's own, which tells repairs and notes apart."""
+    """`read_corpus` with a collector of one's own."""
     path = Path(path)
     chosen = _format(path, format)
     settled = _settled(chosen, options or {})

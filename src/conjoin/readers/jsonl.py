@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,7 +24,7 @@ _FIELDS = {"id", "text", "tokens", "entities", "relations"}
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    id: str
+    id: Hashable  # the number of the entity where nothing names it
     type: str
     char_start: int
     char_end: int
@@ -62,6 +63,10 @@ def _object(text: str, path: Path, number: int, problems: Problems) -> dict[str,
         value = json.loads(text)
     except json.JSONDecodeError as error:
         problems.repair(path, number, "malformed-json", f"malformed JSON at column {error.colno} ({error.msg})",
+                        "leaves the line out")
+        return None
+    except ValueError:
+        problems.repair(path, number, "malformed-json", "malformed JSON (a number of thousands of digits)",
                         "leaves the line out")
         return None
     except RecursionError:
@@ -130,11 +135,14 @@ def _items(line: _Line, field: str) -> list[Any]:
 
 
 def _spans(line: _Line, bare: Document) -> Iterator[_Span]:
-    for number, item in enumerate(_items(line, "entities"), start=1):
+    items = _items(line, "entities")
+    written = {_id(item.get("id")) for item in items if isinstance(item, dict)}
+    for number, item in enumerate(items, start=1):
         match item:
             case {"type": str(type), "char_start": int(start), "char_end": int(end)} if type:
-                id = _id(item.get("id")) or f"e{number}"
-                span = _in_text(_Span(id, type, start, end, _score(item)), item, line)
+                own = _id(item.get("id")) or (number if f"e{number}" in written else f"e{number}")
+                score = _score(item, f"entity {number}", line)
+                span = _in_text(_Span(own, type, start, end, score), item, line)
                 span = span and _trimmed(span, line, bare)
                 if span is not None:
                     yield span
@@ -174,9 +182,17 @@ def _trimmed(span: _Span, line: _Line, bare: Document) -> _Span | None:
     return _Span(span.id, span.type, start, end, span.score)
 
 
-def _score(item: dict[str, Any]) -> float | None:
+def _score(item: dict[str, Any], what: str, line: _Line) -> float | None:
     score = item.get("score")
-    return float(score) if isinstance(score, int | float) else None
+    if score is None:
+        return None
+    try:
+        if isinstance(score, int | float) and math.isfinite(score):
+            return float(score)
+    except OverflowError:
+        pass  # a whole number beyond every float
+    line.repair("malformed-score", f"the score of {what} is no finite number", "leaves the score out", loss=False)
+    return None
 
 
 def _check_boundaries(span: _Span, tokens: list[Token], line: _Line) -> None:
@@ -192,7 +208,8 @@ def _add_relations(draft: Draft, line: _Line) -> None:
     for number, item in enumerate(_items(line, "relations"), start=1):
         match item:
             case {"type": str(type), "head": str() | int() as head, "tail": str() | int() as tail} if type:
-                draft.relation(type, str(head), str(tail), line=line.number, score=_score(item))
+                draft.relation(type, str(head), str(tail), line=line.number,
+                               score=_score(item, f"relation {number}", line))
             case _:
                 line.repair("malformed-relation", f"relation {number} needs type, head and tail (ids of entities)",
                             "leaves it out")

@@ -16,13 +16,12 @@ class Problems:
     """The problems of one reading (or writing, which `activity` then says in the messages).
 
     Strict (the default): the first repair raises `DataError`. Lenient: repairs are recorded and reading goes on, so
-    a lenient reading lists all of them at once; `repaired` counts them by kind, apart from the notes.
+    a lenient reading lists all of them at once.
     """
 
     lenient: bool = False
     activity: Literal["reading", "writing"] = "reading"
     found: list[Problem] = field(default_factory=list)
-    repaired: Counter[str] = field(default_factory=Counter)
 
     def repair(self, path: Path, line: int | None, kind: str, wrong: str, mending: str, *, loss: bool = True) -> None:
         """Something in the file is wrong; `mending` says what lenient reading does about it ("leaves it out").
@@ -33,8 +32,8 @@ class Problems:
             option = "--lenient (lenient=True)" if self.activity == "reading" else "lenient=True"
             remedy = f"correct it, or use {option}, which {mending}"
             raise DataError(str(Problem(str(path), line, kind, f"{wrong}; {remedy}")))
-        self.repaired[kind] += 1
-        self.found.append(Problem(str(path), line, kind, f"{wrong}; lenient {self.activity} {mending}", loss))
+        message = f"{wrong}; lenient {self.activity} {mending}"
+        self.found.append(Problem(str(path), line, kind, message, loss, repair=True))
 
     def note(self, path: Path, line: int | None, kind: str, message: str, *, loss: bool = False) -> None:
         """Something worth knowing, or a loss that follows from an option the user chose. Never raises."""

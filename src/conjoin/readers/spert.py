@@ -43,6 +43,8 @@ def _sentences(path: Path, problems: Problems) -> list[Any]:
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: malformed JSON at column {error.colno} ({error.msg}); "
                         "correct the file") from error
+    except ValueError as error:
+        raise DataError(f"{path}: malformed JSON (a number of thousands of digits); correct the file") from error
     except RecursionError as error:
         raise DataError(f"{path}: malformed JSON (nested too deeply); correct the file") from error
     if not isinstance(value, list):
