@@ -197,6 +197,33 @@ def test_types_that_only_dev_and_test_have_are_missed_and_cost_no_training(
     assert (row["support"], row["recall"]) == (1, 0.0)
 
 
+def twice_related(documents: list[Document], back: bool) -> Document:
+    """The second document with a second relation of the pair that it relates, written the other way round with `back`."""
+    (kill,) = documents[1].relations
+    head, tail = (kill.tail, kill.head) if back else (kill.head, kill.tail)
+    return documents[1].annotated(documents[1].entities, [kill, Relation("Knows", head, tail)])
+
+
+@pytest.mark.parametrize(("decision", "symmetric", "back", "told"), [
+    ("softmax", (), False, True), ("softmax", (), True, False), ("softmax", ("Knows",), True, True),
+    ("sigmoid", (), False, False),
+])
+def test_a_pair_of_several_types_is_mentioned_where_only_one_is_trained_on(
+    decision: str, symmetric: tuple[str, ...], back: bool, told: bool, small: list[str], documents: list[Document],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = small_config(small, "training.epochs=1", f"relations.decision={decision}", f"symmetric={list(symmetric)}")
+    train(config, corpus_of([*documents, twice_related(documents, back)]))
+    sentence = ("1 pairs of entities have relations of several types, of which relations.decision=softmax trains on one; "
+                "to train on all of them set relations.decision=sigmoid")
+    assert [record.getMessage() for record in caplog.records if record.name == "conjoin"] == [sentence] * told
+
+
+def test_a_symmetric_type_that_the_data_lack_is_an_error(small: list[str], documents: list[Document]) -> None:
+    with pytest.raises(SettingError, match="unknown symmetric relation type 'Kil' \\(did you mean 'Kill'"):
+        train(small_config(small, 'symmetric=["Kil"]'), corpus_of(documents))
+
+
 def test_half_a_surrogate_pair_can_be_trained_on(small: list[str]) -> None:
     document = Document.from_words(["Ann", "\ud83d"], [Entity("Peop", 0, 2)])
     assert train(small_config(small, "training.epochs=1"), corpus_of([document])).metrics["training"]["documents"] == 1

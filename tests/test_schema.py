@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conjoin.document import Document, Entity, Relation
-from conjoin.errors import DataError
+from conjoin.errors import DataError, SettingError
 from conjoin.schema import Schema, canonical
 
 RUBY, DALLAS = Entity("Peop", 0, 1), Entity("Loc", 2, 3)
@@ -30,11 +30,13 @@ def schemas(draw: st.DrawFn) -> Schema:
 
 
 def test_from_documents() -> None:
-    schema = Schema.from_documents([DOCUMENT], symmetric=["Knows"])
+    schema = Schema.from_documents([DOCUMENT], symmetric=["Live_In"])
     assert schema.entity_types == ("Loc", "Peop")
     assert schema.relation_types == ("Live_In",)
     assert schema.signatures == {"Live_In": frozenset({("Peop", "Loc")})}
-    assert schema.symmetric == frozenset({"Knows"})
+    assert schema.symmetric == frozenset({"Live_In"})
+    with pytest.raises(SettingError, match=r"unknown symmetric relation type 'Live_Inn' \(did you mean 'Live_In'\?\)"):
+        Schema.from_documents([DOCUMENT], symmetric=["Live_In", "Live_Inn"])
 
 
 def test_allows() -> None:

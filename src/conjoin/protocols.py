@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +22,12 @@ from conjoin.files import check_replaceable, make_folder
 from conjoin.metrics import Report, score
 from conjoin.readers.overlap import keep_longer, overlapping_pairs
 from conjoin.sample import cooccurrence_probe
-from conjoin.schema import Schema
+from conjoin.schema import Schema, canonical
 from conjoin.text import learn_hyphens
 from conjoin.training import EpochDone, Event, Finished, Started
 from conjoin.training import train as training_events
 
+LOGGER = logging.getLogger("conjoin")
 Listener = Callable[[Event], None]
 CACHE_LIMIT = 20.0  # GB
 CHECKPOINTS = ("checkpoints", "checkpoints-retrain")
@@ -58,6 +61,7 @@ def train(
     if retrain_on_dev and not corpus.dev:
         raise DataError("--retrain-on-dev needs a dev split to find the epoch on; the data has none")
     more = _taggable(corpus.dev, lenient) if retrain_on_dev else ()
+    _mention_pairs_of_several_types((*corpus.train, *more), config)
     _make_room(folder, overwrite)
     if config.text.hyphens == "learn":
         learnt = config.text.model_copy(update={"hyphens": learn_hyphens(corpus.train)})
@@ -172,6 +176,21 @@ def _taggable(documents: Sequence[Document], lenient: bool) -> tuple[Document, .
     for document in documents:
         _check_overlaps(document)
     return tuple(documents)
+
+
+def _mention_pairs_of_several_types(documents: Iterable[Document], config: Config) -> None:
+    """Warn of pairs that have relations of several types, of which a softmax over types trains on one."""
+    if config.relations.decision != "softmax":
+        return
+    symmetric = frozenset(config.symmetric)
+    several = 0
+    for document in documents:
+        relations = {canonical(relation, symmetric) for relation in document.relations}
+        types = Counter((relation.head, relation.tail) for relation in relations)
+        several += sum(number > 1 for number in types.values())
+    if several:
+        LOGGER.warning("%d pairs of entities have relations of several types, of which relations.decision=softmax trains "
+                       "on one; to train on all of them set relations.decision=sigmoid", several)
 
 
 def _unseen(documents: Iterable[Document], corpus: Corpus) -> list[Document]:

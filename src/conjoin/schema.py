@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conjoin.document import Document, Relation
-from conjoin.errors import DataError
+from conjoin.errors import DataError, SettingError, unknown_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +25,23 @@ class Schema:
 
     @classmethod
     def from_documents(cls, documents: Iterable[Document], *, symmetric: Iterable[str] = ()) -> Schema:
-        """The schema that annotated documents show: types sorted by name, signatures as seen."""
+        """The schema that annotated documents show: types sorted by name, signatures as seen.
+
+        Raises `SettingError` for a symmetric type that no document has.
+        """
         entity_types: set[str] = set()
         signatures: dict[str, set[tuple[str, str]]] = {}
         for document in documents:
             entity_types.update(entity.type for entity in document.entities)
             for relation in document.relations:
                 signatures.setdefault(relation.type, set()).add((relation.head.type, relation.tail.type))
+        symmetric = frozenset(symmetric)
+        for type in sorted(symmetric - signatures.keys()):
+            raise SettingError(unknown_name("symmetric relation type", type, signatures))
         return cls(
             tuple(sorted(entity_types)),
             tuple(sorted(signatures)),
-            frozenset(symmetric),
+            symmetric,
             {type: frozenset(pairs) for type, pairs in signatures.items()},
         )
 

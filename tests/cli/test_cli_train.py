@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from conjoin.cli.train import overrides
 from conjoin.config import load_config, preset_names
 from conjoin.document import Corpus, Document, Entity, Relation
 from conjoin.extractor import Extractor
@@ -87,6 +88,32 @@ def test_retrain_on_dev_and_relation_free_sentences(
     assert metrics(tmp_path / "four")["training"]["documents"] == 10
     assert conjoin(*common, "--output", tmp_path / "all").code == 0
     assert metrics(tmp_path / "all")["data"]["train"]["documents"] == 12
+
+
+def test_what_is_not_trained_on_is_said(
+    conjoin: Any, documents: list[Document], settings: list[str], tmp_path: Path
+) -> None:
+    (kill,) = documents[1].relations
+    twice = documents[1].annotated(documents[1].entities, [kill, Relation("Knows", kill.head, kill.tail)])
+    write_documents([documents[0], twice], tmp_path / "train.jsonl", "jsonl")
+    write_documents(documents, tmp_path / "extra.jsonl", "jsonl")
+    result = conjoin("train", "conjoin-base", "--data", tmp_path, "--output", tmp_path / "run", *settings)
+    lines = result.err.splitlines()
+    assert ("the split 'extra' (3 documents) is not trained on; to train on its sentences that hold no relation, give its "
+            "file with --relation-free") in lines
+    assert sum("1 pairs of entities have relations of several types" in line for line in lines) == 1
+    assert set(metrics(tmp_path / "run")["data"]) == {"train"}
+
+
+@pytest.mark.parametrize("name", ["--train", "--dev", "--test"])
+def test_a_split_is_a_file(name: str, conjoin: Any, corpus_folder: Path, tmp_path: Path) -> None:
+    result = conjoin("train", "conjoin-base", "--data", corpus_folder, name, corpus_folder, "--output", tmp_path / "run")
+    assert result.sentence == f"{corpus_folder}: is a folder, and {name} takes one file; give a folder with --data"
+
+
+@pytest.mark.parametrize("encoder", ["plain", "zoë", "🦜 x", 'it\'s "mine"', "back\\slash\\n", "[a]", "5", "tab\there"])
+def test_an_encoder_is_named_as_written(encoder: str) -> None:
+    assert load_config("conjoin-base", overrides(None, encoder, None)).encoder.name == encoder
 
 
 def test_format_and_options_and_lenient(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -50,6 +51,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # JSON is UTF-8 whatever the terminal; \ud800 stays an escape in it
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    logging.getLogger("conjoin").handlers[:] = [PlainLines()]
     try:
         app(prog_name="conjoin")
     except ConjoinError as error:
@@ -58,6 +60,13 @@ def main() -> None:
         place = f"{error.filename}: " if error.filename else ""
         fail(f"{place}{error.strerror or error}; see that the path is right, that it may be read or written, and that "
              "there is space left")
+
+
+class PlainLines(logging.Handler):
+    """Warnings of the library as plain lines on standard error, above a progress bar that may be there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(record.getMessage(), err=True)
 
 
 def fail(message: str) -> None:
