@@ -12,8 +12,30 @@ from hypothesis import strategies as st
 
 from conjoin.config import Config, all_keys, build_model, load_config, parse_config, preset_names, to_toml
 from conjoin.document import Document
+from conjoin.embedders.transformer import TransformerEmbedder
 from conjoin.errors import SettingError
 from conjoin.schema import Schema
+
+
+def test_settings_reach_what_is_built(documents: list[Document], shrunk: Callable[..., Config]) -> None:
+    config = shrunk("conjoin-base", "encoder.overlap=7", "encoder.masking=0.25", "encoder.dropout=0.15",
+                    "entities.layers=2", "entities.dropout=0.35", "relations.dropout=0.45", "relations.threshold=0.6",
+                    "relations.scorer=feedforward")
+    model = build_model(config, Schema.from_documents(documents))
+    embedder, relations = model.embedder, model.relations
+    assert isinstance(embedder, TransformerEmbedder) and relations is not None
+    assert (embedder.overlap, embedder.masking, relations.threshold) == (7, 0.25, 0.6)
+    assert dropouts(embedder) == {0.15}
+    assert dropouts(model.entities) == {0.35}
+    assert dropouts(relations) == {0.45}
+    parts = (model.entities, model.entities.inner, relations, relations.head, relations.tail, relations.scorer,
+             relations.features)
+    assert all(dropouts(part) for part in parts)
+
+
+def dropouts(module: torch.nn.Module) -> set[float]:
+    return {part.p for part in module.modules() if isinstance(part, torch.nn.Dropout)}
+
 
 GIORGI = [name for name in preset_names() if name.startswith("giorgi2019-")]
 

@@ -7,6 +7,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count, islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -371,6 +372,16 @@ def test_evaluate_scores_what_was_learnt(extractor: Extractor, documents: list[D
     report = extractor.evaluate(documents)
     assert (report.entities["strict"].micro.f1, report.entities["strict"].micro.support) == (1.0, 8)
     assert (report.relations["strict"].micro.f1, report.relations["strict"].micro.support) == (1.0, 3)
+
+
+def test_symmetric_types_are_scored_both_ways(trained_run: Path, documents: list[Document]) -> None:
+    extractor = Extractor.load(trained_run)
+    (kill,) = documents[1].relations
+    back = documents[1].annotated(documents[1].entities, [Relation(kill.type, kill.tail, kill.head)])
+    assert extractor.evaluate([back]).relations["strict"].micro.f1 == 0.0
+    extractor.model.schema = replace(extractor.schema, symmetric=frozenset({"Kill"}))
+    for raw_text in (False, True):
+        assert extractor.evaluate([back], raw_text=raw_text).relations["strict"].micro.f1 == 1.0
 
 
 def test_gold_entities_are_kept_and_only_relations_are_scored(extractor: Extractor) -> None:

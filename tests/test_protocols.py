@@ -219,6 +219,30 @@ def test_a_pair_of_several_types_is_mentioned_where_only_one_is_trained_on(
     assert [record.getMessage() for record in caplog.records if record.name == "conjoin"] == [sentence] * told
 
 
+def test_symmetric_types_are_scored_both_ways(small: list[str], documents: list[Document]) -> None:
+    (kill,) = documents[1].relations
+    back = documents[1].annotated(documents[1].entities, [Relation(kill.type, kill.tail, kill.head)])
+    turned = [documents[0], back, documents[2]]
+    corpus = corpus_of(documents, dev=turned, test=turned)
+    for symmetric, recall in (('["Kill"]', 1.0), ("[]", 0.0)):
+        metrics = train(small_config(small, f"symmetric={symmetric}"), corpus).metrics
+        for split in ("dev", "test"):
+            assert metrics[split]["relations"]["strict"]["per_type"]["Kill"]["recall"] == recall
+            assert metrics[split]["relations"]["strict"]["per_type"]["Work_For"]["recall"] == 1.0
+
+
+@pytest.mark.parametrize(("words", "learnt"), [(["Leeds-based"], "whole"), (["Leeds", "-", "based"], "cut")])
+def test_compounds_of_raw_text_are_cut_as_in_the_training_data(
+    words: list[str], learnt: str, small: list[str], documents: list[Document], tmp_path: Path
+) -> None:
+    compound = Document.from_words(["the", *words, "Acme"], [Entity("Org", 1 + len(words), 2 + len(words))])
+    train(small_config(small, "training.epochs=1"), corpus_of([*documents, compound]), output=tmp_path)
+    extractor = Extractor.load(tmp_path)
+    assert extractor.config.text.hyphens == learnt
+    (document,) = extractor.pipe(["the Leeds-based Acme"])
+    assert document.words == ["the", *words, "Acme"]
+
+
 def test_a_symmetric_type_that_the_data_lack_is_an_error(small: list[str], documents: list[Document]) -> None:
     with pytest.raises(SettingError, match="unknown symmetric relation type 'Kil' \\(did you mean 'Kill'"):
         train(small_config(small, 'symmetric=["Kil"]'), corpus_of(documents))
@@ -348,6 +372,8 @@ def test_a_run_with_other_settings_does_not_go_on(small: list[str], documents: l
               listen=stopping_at(lambda event, _: isinstance(event, EpochDone)))
     with pytest.raises(ModelError, match="a run with other settings or data; give another --output or --overwrite"):
         train(small_config(small, "training.seed=5"), corpus, output=tmp_path)
+    with pytest.raises(ModelError, match="a run with other settings or data"):  # of as many parameters, alike in shape
+        train(small_config(small, "relations.dropout=0.3"), corpus, output=tmp_path)
     train(small_config(small, "training.seed=5", "training.epochs=1"), corpus, output=tmp_path, overwrite=True)
 
 
