@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -16,7 +17,6 @@ from conjoin.readers import (
     FORMATS,
     Problems,
     detect,
-    jsonl,
     load,
     read_corpus,
     read_documents,
@@ -24,7 +24,6 @@ from conjoin.readers import (
     write_corpus,
     write_documents,
 )
-from conjoin.readers.lines import lines
 
 DATA = Path(__file__).parents[1] / "data"
 SAMPLES = {"bekoulis": "train.txt", "tfmtrnn": "corp.tsv", "giorgi": "sample.tsv", "spert": "sample_train.json",
@@ -131,22 +130,23 @@ def test_bytes_that_are_not_utf8(tmp_path: Path) -> None:
 
 
 def test_reading_a_hundred_thousand_lines_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = a_document().to_json_line() + "\n"
     path = tmp_path / "big.jsonl"
-    path.write_text((a_document().to_json_line() + "\n") * 100_000)
-    read = 0
+    path.write_text(line * 100_000)
+    opened: list[BinaryIO] = []
 
-    def counted(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
-        nonlocal read
-        for number, line in lines(path, problems):
-            read += 1
-            yield number, line
+    def opening(path: Path) -> BinaryIO:
+        opened.append(path.open("rb"))
+        return opened[-1]
 
-    monkeypatch.setattr(jsonl, "lines", counted)
-    stream = stream_documents(path, Problems())
-    assert read == 0
+    monkeypatch.setattr("conjoin.readers.lines._open", opening)
+    stream = stream_documents(path, Problems(), "jsonl")
+    assert opened == []
     few = list(itertools.islice(stream, 3))
     assert [document.id for document in few] == ["1", "1", "1"]
-    assert read == 3
+    (file,) = opened
+    assert file.tell() == 3 * len(line)  # three lines were read, and no more
+    file.close()
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
