@@ -1,6 +1,6 @@
 # make demo   train on the sample corpus, score, extract, write demo.html
 # make test   the tests          make check   lint, types, import contracts
-# make bench  the benchmarks     Everything is installed into .venv with pip alone.
+# make bench  speed (on the sample corpus)        Everything is installed into .venv with pip alone.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -23,7 +23,7 @@ check: .venv/installed
 	$(BIN)/lint-imports --no-cache
 
 bench: .venv/installed
-	$(BIN)/python benchmarks/speed/encoder_ratio.py --output benchmarks/speed/encoder_ratio.json
+	$(BIN)/python benchmarks/speed/encoder_ratio.py
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

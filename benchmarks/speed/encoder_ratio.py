@@ -1,12 +1,13 @@
 """What conjoin costs beside its bare encoder: ratios within one run, and peak memory.
 
-    python benchmarks/speed/encoder_ratio.py --data DATA/conll04/spert_json --output benchmarks/speed/encoder_ratio.json
+    python benchmarks/speed/encoder_ratio.py --data DATA/conll04/spert_json
 
 Training: the second epoch of conjoin-base on train+dev (collating, losses, clipping, optimizer and averaging included)
 against forward and backward of the plain encoder with all its parameters, batch by batch in turn, at the same precision.
 Extraction: annotating test against tokenisation and forward of the plain encoder, batch by batch in turn; and from raw
 text, sentence splitting and merging included. Peak memory is that of processes of their own that only train or extract.
-Without --data the sample corpus is used.
+The result is encoder_ratio.json beside this script; without --data the sample corpus is used, and it is
+encoder_ratio-sample.json.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from conjoin.training.precision import usable_precision
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data")
-    parser.add_argument("--output", required=True)
+    parser.add_argument("--output", type=Path)
     parser.add_argument("--memory", choices=["train", "extract"], help=argparse.SUPPRESS)
     parser.add_argument("--model", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -47,16 +48,29 @@ def main() -> None:
     if arguments.memory:
         print(measure_memory(arguments.memory, corpus, arguments.model))
         return
-    result: dict[str, object] = {"machine": platform.machine(), "threads": torch.get_num_threads(),
-                                 "torch": torch.__version__, "transformers": transformers.__version__}
+    result: dict[str, object] = {"data": described(arguments.data, corpus), "machine": platform.machine(),
+                                 "threads": torch.get_num_threads(), "torch": torch.__version__,
+                                 "transformers": transformers.__version__}
     with tempfile.TemporaryDirectory() as folder:
         extractor, result["training"] = training_ratio(corpus, arguments)
         extractor.save(Path(folder) / "model")
         result["extraction"] = extraction_ratio(corpus, extractor)
         result["peak_memory_mb"] = {what: in_own_process(what, arguments, Path(folder) / "model")
                                     for what in ("train", "extract")}
-    Path(arguments.output).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    output = arguments.output or default_output(arguments.data)
+    output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
+
+
+def default_output(data: str | None) -> Path:
+    """Figures of the sample corpus never take the place of those of a real one."""
+    return Path(__file__).with_name("encoder_ratio.json" if data else "encoder_ratio-sample.json")
+
+
+def described(data: str | None, corpus: Corpus) -> dict[str, object]:
+    """The name of the data, without the folders of this machine, and the documents of each split."""
+    name = "/".join(Path(data).parts[-2:]) if data else "sample"
+    return {"name": name, **{split: len(documents) for split, documents in corpus.splits.items()}}
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -127,7 +141,7 @@ def extraction_ratio(corpus: Corpus, extractor: Extractor) -> dict[str, object]:
 
 
 def in_own_process(what: str, arguments: argparse.Namespace, model: Path) -> int:
-    command = [sys.executable, __file__, "--memory", what, "--model", str(model), "--output", arguments.output]
+    command = [sys.executable, __file__, "--memory", what, "--model", str(model)]
     if arguments.data:
         command += ["--data", arguments.data]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
