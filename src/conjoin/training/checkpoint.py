@@ -23,12 +23,16 @@ PREFIX = "step-"
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a run stands. `batch` counts the batches done of the epoch (from 0) in progress."""
+    """Where a run stands. `batch` counts the batches done of the epoch (from 0) in progress.
+
+    `best_epoch` is the last one with the best score, `improved_epoch` the first: from there patience counts.
+    """
 
     step: int
     epoch: int
     batch: int
     best_epoch: int
+    improved_epoch: int
     best_score: float | None
     sums: Mapping[str, float]
     plan: str

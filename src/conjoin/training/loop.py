@@ -112,7 +112,7 @@ class _Run:
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.averaged = AveragedWeights(model.parameters(), settings.averaging) if settings.averaging else None
-        self.position = Position(0, 0, 0, 0, None, {}, self._plan(fingerprint))
+        self.position = Position(0, 0, 0, 0, 0, None, {}, self._plan(fingerprint))
 
     def _plan(self, fingerprint: str) -> str:
         """A digest of settings, model and data: only a run with the same one may go on from a checkpoint."""
@@ -205,10 +205,13 @@ class _Run:
             self.bare.eval()
             report = score(self.dev, annotate_all(self.bare, self.dev), symmetric=self.symmetric)
             value = _selection_score(report, self.dev)
-            best = self.position.best_score is None or value > self.position.best_score
+            # Of equals the later: on a small dev set scores tie at once, and the later weights are the surer ones.
+            old = self.position.best_score
+            best = old is None or value >= old
             if best:
                 self._keep_best()
-                self.position = replace(self.position, best_epoch=epoch, best_score=value)
+                improved = self.position.improved_epoch if value == old else epoch
+                self.position = replace(self.position, best_epoch=epoch, improved_epoch=improved, best_score=value)
         return report, value, best
 
     @contextmanager
@@ -232,7 +235,7 @@ class _Run:
             self._best_state = {name: value.clone() for name, value in state.items()}
 
     def _out_of_patience(self) -> bool:
-        waited = self.position.epoch - self.position.best_epoch
+        waited = self.position.epoch - self.position.improved_epoch
         patience = self.settings.patience
         return patience is not None and self.position.best_epoch > 0 and waited >= patience
 
