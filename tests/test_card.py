@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from conjoin.card import model_card
+from conjoin.config import load_config
 from conjoin.document import Document, Entity, Relation
 from conjoin.metrics import score
 from conjoin.schema import Schema
 
 SCHEMA = Schema(("Loc", "Peop"), ("Kill", "Meets"), frozenset({"Meets"}), {"Kill": frozenset({("Peop", "Peop")})})
-CONFIG = {"encoder": {"name": "some/encoder"}}
+CONFIG = load_config("conjoin-base", ["encoder.name=some/encoder"]).model_dump(mode="json")
 
 
 def metrics() -> dict[str, Any]:
@@ -33,7 +34,8 @@ def test_the_card_shows_what_was_recorded() -> None:
         "| train | 7 | 8 | 9 |",
         "| entities | strict | micro | 100.0 | 50.0 | 66.7 |",
         "| relations | strict | macro | 0.0 | 0.0 | 0.0 |",
-        "- encoder: some/encoder",
+        "- words are seen through: some/encoder (fine-tuned)",
+        "- recurrent layers: none",
         "- parameters: 5,678, of which trained: 1,234",
         "- seed: 3",
         "- epoch: 5",
@@ -49,3 +51,10 @@ def test_a_card_without_records_is_still_a_card() -> None:
     card = model_card(CONFIG, Schema(("Loc",)), {}, 1)
     assert "## Limits" in card
     assert "Scores on" not in card
+
+
+def test_the_card_of_a_recurrent_model_names_what_it_sees_and_its_layers() -> None:
+    config = load_config("crone2020-conll04", ["encoder.name=x", "encoder.frozen=true"]).model_dump(mode="json")
+    card = model_card(config, SCHEMA, {}, 1)
+    assert "- words are seen through: x (frozen), ELMo (frozen), word vectors of glove.6B.300d.txt (frozen), their " in card
+    assert "- recurrent layers: 1 shared, 1 of entities alone, 2 of relations alone (GRU, 256 each way)" in card

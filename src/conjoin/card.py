@@ -68,10 +68,33 @@ def _probe(probe: Mapping[str, Any]) -> str:
 
 
 def _training(config: Mapping[str, Any], training: Mapping[str, Any], parameters: int) -> str:
-    lines = ["## Training", "", f"- encoder: {config['encoder']['name']}",
+    lines = ["## Training", "", f"- words are seen through: {_embedders(config)}", f"- recurrent layers: {_layers(config)}",
              f"- parameters: {parameters:,}, of which trained: {training.get('trainable', 0):,}"]
     lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in training.items() if name != "trainable"]
     return "\n".join(lines)
+
+
+def _embedders(config: Mapping[str, Any]) -> str:
+    encoder, words = config["encoder"], config["words"]
+    parts = []
+    if encoder["name"] is not None:
+        parts.append(f"{encoder['name']} ({'frozen' if encoder['frozen'] else 'fine-tuned'})")
+    if config["elmo"]["options"] is not None:
+        parts.append("ELMo (frozen)")
+    if words["vectors"] is not None:
+        parts.append(f"word vectors of {words['vectors']} (frozen)")
+    if config["characters"]["size"]:
+        parts.append("their characters")
+    if words["casing"]:
+        parts.append("their casing")
+    return ", ".join(parts)
+
+
+def _layers(config: Mapping[str, Any]) -> str:
+    stack = config["stack"]
+    counts = {"shared": stack["shared"], "of entities alone": stack["entities"], "of relations alone": stack["relations"]}
+    named = [f"{count} {what}" for what, count in counts.items() if count]
+    return f"{', '.join(named)} ({stack['cell'].upper()}, {stack['size']} each way)" if named else "none"
 
 
 def _limits(schema: Schema) -> str:

