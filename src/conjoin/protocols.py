@@ -59,7 +59,7 @@ def train(
     folder = Path(output) if output is not None else None
     corpus = _prepared(corpus, relation_free, lenient)
     if retrain_on_dev and not corpus.dev:
-        raise DataError("--retrain-on-dev needs a dev split to find the epoch on; the data has none")
+        raise DataError("--retrain-on-dev (retrain_on_dev=True) needs a dev split to find the epoch on; the data has none")
     more = _taggable(corpus.dev, lenient) if retrain_on_dev else ()
     _mention_pairs_of_several_types((*corpus.train, *more), config)
     _make_room(folder, overwrite)
@@ -158,7 +158,8 @@ def _make_room(folder: Path | None, overwrite: bool) -> None:
         for checkpoint in checkpoints:
             shutil.rmtree(checkpoint)
     elif (folder / "model").exists() and not checkpoints:
-        raise ModelError(f"{folder}: holds a finished model; give another --output, or --overwrite it")
+        raise ModelError(f"{folder}: holds a finished model; give another --output (output=), or replace it with "
+                         "--overwrite (overwrite=True)")
 
 
 def _prepared(corpus: Corpus, relation_free: Sequence[Document], lenient: bool) -> Corpus:
@@ -215,7 +216,7 @@ def chosen(documents: Sequence[Document], most: int | None, *, seed: int) -> lis
 def _check_overlaps(document: Document) -> None:
     for first, second in overlapping_pairs(document):
         raise DataError(f"document '{document.id}': the entities {first.type} '{first.text}' and {second.type} "
-                        f"'{second.text}' overlap, and a tagger holds one entity per word; --lenient trains on the longer")
+                        f"'{second.text}' overlap, and a tagger holds one entity per word; --lenient (lenient=True) trains on the longer")
 
 
 def count(documents: Sequence[Document]) -> dict[str, int]:

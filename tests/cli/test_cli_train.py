@@ -48,7 +48,7 @@ def test_train_on_a_folder(
     assert (extractor.config.training.seed, extractor.config.training.epochs) == (7, 2)
     assert set(metrics(tmp_path / "run")["data"]) == {"train", "dev", "test"}
     again = conjoin("train", "conjoin-base", "--data", corpus_folder, "--output", tmp_path / "run", *settings)
-    assert "holds a finished model; give another --output, or --overwrite it" in again.err.splitlines()[-1]
+    assert "holds a finished model; give another --output (output=), or replace it" in again.err.splitlines()[-1]
     assert again.code == 1
     over = conjoin("train", "conjoin-base", "--data", corpus_folder, "--output", tmp_path / "run", "--overwrite", *settings)
     assert over.code == 0

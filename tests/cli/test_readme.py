@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import typer.main
 
 from conjoin.cli import app
+from conjoin.errors import ModelError
 
 HOME = Path(__file__).parents[2]
 PAGES = [HOME / "README.md", *sorted((HOME / "docs").glob("*.md"))]
@@ -43,6 +45,22 @@ def test_every_make_target_exists() -> None:
         assert (HOME / script).is_file()
 
 
+def test_every_link_and_extra_is_there() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / target).is_file(), (page, target)
+    extras = tomllib.loads((HOME / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = re.findall(r"^pip install '\.\[(\w+)\]'", "\n".join(blocks(README)), re.MULTILINE)
+    assert named
+    assert set(named) <= set(extras)
+    assert all(name in README for name in ("docs/demo.png", "Thresholds(", ". .venv/bin/activate"))
+
+
+def test_what_the_readme_writes_is_not_put_under_version_control() -> None:
+    ignored = (HOME / ".gitignore").read_text().splitlines()
+    assert {"/run/", "/runs/", "/demo-run/", "/demo.html"} <= set(ignored)
+
+
 def test_the_python_and_then_the_commands(
     conjoin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,8 +69,11 @@ def test_the_python_and_then_the_commands(
     monkeypatch.chdir(tmp_path)
     (code,) = blocks(README, "python")
     assert "training.epochs=8" in code
-    exec(code.replace("training.epochs=8", "training.epochs=1").replace('"run"', '"first"'), {})
-    assert (tmp_path / "first/model/README.md").is_file()
+    code = code.replace("training.epochs=8", "training.epochs=1")
+    exec(code, {})
+    assert (tmp_path / "runs/first/model/README.md").is_file()
+    with pytest.raises(ModelError, match=r"--overwrite \(overwrite=True\)"):
+        exec(code, {})
     for arguments in commands(README):
         if arguments[0] == "train":
             arguments += ["--set", "training.epochs=2"]
