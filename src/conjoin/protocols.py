@@ -216,7 +216,8 @@ def chosen(documents: Sequence[Document], most: int | None, *, seed: int) -> lis
 def _check_overlaps(document: Document) -> None:
     for first, second in overlapping_pairs(document):
         raise DataError(f"document '{document.id}': the entities {first.type} '{first.text}' and {second.type} "
-                        f"'{second.text}' overlap, and a tagger holds one entity per word; --lenient (lenient=True) trains on the longer")
+                        f"'{second.text}' overlap, and a tagger holds one entity per word; --lenient (lenient=True) trains "
+                        "on the longer")
 
 
 def count(documents: Sequence[Document]) -> dict[str, int]:

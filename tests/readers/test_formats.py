@@ -260,3 +260,47 @@ def test_a_written_id_goes_before_a_counted_one(tmp_path: Path) -> None:
                     '"relations": [{"type": "R", "head": "e1", "tail": "e3"}]}\n')
     corpus = read_corpus(path)
     assert (triples(corpus.documents[0]), corpus.problems) == ([("R", "b", "c")], ())
+
+
+def test_a_misspelt_field_is_a_repair_and_another_one_a_note(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a b", "relations": [], "note": 1, "relation_count": 0}\n{"text": "a b", "relation": []}\n')
+    with pytest.raises(DataError, match=r"a\.jsonl:2: field 'relation' is not read; did you mean 'relations'\?; correct"):
+        read_corpus(path)
+    corpus = read_corpus(path, lenient=True)
+    assert [(problem.kind, problem.repair, problem.line) for problem in corpus.problems] == [
+        ("misspelt-field", True, 2), ("unread-field", False, None)]
+    assert corpus.problems[1].message == "fields that are not read: note, relation_count"
+    for field in ("Relations", "entity", "token", "enitites"):
+        path.write_text(f'{{"text": "a", "{field}": []}}\n')
+        with pytest.raises(DataError, match="did you mean"):
+            read_corpus(path)
+    path = tmp_path / "a.json"
+    path.write_text('[{"tokens": ["a"], "entities": [], "relation": []}]')
+    with pytest.raises(DataError, match=r"a\.json: sentence 0: field 'relation' is not read; did you mean 'relations'"):
+        read_corpus(path)
+
+
+@pytest.mark.parametrize(("entity", "told"), [
+    ('{"type": "X", "char_start": "0", "char_end": 1}', """'char_start' is "0", which is no whole number"""),
+    ('{"type": "X", "char_start": 0}', "'char_end' is missing;"),
+    ('{"type": "X", "char_strat": 0, "char_end": 1}', "'char_start' is missing \\(is 'char_strat' meant to be it"),
+    ('{"type": "", "char_start": 0, "char_end": 1}', "'type' is empty"),
+    ('"X"', '"X" is no object'),
+])
+def test_what_an_entity_lacks_is_said(entity: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"text": "a b", "entities": [{entity}]}}\n')
+    with pytest.raises(DataError, match=rf"a\.jsonl:1: entity 1 needs type, char_start and char_end: {told}"):
+        read_corpus(path)
+
+
+def test_what_a_relation_lacks_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a b", "relations": [{"type": "X", "head": 1.5, "tail": "e1"}]}\n')
+    with pytest.raises(DataError, match=r"relation 1 needs .*: 'head' is 1.5, which is no string or whole number"):
+        read_corpus(path)
+    path = tmp_path / "a.json"
+    path.write_text('[{"tokens": ["a"], "entities": [{"type": "X", "start": 0}], "relations": []}]')
+    with pytest.raises(DataError, match="entity 0 needs type, start and end: 'end' is missing"):
+        read_corpus(path)

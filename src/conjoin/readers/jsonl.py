@@ -13,13 +13,17 @@ from typing import Any, TextIO
 from conjoin.document import Document, Token, entity_between
 from conjoin.readers.characters import cut, trimmed, word_around
 from conjoin.readers.draft import Draft
+from conjoin.readers.fields import NAME, NUMBER, STRING, misspelt, wrong_key
 from conjoin.readers.format import Format, Options
 from conjoin.readers.lines import lines
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.text import words
 
-_FIELDS = {"id", "text", "tokens", "entities", "relations"}
+_ANNOTATION = ("tokens", "entities", "relations")
+_FIELDS = {"id", "text", *_ANNOTATION}
+_ENTITY = {"type": STRING, "char_start": NUMBER, "char_end": NUMBER}
+_RELATION = {"type": STRING, "head": NAME, "tail": NAME}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,12 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
         value = _object(text, path, number, problems)
         if value is None:
             continue
-        unread |= set(value) - _FIELDS
-        yield _document(_Line(value, path, number, problems), options.get("overlap", "keep"))
+        line = _Line(value, path, number, problems)
+        wrong = misspelt(value, _ANNOTATION, _FIELDS)
+        for field, meant in wrong.items():
+            line.repair("misspelt-field", f"field '{field}' is not read; did you mean '{meant}'?", "leaves it out")
+        unread |= set(value) - _FIELDS - wrong.keys()
+        yield _document(line, options.get("overlap", "keep"))
     if unread:
         problems.note(path, None, "unread-field", f"fields that are not read: {', '.join(sorted(unread))}")
 
@@ -147,8 +155,8 @@ def _spans(line: _Line, bare: Document) -> Iterator[_Span]:
                 if span is not None:
                     yield span
             case _:
-                line.repair("malformed-entity", f"entity {number} needs type, char_start and char_end",
-                            "leaves it out")
+                line.repair("malformed-entity", f"entity {number} needs type, char_start and char_end: "
+                            f"{wrong_key(item, _ENTITY)}", "leaves it out")
 
 
 def _in_text(span: _Span, item: dict[str, Any], line: _Line) -> _Span | None:
@@ -211,8 +219,8 @@ def _add_relations(draft: Draft, line: _Line) -> None:
                 draft.relation(type, str(head), str(tail), line=line.number,
                                score=_score(item, f"relation {number}", line))
             case _:
-                line.repair("malformed-relation", f"relation {number} needs type, head and tail (ids of entities)",
-                            "leaves it out")
+                line.repair("malformed-relation", f"relation {number} needs type, head and tail (ids of entities): "
+                            f"{wrong_key(item, _RELATION)}", "leaves it out")
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:

@@ -11,13 +11,17 @@ from typing import Any, TextIO
 from conjoin.document import Document
 from conjoin.errors import DataError
 from conjoin.readers.draft import Draft
+from conjoin.readers.fields import NUMBER, STRING, misspelt, wrong_key
 from conjoin.readers.format import Format, Options
 from conjoin.readers.lines import content
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.writing import worded
 
-_FIELDS = {"tokens", "entities", "relations", "orig_id"}
+_ANNOTATION = ("tokens", "entities", "relations")
+_FIELDS = {*_ANNOTATION, "orig_id"}
+_ENTITY = {"type": STRING, "start": NUMBER, "end": NUMBER}
+_RELATION = {"type": STRING, "head": NUMBER, "tail": NUMBER}
 
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
@@ -28,7 +32,11 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
             problems.repair(path, None, "malformed-sentence", f"{label}it needs a list 'tokens' of words and lists "
                             "'entities' and 'relations' of objects", "leaves it out")
             continue
-        unread |= set(value) - _FIELDS
+        wrong = misspelt(value, _ANNOTATION, _FIELDS)
+        for field, meant in wrong.items():
+            problems.repair(path, None, "misspelt-field", f"{label}field '{field}' is not read; did you mean '{meant}'?",
+                            "leaves it out")
+        unread |= set(value) - _FIELDS - wrong.keys()
         if value["tokens"]:
             yield _draft(value, label, path, problems).finish(options.get("overlap", "keep"))
         else:
@@ -68,14 +76,15 @@ def _draft(value: dict[str, Any], label: str, path: Path, problems: Problems) ->
             case {"type": str(type), "start": int(start), "end": int(end)} if type:
                 draft.entity(number, type, start, end, line=None)
             case _:
-                draft.repair(None, "malformed-entity", f"entity {number} needs type, start and end", "leaves it out")
+                draft.repair(None, "malformed-entity", f"entity {number} needs type, start and end: "
+                             f"{wrong_key(item, _ENTITY)}", "leaves it out")
     for number, item in enumerate(value.get("relations", [])):
         match item:
             case {"type": str(type), "head": int(head), "tail": int(tail)} if type:
                 draft.relation(type, head, tail, line=None)
             case _:
-                draft.repair(None, "malformed-relation", f"relation {number} needs type, head and tail",
-                             "leaves it out")
+                draft.repair(None, "malformed-relation", f"relation {number} needs type, head and tail: "
+                             f"{wrong_key(item, _RELATION)}", "leaves it out")
     return draft
 
 
