@@ -82,7 +82,11 @@ class Report:
                             f"{', '.join(MATCHES)}, in each of these micro, macro and per_type") from error
 
     def __str__(self) -> str:
-        rows = [*_rows("entities", self.entities), *_rows("relations", self.relations)]
+        return self.table("entities", "relations")
+
+    def table(self, *tasks: Literal["entities", "relations"]) -> str:
+        """The table of some tasks only, as `table("relations")` where entities were given."""
+        rows = [row for task in tasks for row in _rows(task, getattr(self, task))]
         width = max(len(name) for _, name, _ in rows)
         lines: list[str] = []
         for match, name, score in rows:

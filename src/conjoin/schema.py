@@ -58,15 +58,12 @@ class Schema:
 
     def check(self, documents: Iterable[Document]) -> None:
         """Raise `DataError` for the first document that uses a type the schema does not know."""
-        for document in documents:
+        for number, document in enumerate(documents, start=1):
+            name = f"document '{document.id}'" if document.id else f"document {number} of those given"
             for entity in document.entities:
-                if entity.type not in self.entity_types:
-                    raise DataError(f"document '{document.id}': entity type '{entity.type}' is not one of the model's: "
-                                    f"{', '.join(self.entity_types)}")
+                _check_type("entity", entity.type, self.entity_types, name)
             for relation in document.relations:
-                if relation.type not in self.relation_types:
-                    raise DataError(f"document '{document.id}': relation type '{relation.type}' is not one of the "
-                                    f"model's: {', '.join(self.relation_types)}")
+                _check_type("relation", relation.type, self.relation_types, name)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -89,6 +86,12 @@ class Schema:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"schema: {type(error).__name__} at {error}; it needs entity_types, relation_types, "
                             "symmetric and signatures") from error
+
+
+def _check_type(what: str, type: str, known: tuple[str, ...], name: str) -> None:
+    if type not in known:
+        raise DataError(f"{name}: {what} type '{type}' is not one of the model's: {', '.join(known) or 'it has none'}; "
+                        "train a model on data with that type, or correct the data")
 
 
 def canonical(relation: Relation, symmetric: frozenset[str]) -> Relation:

@@ -204,7 +204,8 @@ def test_the_json_has_exactly_the_documented_keys(conjoin: Any, trained_run: Pat
     result = conjoin("evaluate", trained_run, "--data", corpus_folder, "--json")
     assert (result.code, result.err) == (0, "")
     report = json.loads(result.out)
-    assert set(report) == {"entities", "relations"}
+    assert set(report) == {"split", "mode", "entities", "relations"}
+    assert (report["split"], report["mode"]) == ("test", "gold words")
     for task, types in (("entities", {"Loc", "Org", "Peop"}), ("relations", {"Kill", "OrgBased_In", "Work_For"})):
         assert set(report[task]) == {"strict", "boundaries", "relaxed", "last-word"}
         for scores in report[task].values():
@@ -238,6 +239,13 @@ def test_gold_entities_raw_text_and_splits(conjoin: Any, trained_run: Path, tmp_
     assert recall("--gold-entities") == (1.0, 1)
     assert recall("--split", "dev", "--raw-text") == (0.5, 2)  # the full stop is a word of its own then
     assert conjoin("evaluate", trained_run, "--data", tmp_path, "--raw-text").out.startswith("1 documents, raw text")
+    modes = {mode: json.loads(conjoin("evaluate", trained_run, "--data", tmp_path / "dev.jsonl", "--json", mode).out)
+             for mode in ("--gold-entities", "--raw-text")}
+    assert [(value["split"], value["mode"]) for value in modes.values()] == [
+        ("dev", "gold entities"), ("dev", "raw text")]
+    table = conjoin("evaluate", trained_run, "--data", tmp_path, "--gold-entities").out
+    assert table.startswith("1 documents, with gold entities\nrelations")
+    assert "Peop" not in table
     assert conjoin("evaluate", trained_run, "--data", tmp_path, "--raw-text", "--gold-entities").code == 2
     assert "no train split among dev, test" in conjoin(
         "evaluate", trained_run, "--data", tmp_path, "--split", "train").sentence
@@ -258,8 +266,8 @@ def test_what_evaluate_refuses(conjoin: Any, trained_run: Path, corpus_folder: P
     assert "no such file or folder" in conjoin("evaluate", trained_run, "--data", tmp_path / "no").sentence
     assert "not a conjoin model" in conjoin("evaluate", corpus_folder, "--data", corpus_folder).sentence
     write_documents([Document.from_words(["Mars"], [Entity("Planet", 0, 1)], id="d")], tmp_path / "a.jsonl", "jsonl")
-    assert "entity type 'Planet' is not one of the model's" in conjoin(
-        "evaluate", trained_run, "--data", tmp_path / "a.jsonl").sentence
+    assert ("document 'd': entity type 'Planet' is not one of the model's: Loc, Org, Peop; train a model on data with "
+            "that type, or correct the data") in conjoin("evaluate", trained_run, "--data", tmp_path / "a.jsonl").sentence
     assert conjoin("evaluate", trained_run).code == 2
 
 

@@ -33,7 +33,8 @@ def evaluate(
 ) -> None:
     """Score a trained model on annotated text.
 
-    Counts every match (strict, boundaries, relaxed, last-word), micro and macro, and every type.
+    Counts every match (strict, boundaries, relaxed, last-word), micro and macro, and every type. The JSON names split
+    and mode (gold words, raw text, gold entities); with gold entities its figures of entities are those of the given ones.
 
     Examples:
 
@@ -46,17 +47,20 @@ def evaluate(
     if gold_entities and raw_text:
         raise typer.BadParameter("--gold-entities and --raw-text exclude each other: bare text has no entities")
     corpus = read_corpus(data, format, lenient=lenient, options=parse_options(option or []))
-    documents = _chosen(corpus.splits, split, data)
+    chosen = _chosen(corpus.splits, split, data)
+    documents = corpus.splits[chosen]
     mention_problems(corpus)
 
     from conjoin.extractor import Extractor
 
     report = Extractor.load(run).evaluate(documents, gold_entities=gold_entities, raw_text=raw_text)
     if as_json:
-        typer.echo(json.dumps(_as_json(report), indent=1))
+        mode = "gold entities" if gold_entities else ("raw text" if raw_text else "gold words")
+        typer.echo(json.dumps({"split": chosen, "mode": mode, **_as_json(report)}, indent=1))
         return
-    how = "gold entities" if gold_entities else ("raw text" if raw_text else "predicted entities")
-    typer.echo(f"{len(documents)} documents, {how}\n{report}")
+    how = "with gold entities" if gold_entities else ("raw text" if raw_text else "predicted entities")
+    table = report.table("relations") if gold_entities else str(report)  # given entities score 100 and say nothing
+    typer.echo(f"{len(documents)} documents, {how}\n{table}")
 
 
 def _as_json(report: Report) -> dict[str, Any]:
@@ -78,10 +82,10 @@ def _figures(score: Score) -> dict[str, float]:
     return {"precision": score.precision, "recall": score.recall, "f1": score.f1, "support": score.support}
 
 
-def _chosen(held: Mapping[str, tuple[Document, ...]], split: str | None, data: Path) -> tuple[Document, ...]:
+def _chosen(held: Mapping[str, tuple[Document, ...]], split: str | None, data: Path) -> str:
     if split is None and len(held) == 1:
-        return next(iter(held.values()))
+        return next(iter(held))
     wanted = split or "test"
     if wanted not in held:
         raise DataError(f"{data}: no {wanted} split among {', '.join(held) or 'its files'}; name another with --split")
-    return held[wanted]
+    return wanted
