@@ -30,6 +30,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield temporary
         _flush(temporary)
         temporary.replace(path)
+    except OSError as error:
+        if error.filename == str(temporary):
+            error.filename = str(path)  # the name that was given, not the one that is made up
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -123,6 +123,18 @@ def test_output_is_what_would_be_printed(conjoin: Any, trained_run: Path, tmp_pa
     assert not Path(os.devnull).is_file()
 
 
+def test_a_second_run_does_not_read_the_output_of_the_first(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(OSWALD)
+    for _ in range(2):
+        assert conjoin("extract", trained_run, tmp_path, "-o", tmp_path / "found.jsonl").code == 0
+        assert [value["id"] for value in parsed((tmp_path / "found.jsonl").read_text())] == ["a.txt"]
+
+
+def test_a_target_that_cannot_be_written_is_named(conjoin: Any, trained_run: Path) -> None:
+    sentence = conjoin("extract", trained_run, "--text", "a", "-o", "/proc/x.jsonl").sentence
+    assert sentence.startswith("/proc/x.jsonl: ")
+
+
 def test_files_that_are_called_alike_are_told_apart(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
     for name in ("a/x.txt", "b/x.txt", "b/y.TXT", "b/z.JSONL"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -46,7 +46,7 @@ def extract(
 
     Offsets count characters of the text as given, line ends and a byte-order mark included. A text file is one
     document, or one per line with --lines; every line of a .jsonl file holds an object with a "text" (and perhaps an
-    "id"); a folder stands for all its .txt and .jsonl files.
+    "id"); a folder stands for all its .txt and .jsonl files, but for the one that --output writes.
 
     Examples:
 
@@ -59,7 +59,7 @@ def extract(
     if text is None and not files:
         raise typer.BadParameter("give a file, a folder, - for standard input, or --text")
     inputs = [("text", text)] if text is not None else []
-    sources = _sources(files or [])
+    sources = _sources(files or [], output)
 
     from conjoin.extractor import Extractor, Thresholds
 
@@ -83,10 +83,10 @@ def _opened(path: Path) -> TextIO:
     return path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
-def _sources(files: list[str]) -> list[tuple[str, Path | None]]:
+def _sources(files: list[str], output: Path | None) -> list[tuple[str, Path | None]]:
     """(name, path) of every input, None for standard input; a missing one is an error before any work is done.
 
-    A file is named as it is called in its folder, or where several are called so, as it was given.
+    The output of an earlier run is not read with its folder. A file is named as it is called in its folder, or where several are called so, as it was given.
     """
     found: list[tuple[str, Path | None]] = []
     for name in files:
@@ -95,6 +95,8 @@ def _sources(files: list[str]) -> list[tuple[str, Path | None]]:
             found.append(("stdin", None))
         elif path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".txt", ".jsonl") and p.is_file())
+            if output is not None:
+                inside = [p for p in inside if p.resolve() != output.resolve()]
             if not inside:
                 raise DataError(f"{path}: the folder holds no .txt or .jsonl file")
             found += [(str(p.relative_to(path)), p) for p in inside]
