@@ -18,6 +18,7 @@ from conjoin.cli.evaluate import evaluate
 from conjoin.cli.extract import extract
 from conjoin.cli.presets import presets
 from conjoin.cli.train import train
+from conjoin.cli.tune import tune
 from conjoin.errors import ConjoinError
 from conjoin.version import __version__
 
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (train, evaluate, extract, check, convert, presets, demo):
+for verb in (train, evaluate, tune, extract, check, convert, presets, demo):
     app.command(verb.__name__)(verb)
 
 

@@ -56,7 +56,7 @@ def train(
 
       conjoin train giorgi2019-conll04 --encoder minilm --data conll04/ --retrain-on-dev --output run
     """
-    corpus = _read(data, {"train": train_file, "dev": dev_file, "test": test_file}, format, option, lenient)
+    corpus = read_splits(data, {"train": train_file, "dev": dev_file, "test": test_file}, format, option, lenient)
     console = Console(stderr=True, highlight=False)
     console.print("reading: " + ", ".join(f"{split} {len(texts)}" for split, texts in corpus.splits.items()))
     mention_problems(corpus)
@@ -94,9 +94,10 @@ def overrides(settings: list[str] | None, encoder: str | None, seed: int | None)
     return given
 
 
-def _read(
+def read_splits(
     data: Path | None, files: dict[str, Path | None], format: str | None, option: list[str] | None, lenient: bool
 ) -> Corpus:
+    """The splits of a folder or file, those given as files of their own in place of its; says what is left out."""
     given = {split: path for split, path in files.items() if path is not None}
     for split, path in given.items():
         if path.is_dir():

@@ -1,0 +1,92 @@
+"""`conjoin tune`: search over settings, first of all over how deep to share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from conjoin.cli.data import FORMAT_HELP
+
+if TYPE_CHECKING:
+    from conjoin.extras.tune import TrialResult
+
+SHOWN = 20
+
+
+def tune(
+    preset: Annotated[str, typer.Argument(metavar="PRESET|CONFIG", help="A preset's name or a TOML file of settings.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the study.")],
+    data: Annotated[Path | None, typer.Option(help="Folder or file; splits are found by file name.")] = None,
+    train_file: Annotated[Path | None, typer.Option("--train", help="File of the train split.")] = None,
+    dev_file: Annotated[Path | None, typer.Option("--dev", help="File of the dev split.")] = None,
+    format: Annotated[str | None, typer.Option("--format", "-f", help=FORMAT_HELP)] = None,
+    lenient: Annotated[bool, typer.Option("--lenient", help="Repair the data where it can be, and say so.")] = False,
+    encoder: Annotated[str | None, typer.Option(help="Hub name, folder or minilm; in place of the preset's.")] = None,
+    space: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=CHOICES", help="As stack.shared=1..3, stack.cell=gru|lstm, "
+                     "training.learning_rate=1e-4..1e-2:log. Without any: RNN and depth of sharing, as in Crone 2020."),
+    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting, fixed.")] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Trials the study is to hold in the end.")] = 20,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that try side by side.")] = 1,
+    no_prune: Annotated[bool, typer.Option("--no-prune", help="Let every trial run to its end.")] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not keep vectors of frozen encoders on disk.")] = False,
+    cache_limit: Annotated[float, typer.Option(min=0.0, help="Most GB of them, in $CONJOIN_CACHE.")] = 20.0,
+) -> None:
+    """Search over settings for the best scores on dev.
+
+    Trials that do worse than the median of the others are stopped early. A search that was stopped goes on when the same
+    command is given again. The settings of the best trial land in best.toml, which conjoin train takes.
+
+    Examples:
+
+      conjoin tune crone2020-conll04-minilm --data conll04/ --output depth --trials 30
+
+      conjoin tune conjoin-base --data corpus/ --output rates --space training.learning_rate=1e-5..1e-3:log
+
+      conjoin train depth/best.toml --data conll04/ --retrain-on-dev --output run
+    """
+    from conjoin.cli.train import overrides, read_splits
+
+    corpus = read_splits(data, {"train": train_file, "dev": dev_file}, format, None, lenient)
+
+    from conjoin.extras.tune import Search, parse_space
+    from conjoin.extras.tune import tune as run
+
+    search = Search(preset, tuple(overrides(settings, encoder, None)), parse_space(space or ()), corpus, output, trials,
+                    prune=not no_prune, lenient=lenient, cache_limit=0.0 if no_cache else cache_limit)
+    console = Console(stderr=True, highlight=False)
+
+    def say(result: TrialResult) -> None:
+        console.print(_line(result), markup=False, soft_wrap=True)
+
+    results = run(search, workers=workers, listen=say)
+    Console(highlight=False).print(_table(results))
+    console.print(f"wrote {output / 'best.toml'} and {output / 'trials.json'}", markup=False)
+
+
+def _line(result: TrialResult) -> str:
+    values = ", ".join(f"{key}={value}" for key, value in result.values.items())
+    scores = (f"dev F1 entities {100 * (result.entities or 0):.1f} relations {100 * (result.relations or 0):.1f}"
+              if result.score is not None else result.state)
+    return f"trial {result.number}: {values}: {scores}, {result.seconds:.0f} s"
+
+
+def _table(results: list[TrialResult]) -> Table:
+    table = Table(box=None, pad_edge=False, title="best on dev", title_justify="left")
+    keys = list(dict.fromkeys(key for result in results for key in result.values))
+    for key in keys:
+        table.add_column(key.replace(".", ".\n"))
+    for name in ("entities", "relations", "mean", "epoch", "trial"):
+        table.add_column(name, justify="right", no_wrap=True)
+    done = [result for result in results if result.score is not None]
+    for result in done[:SHOWN]:
+        figures = (f"{100 * (value or 0):.2f}" for value in (result.entities, result.relations, result.score))
+        table.add_row(*(str(result.values.get(key, "")) for key in keys), *figures, str(result.epoch), str(result.number))
+    table.caption = f"{len(done)} finished, {sum(result.state == 'pruned' for result in results)} stopped early"
+    return table
