@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from conjoin.document import Document, Entity, Relation, Token
-from conjoin.errors import DataError, ModelError
+from conjoin.errors import DataError, ModelError, SettingError
 from conjoin.extractor import LOOK_AHEAD_CHARACTERS, Extractor, Thresholds
 from conjoin.text import words
 
@@ -126,7 +126,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no weights": (lambda folder: (folder / "weights.safetensors").unlink(), "weights missing, truncated"),
     "no tokenizer": (lambda folder: (folder / "encoder/tokenizer.json").unlink(), "tokenizer.json: missing"),
     "no encoder": (lambda folder: shutil.rmtree(folder / "encoder"), "encoder/config.json: missing"),
-    "no metrics": (lambda folder: (folder / "metrics.json").unlink(), "metrics.json: missing"),
+    "half the metrics": (cut("metrics.json", 10), "metrics.json: missing or not JSON"),
     "other version": (change("config.json", lambda value: value.update(format=99)), "model format 99"),
     "unknown setting": (
         change("config.json", lambda value: value["config"]["training"].update(epoks=3)), "unknown setting"),
@@ -168,6 +168,16 @@ def test_a_broken_folder_is_one_sentence(case: str, trained_run: Path, tmp_path:
     assert message.startswith(str(folder))
     assert "\n" not in message
     assert ";" in message  # a remedy
+
+
+def test_a_model_without_its_scores_is_loaded(extractor: Extractor, trained_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(trained_run / "model", folder)
+    (folder / "metrics.json").unlink()
+    bare = Extractor.load(folder)
+    assert bare.metrics == {}
+    assert found(bare(TEXT)) == found(extractor(TEXT))
+    bare.save(tmp_path / "again")
 
 
 def test_argument_types_may_be_edited_and_weights_without_a_digest_are_believed(trained_run: Path, tmp_path: Path) -> None:
@@ -333,6 +343,41 @@ def test_pipe_is_lazy(extractor: Extractor) -> None:
     assert next(extractor.pipe("" for _ in count())).text == ""
 
 
+def test_the_first_result_comes_soon_and_looking_ahead_grows(extractor: Extractor) -> None:
+    read = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal read
+        for _ in range(400):
+            read += 1
+            yield f"Lee Oswald shot Kennedy in Dallas .{' ' * 64}"
+
+    held, documents = [], extractor.pipe(texts())
+    for _ in documents:
+        held.append(read)
+    assert sorted(set(held)) == [20, 120, 400]
+    assert len(held) == 400
+
+
+def test_a_stream_that_fails_gives_what_came_before_first(extractor: Extractor) -> None:
+    def texts() -> Iterator[str]:
+        yield "Lee Oswald shot Kennedy in Dallas ."
+        yield ""
+        raise OSError("the disk is gone")
+
+    documents = extractor.pipe(texts())
+    assert [len(next(documents).entities), next(documents).text] == [3, ""]
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(documents)
+
+
+def test_what_is_no_text_is_named(extractor: Extractor) -> None:
+    documents = extractor.pipe(["Dallas", None, "Oslo"])  # type: ignore[list-item]
+    assert next(documents).text == "Dallas"
+    with pytest.raises(TypeError, match="text 2 is None, where a string is expected; leave it out, or give ''"):
+        next(documents)
+
+
 def test_pipe_named_names_the_results(extractor: Extractor) -> None:
     assert [d.id for d in extractor.pipe_named([("x", "Dallas"), ("y", "")])] == ["x", "y"]
 
@@ -356,8 +401,18 @@ def test_thresholds_drop_what_scores_too_low_and_what_hangs_on_it() -> None:
     assert kept(entities=1.0, relations=1.0) == (["z"], [])
 
 
+@pytest.mark.parametrize("least", [1.5, -0.1, float("nan")])
+def test_thresholds_lie_between_0_and_1(least: float) -> None:
+    with pytest.raises(SettingError, match=r"the threshold of entities is .*; give a number from 0 to 1"):
+        Thresholds(entities=least)
+    with pytest.raises(SettingError, match="the threshold of relations is "):
+        Thresholds(relations=least)
+
+
 def test_thresholds_reach_every_verb(trained_run: Path, documents: list[Document]) -> None:
-    strict = Extractor.load(trained_run, thresholds=Thresholds(relations=1.1))  # beyond every score
+    beyond_every_score = Thresholds()
+    object.__setattr__(beyond_every_score, "relations", 1.1)  # a trained model may be sure of all: 1.0 would not do
+    strict = Extractor.load(trained_run, thresholds=beyond_every_score)
     assert strict(TEXT).entities
     assert strict(TEXT).relations == ()
     assert not any(document.relations for document in strict.annotate(documents))

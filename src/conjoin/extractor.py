@@ -17,7 +17,7 @@ from conjoin.batching import annotate_all
 from conjoin.card import model_card
 from conjoin.config import Config, build_model, parse_config
 from conjoin.document import Document, Relation
-from conjoin.errors import ConjoinError, ModelError
+from conjoin.errors import ConjoinError, ModelError, SettingError
 from conjoin.files import whole_folder
 from conjoin.metrics import Report, score
 from conjoin.model import JointModel
@@ -28,7 +28,10 @@ from conjoin.version import __version__
 FORMAT_VERSION = 1
 MODEL_FILES = ("config.json", "schema.json")  # a folder that holds both is a model
 LABELS_KEY = "conjoin.labels"  # in the header of the weights: a digest of the types that their rows stand for
-LOOK_AHEAD_CHARACTERS = 50_000  # how much text is read before a result must be given: bounds memory on endless input
+# How much text is read before a result must be given: little at first, for those who wait for it, then five times as
+# much each time, for full batches; the most bounds memory on endless input.
+FIRST_LOOK_AHEAD_CHARACTERS = 2_000
+LOOK_AHEAD_CHARACTERS = 50_000
 BATCH_PIECES = 2048
 # What settings, schema, transformers and tokenizers raise over files that are JSON but not what they should be.
 BROKEN = (ConjoinError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -40,6 +43,11 @@ class Thresholds:
 
     entities: float = 0.0
     relations: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, least in (("entities", self.entities), ("relations", self.relations)):
+            if not 0 <= least <= 1:
+                raise SettingError(f"the threshold of {name} is {least}; give a number from 0 to 1, as scores are")
 
     def apply(self, document: Document) -> Document:
         """The document without what scores too low. What has no score stays."""
@@ -89,7 +97,8 @@ class Extractor:
     def pipe(self, texts: Iterable[str]) -> Iterator[Document]:
         """Extract from a stream of raw texts; results come in order, memory does not grow with the stream.
 
-        A text is cut into sentences, which are read on their own. Raises `TypeError` for one text on its own.
+        A text is cut into sentences, which are read on their own. Where the stream fails, the results of what came before
+        are given first. Raises `TypeError` for one text on its own, and for what is no text.
         """
         if isinstance(texts, str):
             raise TypeError("pipe takes several texts; call extractor(text) for one, or pipe([text])")
@@ -98,16 +107,31 @@ class Extractor:
     def pipe_named(self, texts: Iterable[tuple[str, str]]) -> Iterator[Document]:
         """As `pipe`, over pairs of id and text; the ids are those of the results."""
         waiting: list[tuple[str, str, list[Unit]]] = []
-        size = 0
-        for name, text in texts:
-            hyphens = self.config.text.hyphens
-            units = split(text, id=name, hyphens="cut" if hyphens == "learn" else hyphens)
-            waiting.append((name, text, units))
+        size, look_ahead = 0, FIRST_LOOK_AHEAD_CHARACTERS
+        failure: Exception | None = None
+        source = enumerate(texts, start=1)
+        while True:
+            try:
+                number, (name, text) = next(source)
+                waiting.append((name, text, self._units(number, name, text)))
+            except StopIteration:
+                break
+            except Exception as error:  # noqa: BLE001 - raised again, after the results of what came before
+                failure = error
+                break
             size += len(text) + 1  # an endless stream of empty lines fills up too
-            if size >= LOOK_AHEAD_CHARACTERS:
+            if size >= look_ahead:
                 yield from self._extract(waiting)
-                waiting, size = [], 0
+                waiting, size, look_ahead = [], 0, min(5 * look_ahead, LOOK_AHEAD_CHARACTERS)
         yield from self._extract(waiting)
+        if failure is not None:
+            raise failure
+
+    def _units(self, number: int, name: str, text: str) -> list[Unit]:
+        if not isinstance(text, str):
+            raise TypeError(f"text {number} is {repr(text)[:40]}, where a string is expected; leave it out, or give ''")
+        hyphens = self.config.text.hyphens
+        return split(text, id=name, hyphens="cut" if hyphens == "learn" else hyphens)
 
     def _extract(self, waiting: Sequence[tuple[str, str, list[Unit]]]) -> Iterator[Document]:
         annotated = iter(self.annotate([unit.document for _, _, units in waiting for unit in units]))
@@ -176,7 +200,7 @@ class Extractor:
             raise ModelError(f"{folder}: broken model folder ({wrong}); copy it again or train anew") from error
         _load_weights(model, folder / "weights.safetensors")
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(model.to(chosen), config, metrics=_read_json(folder / "metrics.json"), thresholds=thresholds)
+        return cls(model.to(chosen), config, metrics=_read_metrics(folder / "metrics.json"), thresholds=thresholds)
 
 
 def model_folder(path: Path) -> Path:
@@ -224,6 +248,11 @@ def _first_line(error: Exception) -> str:
 
 def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _read_metrics(path: Path) -> dict[str, Any]:
+    """The scores of a saved model; a model without the file works as well, its scores are not known."""
+    return _read_json(path) if path.exists() else {}
 
 
 def _read_json(path: Path) -> dict[str, Any]:
