@@ -11,6 +11,7 @@ from io import TextIOWrapper
 import typer
 from rich.console import Console
 
+from conjoin.cli.affinity import affinity
 from conjoin.cli.check import check
 from conjoin.cli.convert import convert
 from conjoin.cli.demo import demo
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (train, evaluate, tune, extract, check, convert, presets, demo):
+for verb in (train, evaluate, tune, affinity, extract, check, convert, presets, demo):
     app.command(verb.__name__)(verb)
 
 

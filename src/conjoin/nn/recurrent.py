@@ -34,8 +34,13 @@ class RecurrentStack(nn.Module):
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
         """states: [batch, word, in]; lengths: [batch] words of each row → [batch, word, width], zeros beyond a row's
         words (as given, without layers)."""
-        if not self.layers or states.shape[1] == 0:
-            return states if not self.layers else states.new_zeros(*states.shape[:2], self.width)
+        return self.outputs(states, lengths)[-1]
+
+    def outputs(self, states: Tensor, lengths: Tensor) -> list[Tensor]:
+        """The states given and those after each layer; shapes as for `forward`."""
+        found = [states]
+        if states.shape[1] == 0:
+            return found + [states.new_zeros(len(states), 0, self.width) for _ in self.layers]
         sizes = lengths.clamp(min=1).cpu()
         empty = (lengths == 0)[:, None, None]
         for layer in self.layers:
@@ -43,7 +48,8 @@ class RecurrentStack(nn.Module):
             output, _ = pad_packed_sequence(layer(packed)[0], batch_first=True, total_length=states.shape[1])
             output = output.masked_fill(empty, 0.0)
             states = output + states if self.residual and output.shape == states.shape else output
-        return states
+            found.append(states)
+        return found
 
 
 def last_states(layer: nn.GRU | nn.LSTM, inputs: Tensor, lengths: Tensor) -> Tensor:
