@@ -292,7 +292,9 @@ def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return unknown_name("setting", place, all_keys())
+        inner = next(iter(first["input"]), "") if isinstance(first["input"], dict) else ""
+        place += f".{inner}" if inner else ""  # of an unknown table, the first key in it
+        return unknown_name("setting", place, all_keys(), listed_by="conjoin presets conjoin-base")
     return f"setting {place} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_LISTED = 14  # names in one sentence
+
 
 class ConjoinError(Exception):
     """Root of all errors raised on purpose; the command line prints the message and exits with 1."""
@@ -31,12 +33,28 @@ def require_extra(extra: str, package: str) -> MissingExtraError:
     return MissingExtraError(f"this needs the package '{package}'; install it with: pip install 'conjoin[{extra}]'")
 
 
-def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
-    """One sentence for a name that is not in `known`, with the nearest valid one first."""
+def unknown_name(what: str, name: str, known: Iterable[str], *, listed_by: str = "") -> str:
+    """One sentence for a name that is not in `known`, with the nearest valid one first.
+
+    Many names are not listed where there is a command for it, `listed_by`.
+    """
     choices = sorted(known)
-    nearest = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
-    guess = f" (did you mean '{nearest[0]}'?)" if nearest else ""
-    return f"unknown {what} '{name}'{guess}; choose {_listed(choices)}"
+    nearest = _nearest(name, choices)
+    guess = f" (did you mean '{nearest}'?)" if nearest else ""
+    remedy = f"'{listed_by}' lists them" if listed_by and len(choices) > MOST_LISTED else f"choose {_listed(choices)}"
+    return f"unknown {what} '{name}'{guess}; {remedy}"
+
+
+def _nearest(name: str, choices: list[str]) -> str | None:
+    """The choice that is most like the name, or whose part after the last dot is."""
+    last = {choice: choice.rpartition(".")[2] for choice in choices}
+    wanted = name.rpartition(".")[2]
+    alike = [choice for choice in choices if last[choice] == wanted]
+    near = difflib.get_close_matches(name, alike or choices, n=1, cutoff=0.0 if alike else 0.6)
+    if near:
+        return near[0]
+    ends = difflib.get_close_matches(wanted, last.values(), n=1, cutoff=0.6)
+    return next((choice for choice in choices if last[choice] in ends), None)
 
 
 def _listed(names: list[str]) -> str:

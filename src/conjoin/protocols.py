@@ -163,6 +163,8 @@ def _make_room(folder: Path | None, overwrite: bool) -> None:
 
 
 def _prepared(corpus: Corpus, relation_free: Sequence[Document], lenient: bool) -> Corpus:
+    if "train" in corpus.splits and not corpus.train:
+        raise DataError("there is nothing to train on: the train split holds no documents; see its file with conjoin check")
     if not corpus.train:
         raise DataError("there is nothing to train on: the data has no train split; name a file with --train, or call it "
                         "train.jsonl (or another ending)")

@@ -202,13 +202,18 @@ def test_truncated_weights(conjoin: Any, trained_run: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("arguments", [
-    [], ["--text", "a", "--format", "xml"], ["--text", "a", "--entity-threshold", "2"], ["--nonsense"],
+    [], ["--text", "a", "--entity-threshold", "2"], ["--nonsense"],
 ])
 def test_wrong_usage(arguments: list[str], conjoin: Any, trained_run: Path) -> None:
     result = conjoin("extract", trained_run, *arguments)
     assert result.code == 2
     assert "Usage: conjoin extract" in result.err
     assert result.out == ""
+
+
+def test_an_unknown_output_format(conjoin: Any, trained_run: Path) -> None:
+    told = conjoin("extract", trained_run, "--text", "a", "--format", "tabel").sentence
+    assert told == "unknown output format 'tabel' (did you mean 'table'?); choose html, jsonl or table"
 
 
 def test_a_reader_that_goes_away_and_an_ascii_terminal(trained_run: Path) -> None:

@@ -136,6 +136,10 @@ def test_format_and_options_and_lenient(
     ("conjoin-bose", [], "unknown preset 'conjoin-bose' (did you mean 'conjoin-base'?)"),
     ("none.toml", [], "none.toml: no such settings file"),
     ("conjoin-base", ["--set", "training.epoks=3"], "unknown setting 'training.epoks' (did you mean 'training.epochs'?)"),
+    ("conjoin-base", ["--set", "trainng.epochs=3"], "unknown setting 'trainng.epochs' (did you mean 'training.epochs'?); "
+     "'conjoin presets conjoin-base' lists them"),
+    ("conjoin-base", ["--set", "epoch=3"], "unknown setting 'epoch' (did you mean 'training.epochs'?); 'conjoin presets"),
+    ("conjoin-base", ["--set", "encoder.epochs=3"], "'encoder.epochs' (did you mean 'training.epochs'?)"),
     ("conjoin-base", ["--set", "training.epochs"], "override 'training.epochs' has no key=value form"),
     ("conjoin-base", ["--set", "training.epochs=0"], "setting training.epochs = 0: input should be greater than"),
     ("conjoin-base", ["--set", "training.epochs.more=0"], "training.epochs"),
@@ -165,7 +169,11 @@ def test_data_that_cannot_be_trained_on(conjoin: Any, corpus_folder: Path, tmp_p
     (tmp_path / "train.jsonl").write_text('{"id": "a", "text": "Lee"}\n{"id": "b", "text": \n')
     assert "train.jsonl:2: malformed JSON" in conjoin(*train, "--data", tmp_path).sentence
     (tmp_path / "train.jsonl").write_text("what is this\n")
-    assert "no file in the folder has a known format" in conjoin(*train, "--data", tmp_path).sentence
+    assert "train.jsonl:1: malformed JSON" in conjoin(*train, "--data", tmp_path).sentence
+    (tmp_path / "train.json").write_text("[]")
+    result = conjoin(*train, "--train", tmp_path / "train.json")
+    assert "the train split holds no documents" in result.err.splitlines()[-1]
+    (tmp_path / "train.json").unlink()
     (tmp_path / "train.jsonl").write_bytes(b'{"id": "a", "text": "caf\xe9"}\n')
     assert "train.jsonl:1: byte 0xe9" in conjoin(*train, "--data", tmp_path).sentence
     assert "no train split among dev" in conjoin(*train, "--data", corpus_folder / "dev.jsonl").sentence
@@ -268,6 +276,9 @@ def test_what_evaluate_refuses(conjoin: Any, trained_run: Path, corpus_folder: P
     write_documents([Document.from_words(["Mars"], [Entity("Planet", 0, 1)], id="d")], tmp_path / "a.jsonl", "jsonl")
     assert ("document 'd': entity type 'Planet' is not one of the model's: Loc, Org, Peop; train a model on data with "
             "that type, or correct the data") in conjoin("evaluate", trained_run, "--data", tmp_path / "a.jsonl").sentence
+    (tmp_path / "dev.json").write_text("[]")
+    assert "dev.json: the dev split holds no documents" in conjoin(
+        "evaluate", trained_run, "--data", tmp_path / "dev.json").sentence
     assert conjoin("evaluate", trained_run).code == 2
 
 

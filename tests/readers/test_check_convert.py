@@ -144,3 +144,41 @@ def test_help(verb: str) -> None:
     code, output = run(verb, "--help")
     assert code == 0
     assert "Examples" in output
+
+
+def test_notes_are_printed_once_per_kind(tmp_path: Path) -> None:
+    source = tmp_path / "a.jsonl"
+    source.write_text("".join(f'{{"id": "{number}", "text": "Lee left."}}\n' for number in range(60)))
+    code, output = run("convert", source, tmp_path / "a.json", "--to", "spert")
+    assert code == 0
+    assert output.count("the format holds words only") == 1
+    assert "document '0': the format holds words only" in output
+    assert "(and 59 more spacing notes; --json lists all)" in output
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.json", "[]"), ("a.jsonl", "\n\n{}\n")])
+def test_no_document_at_all_is_no_success(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    for arguments in (["check"], ["check", "--lenient"], ["check", "--json"]):
+        with pytest.raises(DataError, match=rf"{name}: holds no documents; see"):
+            run(*arguments, tmp_path / name)
+
+
+def test_folders_in_the_folder_are_named(tmp_path: Path) -> None:
+    for name in ("one", "two", "none"):
+        (tmp_path / name).mkdir()
+    for name in ("one", "two"):
+        (tmp_path / name / "train.jsonl").write_text('{"text": "a"}\n')
+    with pytest.raises(DataError, match=f"name one of the folders in it: {tmp_path}/one, {tmp_path}/two$"):
+        run("check", tmp_path)
+
+
+@pytest.mark.parametrize(("name", "text", "told"), [
+    ("a.jsonl", "oops\n", r"a\.jsonl:1: malformed JSON"), ("a.jsonl", '{"txt": 1}\n', r"a\.jsonl:1: .* string 'text'"),
+    ("a.ndjson", "[1]\n", r"a\.ndjson:1: "), ("a.json", "{}", r"a\.json: the file is no JSON list"),
+    ("a.rel", "x|y\n", r"a\.rel:1: "),
+])
+def test_an_ending_that_tells_the_format_settles_it(name: str, text: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=told):
+        read_corpus(tmp_path / name)

@@ -19,6 +19,7 @@ from conjoin.cli.data import (
     problems_as_json,
 )
 from conjoin.document import Corpus
+from conjoin.errors import DataError
 from conjoin.readers import FORMATS, Problems, load
 
 
@@ -31,7 +32,8 @@ def check(
 ) -> None:
     """Count what annotated files hold and list what is wrong.
 
-    Everything is named with file and line. Exits with 1 when something had to be repaired (and --lenient is not given).
+    Everything is named with file and line. Exits with 1 when something had to be repaired (and --lenient is not given),
+    and when there is no document at all.
     Notes and what an option leaves out on purpose are listed but do not count as errors.
 
     Examples:
@@ -50,6 +52,8 @@ def check(
         typer.echo(json.dumps(_as_json(corpus, problems), ensure_ascii=False, indent=1))
     else:
         _print(corpus, problems)
+    if not len(corpus):
+        raise DataError(f"{path}: holds no documents; see that it is the right file and is not empty")
     if any(problem.repair for problem in problems.found) and not lenient:
         raise typer.Exit(1)
 
@@ -68,4 +72,5 @@ def _print(corpus: Corpus, problems: Problems) -> None:
     console = Console()
     console.print(f"format: {corpus.format} ({FORMATS[corpus.format].description})", highlight=False, soft_wrap=True)
     console.print(corpus_table(corpus))
-    print_problems(problems.found, console)
+    if problems.found or len(corpus):
+        print_problems(problems.found, console)

@@ -66,7 +66,7 @@ def problems_as_json(found: Sequence[Problem]) -> list[dict[str, Any]]:
 
 
 def print_problems(found: Sequence[Problem], console: Console) -> None:
-    """Problems counted by kind, then the first of them in full: repairs first, then losses, then notes."""
+    """Problems counted by kind, then the first repairs and losses in full, then one example of each kind of note."""
     if not found:
         console.print("no problems")
         return
@@ -80,11 +80,17 @@ def print_problems(found: Sequence[Problem], console: Console) -> None:
     console.print()
     console.print(table)
     console.print()
-    ordered = sorted(found, key=lambda problem: (not problem.repair, not problem.loss))
-    for problem in ordered[:SHOWN]:
+    wrong = sorted((problem for problem in found if problem.repair or problem.loss), key=lambda problem: not problem.repair)
+    for problem in wrong[:SHOWN]:
         console.print(str(problem), markup=False, highlight=False, soft_wrap=True)
-    if len(ordered) > SHOWN:
-        console.print(f"and {len(ordered) - SHOWN:,} more; --json lists all", highlight=False)
+    if len(wrong) > SHOWN:
+        console.print(f"and {len(wrong) - SHOWN:,} more; --json lists all", highlight=False)
+    notes = [problem for problem in found if not problem.repair and not problem.loss]
+    alike = Counter(problem.kind for problem in notes)
+    for problem in {problem.kind: problem for problem in reversed(notes)}.values():
+        more = alike[problem.kind] - 1
+        told = f"{problem} (and {more:,} more {problem.kind} notes; --json lists all)" if more else str(problem)
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
 
 
 def mention_problems(corpus: Corpus) -> None:

@@ -49,6 +49,8 @@ def evaluate(
     corpus = read_corpus(data, format, lenient=lenient, options=parse_options(option or []))
     chosen = _chosen(corpus.splits, split, data)
     documents = corpus.splits[chosen]
+    if not documents:
+        raise DataError(f"{data}: the {chosen} split holds no documents; see it with conjoin check")
     mention_problems(corpus)
 
     from conjoin.extractor import Extractor

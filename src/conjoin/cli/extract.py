@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from conjoin.document import Document
-from conjoin.errors import DataError
+from conjoin.errors import DataError, SettingError, unknown_name
 from conjoin.files import whole_file
 from conjoin.render import ENTITY_COLUMNS, RELATION_COLUMNS, entity_rows, relation_rows, to_html
 
@@ -37,7 +37,7 @@ def extract(
     ] = None,
     text: Annotated[str | None, typer.Option(help="A text right here.")] = None,
     lines: Annotated[bool, typer.Option("--lines", help="Every line of a text file is a document.")] = False,
-    format: Annotated[OutputFormat, typer.Option(help="How results are written.")] = OutputFormat.jsonl,
+    format: Annotated[str, typer.Option(help="How results are written: jsonl, table or html.")] = "jsonl",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write, whole or not at all.")] = None,
     entity_threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of an entity.")] = 0.0,
     relation_threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of a relation.")] = 0.0,
@@ -58,6 +58,9 @@ def extract(
     """
     if text is None and not files:
         raise typer.BadParameter("give a file, a folder, - for standard input, or --text")
+    if format not in list(OutputFormat):
+        raise SettingError(unknown_name("output format", format, OutputFormat))
+    written = OutputFormat(format)
     inputs = [("text", text)] if text is not None else []
     sources = _sources(files or [], output)
 
@@ -72,10 +75,10 @@ def extract(
 
     documents = extractor.pipe_named(stream())
     if output is None:
-        _write(documents, sys.stdout, format, extractor.schema.entity_types)
+        _write(documents, sys.stdout, written, extractor.schema.entity_types)
         return
     with whole_file(output) as temporary, _opened(temporary) as file:
-        _write(documents, file, format, extractor.schema.entity_types)
+        _write(documents, file, written, extractor.schema.entity_types)
 
 
 def _opened(path: Path) -> TextIO:
@@ -86,7 +89,8 @@ def _opened(path: Path) -> TextIO:
 def _sources(files: list[str], output: Path | None) -> list[tuple[str, Path | None]]:
     """(name, path) of every input, None for standard input; a missing one is an error before any work is done.
 
-    The output of an earlier run is not read with its folder. A file is named as it is called in its folder, or where several are called so, as it was given.
+    The output of an earlier run is not read with its folder. A file is named as it is called in its folder, or where
+    several are called so, as it was given.
     """
     found: list[tuple[str, Path | None]] = []
     for name in files:

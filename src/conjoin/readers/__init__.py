@@ -33,6 +33,8 @@ FORMATS: Mapping[str, Format] = {
 
 _SPLIT_WORDS = {"train": "train", "training": "train", "dev": "dev", "development": "dev", "valid": "dev",
                 "validation": "dev", "val": "dev", "test": "test", "testing": "test"}
+# Endings that no other file has: what is wrong with such a file is best said by the reader of its format.
+_TELLING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "spert", ".rel": "ade"}
 _ALL = "all"
 _EXTRA = "extra"
 
@@ -136,12 +138,14 @@ def detect(path: str | Path) -> str:
     for format in FORMATS.values():
         if format.claims and format.claims(path):
             return format.name
-    names = {_sniffed(file) for file in _files(path)} - {None}
+    files = _files(path)
+    names = {_sniffed(file) for file in files} - {None}
+    names = names or {_TELLING.get(file.suffix.lower()) for file in files if split_of(file)} - {None}
     if len(names) > 1:
         raise DataError(f"{path}: the folder holds several formats ({', '.join(sorted(map(str, names)))}); "
                         "name one with --format (format=)")
     if not names:
-        raise DataError(f"{path}: no file in the folder has a known format; {_known()}")
+        raise DataError(f"{path}: no file in the folder has a known format; {_inner(path) or _known()}")
     return str(names.pop())
 
 
@@ -160,7 +164,7 @@ def _detect_file(path: Path) -> str:
     head = opening(path)
     if not head.strip():
         raise DataError(f"{path}: the file is empty")
-    name = _sniffed(path)
+    name = _sniffed(path) or _TELLING.get(path.suffix.lower())
     if name is None:
         raise DataError(f"{path}: the format is not recognised; {_known()}")
     return name
@@ -169,6 +173,12 @@ def _detect_file(path: Path) -> str:
 def _sniffed(path: Path) -> str | None:
     head = opening(path)
     return next((format.name for format in FORMATS.values() if format.sniff(head)), None)
+
+
+def _inner(folder: Path) -> str:
+    """The folders in a folder that hold files of annotations, as a remedy; empty when there are none."""
+    inner = [str(inside) for inside in sorted(folder.iterdir()) if inside.is_dir() and _files(inside)]
+    return f"name one of the folders in it: {', '.join(inner)}" if inner else ""
 
 
 def _known() -> str:
