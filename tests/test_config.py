@@ -269,3 +269,16 @@ def test_toml_holds_any_text_and_number(name: str, symmetric: list[str], rate: f
               "training": {"learning_rate": rate, "patience": patience}}
     config = parse_config(values, "test")
     assert parse_config(tomllib.loads(to_toml(config)), "test") == config
+
+
+def test_loading_an_encoder_shows_no_bar_and_leaves_bars_as_they_were(
+    encoder: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from transformers.utils.logging import is_progress_bar_enabled
+
+    from conjoin.embedders.transformer import load_transformer
+
+    assert is_progress_bar_enabled()
+    load_transformer(encoder, dropout=None)
+    assert is_progress_bar_enabled()
+    assert "Loading" not in capfd.readouterr().err

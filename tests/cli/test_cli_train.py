@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 
+from conjoin.cli.progress import TrainingProgress
 from conjoin.cli.train import overrides
 from conjoin.config import load_config, preset_names
 from conjoin.document import Corpus, Document, Entity, Relation
 from conjoin.extractor import Extractor
 from conjoin.readers import write_documents
+from conjoin.training import Started
 
 FIGURES = {"precision", "recall", "f1", "support"}
 
@@ -201,8 +203,16 @@ def test_control_c_ends_quietly_and_the_same_command_goes_on(
             break
     assert process.returncode == 130
     assert "conjoin:" not in (tmp_path / "out").read_text()
+    assert "the same command, without --overwrite, goes on from the last checkpoint" in (tmp_path / "out").read_text()
     assert not (tmp_path / "run" / "model").exists()
     assert list(checkpoints.glob("step-*"))
+
+
+def test_one_epoch_is_not_several(capsys: pytest.CaptureFixture[str]) -> None:
+    for epochs in (1, 2):
+        TrainingProgress().listen(Started(steps=1, epochs=epochs, parameters=5, trainable=5, resumed=0))
+    said = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(", ")[2] for line in said if "parameters" in line] == ["1 epoch", "2 epochs"]
 
 
 # --- evaluate ----------------------------------------------------------------------------------------------------

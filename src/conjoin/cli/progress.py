@@ -39,7 +39,8 @@ class TrainingProgress:
             if self.task is not None:
                 self.console.print("again, on train and dev together")
             self._start(event.steps, event.resumed)
-            self.console.print(f"training {event.trainable:,} of {event.parameters:,} parameters, {event.epochs} epochs"
+            self.console.print(f"training {event.trainable:,} of {event.parameters:,} parameters, {event.epochs} "
+                               f"epoch{'s' if event.epochs != 1 else ''}"
                                + (f", going on at step {event.resumed}" if event.resumed else ""))
         elif isinstance(event, StepDone) and self.task is not None:
             self.progress.update(self.task, completed=event.step, description=f"loss {event.loss:.3f}")

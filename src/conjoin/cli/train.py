@@ -68,18 +68,23 @@ def train(
 
     config = load_config(preset, overrides(settings, encoder, seed))
     extra = chosen(_relation_free(relation_free, lenient), relation_free_count, seed=config.training.seed)
-    with TrainingProgress() as progress:
-        extractor = run(
-            config,
-            corpus,
-            output=output,
-            retrain_on_dev=retrain_on_dev,
-            relation_free=extra,
-            lenient=lenient,
-            overwrite=overwrite,
-            cache_limit=0.0 if no_cache else cache_limit,
-            listen=progress.listen,
-        )
+    try:
+        with TrainingProgress() as progress:
+            extractor = run(
+                config,
+                corpus,
+                output=output,
+                retrain_on_dev=retrain_on_dev,
+                relation_free=extra,
+                lenient=lenient,
+                overwrite=overwrite,
+                cache_limit=0.0 if no_cache else cache_limit,
+                listen=progress.listen,
+            )
+    except KeyboardInterrupt:
+        if any(output.glob("checkpoints*/step-*")):
+            console.print("stopped; the same command, without --overwrite, goes on from the last checkpoint")
+        raise
     print_metrics(extractor.metrics)
     console.print(f"saved {output / 'model'}", markup=False)
 

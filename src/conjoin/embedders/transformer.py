@@ -15,6 +15,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.pre_tokenizers import Sequence as Sequential
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers.utils import logging as progress
 
 from conjoin.embedders.casing import CASINGS, casing
 from conjoin.embedders.embedder import Features
@@ -271,6 +272,8 @@ def load_transformer(
     hub_log = logging.getLogger("huggingface_hub")
     level = hub_log.level
     hub_log.setLevel(logging.ERROR)  # it warns of every request that fails; one sentence below says it
+    bars = progress.is_progress_bar_enabled()
+    progress.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
         _set_dropout(config, dropout)
@@ -285,6 +288,8 @@ def load_transformer(
         raise ModelError(f"cannot load the encoder '{name}' from '{source}': {first}; {_remedy(name)}") from error
     finally:
         hub_log.setLevel(level)
+        if bars:
+            progress.enable_progress_bar()
     if not tokenizer.is_fast:
         raise ModelError(f"the encoder '{name}' has no fast tokenizer (tokenizer.json), which word positions need")
     _add_blanks_before_words(tokenizer)
