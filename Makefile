@@ -24,6 +24,7 @@ check: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/speed/encoder_ratio.py
+	$(BIN)/python benchmarks/speed/recurrent_ratio.py
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
