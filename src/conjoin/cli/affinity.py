@@ -29,9 +29,9 @@ def affinity(
     words: Annotated[int, typer.Option(min=3, help="Words of dev to compare.")] = 500,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting.")] = None,
 ) -> None:
-    """Train each task alone and compare what the two learn, layer by layer.
+    """Find how many layers the two tasks want to share.
 
-    Where the representations of the two tasks are nearly as alike as those of two runs of one task, a layer can be
+    Trains each task alone and compares what the two learn, layer by layer: where the representations of the two tasks are nearly as alike as those of two runs of one task, a layer can be
     shared (Vandenhende et al. 2019). Prints the affinity at each depth and how many layers that advises to share.
 
     Examples:
