@@ -31,8 +31,9 @@ def affinity(
 ) -> None:
     """Find how many layers the two tasks want to share.
 
-    Trains each task alone and compares what the two learn, layer by layer: where the representations of the two tasks are nearly as alike as those of two runs of one task, a layer can be
-    shared (Vandenhende et al. 2019). Prints the affinity at each depth and how many layers that advises to share.
+    Trains each task alone and compares what the two learn, layer by layer: where the representations of the two tasks are
+    nearly as alike as those of two runs of one task, a layer can be shared (Vandenhende et al. 2019). Prints the affinity
+    at each depth and how many layers that advises to share.
 
     Examples:
 
