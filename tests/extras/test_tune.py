@@ -84,7 +84,8 @@ def test_bad_trials_are_stopped_early(search: Search, monkeypatch: pytest.Monkey
     from optuna.trial import Trial
 
     monkeypatch.setattr(Trial, "should_prune", lambda self: self.number == 1)
-    results = tune(search)
+    rates = parse_space(["training.head_learning_rate=1e-4..1e-2:log"])  # never twice the same choice
+    results = tune(Search(**{name: getattr(search, name) for name in Search.__slots__} | {"choices": rates}))
     assert [result.state for result in sorted(results, key=lambda result: result.number)][:2] == ["complete", "pruned"]
 
 
