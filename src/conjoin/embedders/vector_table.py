@@ -116,6 +116,8 @@ def _parse(
     else:
         lines = chain([first], lines)
         width = len(fields) - 1
+    if width < 1 or not (promised or _is_number(fields[-1].decode("utf-8", "replace"))):
+        raise ModelError(f"{path}:1: not a table of word vectors: each line is a word and its values, separated by blanks")
     count = 0
     for number, line in lines:
         text = line.decode("utf-8", "replace").rstrip("\r\n ")
