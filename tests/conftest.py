@@ -12,9 +12,10 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import pytest
 import torch
 
-from conjoin.config import Config, load_config
+from conjoin.config import load_config
 from conjoin.document import Document, Entity, Relation
 from conjoin.schema import Schema
+from conjoin.settings import Config
 
 torch.set_num_threads(1)
 

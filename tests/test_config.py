@@ -10,11 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conjoin.config import Config, all_keys, build_model, load_config, parse_config, preset_names, to_toml
+from conjoin.config import all_keys, build_model, load_config, parse_config, preset_names, to_toml
 from conjoin.document import Document
 from conjoin.embedders.transformer import TransformerEmbedder
 from conjoin.errors import SettingError
 from conjoin.schema import Schema
+from conjoin.settings import Config
 
 
 def test_settings_reach_what_is_built(documents: list[Document], shrunk: Callable[..., Config]) -> None:

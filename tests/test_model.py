@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from conjoin.batching import annotate_all
-from conjoin.config import Config, assemble_model, build_model, load_config
+from conjoin.config import assemble_model, build_model, load_config
 from conjoin.document import Document, Entity, Relation
 from conjoin.embedders.transformer import TransformerEmbedder, load_transformer
 from conjoin.metrics import score
 from conjoin.model import JointModel
 from conjoin.nn.pairs import Biaffine
 from conjoin.schema import Schema
+from conjoin.settings import Config
 from conjoin.training import EpochDone, train
 from conjoin.training.optimizer import ramp
 

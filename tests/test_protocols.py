@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from conjoin import protocols
-from conjoin.config import Config, load_config
+from conjoin.config import load_config
 from conjoin.document import Corpus, Document, Entity, Relation
 from conjoin.errors import DataError, ModelError, SettingError
 from conjoin.extractor import Extractor
@@ -18,6 +18,7 @@ from conjoin.metrics import score
 from conjoin.protocols import chosen, count, probe_cooccurrence, train
 from conjoin.sample import cooccurrence_probe
 from conjoin.schema import Schema
+from conjoin.settings import Config
 from conjoin.training import EpochDone, Event, Finished, Started, StepDone
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from conjoin import Corpus, Extractor, load_config, train
 from conjoin.batching import annotate_all
-from conjoin.config import Config, assemble_model, build_model
+from conjoin.config import assemble_model, build_model
 from conjoin.document import Document
 from conjoin.embedders.characters import CharacterEmbedder
 from conjoin.errors import SettingError
@@ -20,6 +20,7 @@ from conjoin.metrics import score
 from conjoin.nn.layers import LayerMix
 from conjoin.nn.pairs import DistMultCosine
 from conjoin.schema import Schema
+from conjoin.settings import Config
 from conjoin.training import train as training_events
 from elmo_files import OPTIONS, write_weights
 

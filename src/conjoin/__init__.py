@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from conjoin.version import __version__
 
 _HOMES = {
-    "Config": "conjoin.config",
+    "Config": "conjoin.settings",
     "ConjoinError": "conjoin.errors",
     "Corpus": "conjoin.document",
     "Document": "conjoin.document",
@@ -28,7 +28,7 @@ __all__ = ["Config", "ConjoinError", "Corpus", "Document", "Entity", "Extractor"
            "Thresholds", "Token", "__version__", "load_config", "read_corpus", "score", "train"]
 
 if TYPE_CHECKING:
-    from conjoin.config import Config, load_config
+    from conjoin.config import load_config
     from conjoin.document import Corpus, Document, Entity, Relation, Token
     from conjoin.errors import ConjoinError
     from conjoin.extractor import Extractor, Thresholds
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from conjoin.protocols import train
     from conjoin.readers import read_corpus
     from conjoin.schema import Schema
+    from conjoin.settings import Config
 
 
 def __getattr__(name: str) -> Any:

@@ -15,13 +15,14 @@ from safetensors.torch import load_model, save_model
 
 from conjoin.batching import annotate_all
 from conjoin.card import model_card
-from conjoin.config import Config, build_model, parse_config
+from conjoin.config import build_model, parse_config
 from conjoin.document import Document, Relation
 from conjoin.errors import ConjoinError, ModelError, SettingError
 from conjoin.files import whole_folder
 from conjoin.metrics import Report, score
 from conjoin.model import JointModel
 from conjoin.schema import Schema
+from conjoin.settings import Config
 from conjoin.text import Unit, merge, split
 from conjoin.version import __version__
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from accelerate.utils.random import set_seed
 
-from conjoin.config import Config, build_model
+from conjoin.config import build_model
 from conjoin.document import Corpus, Document
 from conjoin.embedders.feature_cache import FeatureCache, cache_folder
 from conjoin.errors import DataError, ModelError
@@ -23,6 +23,7 @@ from conjoin.metrics import Report, score
 from conjoin.readers.overlap import keep_longer, overlapping_pairs
 from conjoin.sample import cooccurrence_probe
 from conjoin.schema import Schema, canonical
+from conjoin.settings import Config
 from conjoin.text import learn_hyphens
 from conjoin.training import EpochDone, Event, Finished, Started
 from conjoin.training import train as training_events

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conjoin.config import Config, build_embedder, build_model
+from conjoin.config import build_embedder, build_model
 from conjoin.document import Document
 from conjoin.embedders.embedder import JoinedEmbedder
 from conjoin.embedders.feature_cache import FeatureCache
@@ -17,6 +17,7 @@ from conjoin.embedders.static import CasingEmbedder
 from conjoin.embedders.transformer import TransformerEmbedder, load_transformer
 from conjoin.errors import SettingError
 from conjoin.schema import Schema
+from conjoin.settings import Config
 
 TEXTS = [["Maria", "Ortiz", "leads", "Acme"], [], ["oslo"], [*"abcdefgh" * 30]]
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conjoin.config import Config, build_model
+from conjoin.config import build_model
 from conjoin.document import Corpus, Document
 from conjoin.errors import DataError
 from conjoin.extras.affinity import (
@@ -23,6 +23,7 @@ from conjoin.extras.affinity import (
     single_task_models,
 )
 from conjoin.schema import Schema
+from conjoin.settings import Config
 
 
 def test_dissimilarities_by_hand() -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import torch
 
-from conjoin.config import Config, build_model, load_config
+from conjoin.config import build_model, load_config
 from conjoin.document import Document, Entity, Relation
 from conjoin.model import JointModel
 from conjoin.schema import Schema
+from conjoin.settings import Config
 from conjoin.training import Event, Started, StepDone, train
 
 NAMES = ["maria", "ortiz", "lee", "oswald", "kennedy"]

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conjoin.config import Config, TrainingSettings, build_model
+from conjoin.config import build_model
 from conjoin.document import Document, Entity
 from conjoin.errors import DataError, SettingError
 from conjoin.schema import Schema
+from conjoin.settings import Config, TrainingSettings
 from conjoin.training import EpochDone, Finished, Started, StepDone, train
 from conjoin.training.loop import _selection_score
 

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from conjoin.config import Config, build_model
+from conjoin.config import build_model
 from conjoin.model import JointModel
 from conjoin.schema import Schema
+from conjoin.settings import Config
 from conjoin.training.optimizer import AveragedWeights, build_optimizer, ramp, rate_factor
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conjoin.config import TrainingSettings
 from conjoin.document import Document, Entity, Relation
+from conjoin.settings import TrainingSettings
 from conjoin.training import EpochDone, loop, train
 
 HEAD, TAIL = Entity("Peop", 0, 1), Entity("Peop", 1, 2)

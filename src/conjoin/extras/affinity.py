@@ -9,13 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from conjoin.config import Config, load_config
+from conjoin.config import load_config
 from conjoin.document import Corpus, Document
 from conjoin.embedders.transformer import TransformerEmbedder
 from conjoin.errors import DataError, require_extra
 from conjoin.files import whole_file
 from conjoin.model import JointModel
 from conjoin.protocols import CACHE_LIMIT, train
+from conjoin.settings import Config
 from conjoin.training import Event
 
 SHARED_ABOVE = 0.8  # of the affinity that two runs of one task have

@@ -12,12 +12,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from conjoin.config import Config, all_keys, load_config, to_toml
+from conjoin.config import all_keys, load_config, to_toml
 from conjoin.document import Corpus
 from conjoin.errors import DataError, ModelError, SettingError, require_extra, unknown_name
 from conjoin.files import make_folder, write_text
 from conjoin.metrics import Report
 from conjoin.protocols import CACHE_LIMIT, train
+from conjoin.settings import Config
 from conjoin.training import EpochDone, Event
 
 try:

@@ -30,7 +30,7 @@ from conjoin.training.precision import Precision, usable_precision
 
 
 class TrainingPlan(Protocol):
-    """The settings training reads; see `config.TrainingSettings` for what each means."""
+    """The settings training reads; see `settings.TrainingSettings` for what each means."""
 
     epochs: int
     batch_size: int

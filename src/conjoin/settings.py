@@ -1,0 +1,179 @@
+"""The tables of settings: what may be set, to what, and what it means."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from conjoin.embedders.transformer import WordPooling
+from conjoin.heads.relations import Decision
+from conjoin.heads.tagger import Decoding, Labels, Output, Reduction
+from conjoin.model import LabelSource, Proposals
+from conjoin.nn.layers import Activation
+from conjoin.nn.recurrent import Cell
+from conjoin.tagging import Scheme
+from conjoin.training.optimizer import Optimizer, Schedule
+from conjoin.training.precision import Precision
+
+Scorer = Literal["biaffine", "feedforward", "biaffine+feedforward", "distmult", "cosine", "distmult+cosine"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Settings(BaseModel):
+    """Parent of all tables of settings: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class EncoderSettings(Settings):
+    """The pre-trained encoder. `name` is a hub name, a folder or the alias `minilm`; none for a model without one."""
+
+    name: str | None = "minilm"
+    frozen: bool = Field(False, description="keep its weights and cache its vectors, or fine-tune it")
+    layers: Literal["last", "mix"] = Field("last", description="a word's vector: the last layer's, or a trained mix")
+    dropout: Dropout | None = Field(None, description="in the encoder; none keeps its own setting")
+    word_pooling: WordPooling = Field("first", description="how the pieces of a word become one vector")
+    most_pieces: int = Field(512, ge=1, description="longest window in pieces, if the encoder takes that many")
+    overlap: int = Field(64, ge=0, description="pieces that neighbouring windows share")
+    masking: Dropout = Field(0.0, description="share of pieces hidden behind the mask piece in training")
+    casing: bool = Field(False, description="let an uncased encoder see casing, as vectors added to its input")
+    train_word_table: bool = Field(True, description="whether the embeddings of the pieces are fine-tuned too")
+
+
+class ElmoSettings(Settings):
+    """ELMo, frozen, all its layers mixed: paths or http(s) addresses of a model in the published format."""
+
+    options: str | None = Field(None, description="options.json; none for a model without ELMo")
+    weights: str | None = Field(None, description="the HDF5 file of weights")
+    weights_sha256: str | None = Field(None, description="checksum that the weights must have")
+
+
+class WordSettings(Settings):
+    """What words alone tell: pre-trained vectors, frozen, and casing."""
+
+    vectors: str | None = Field(None, description="file in the text format of GloVe or word2vec, plain or .gz")
+    casing: bool = Field(False, description="one-hot casing of the word")
+
+
+class CharacterSettings(Settings):
+    """Vectors of words from their characters."""
+
+    size: int = Field(0, ge=0, description="size of the RNN over characters, each way; 0 for none")
+    embedding_size: int = Field(25, ge=1)
+    cell: Cell = "gru"
+
+
+class StackSettings(Settings):
+    """Recurrent layers over the words: shared by both tasks, then each task's own."""
+
+    shared: int = Field(0, ge=0, description="layers that both tasks use")
+    entities: int = Field(0, ge=0, description="further layers of the entity head alone")
+    relations: int = Field(0, ge=0, description="further layers of the relation head alone")
+    cell: Cell = "gru"
+    size: int = Field(256, ge=1, description="of one direction")
+    dropout: Dropout = Field(0.0, description="before each layer")
+    residual: bool = Field(False, description="a layer as wide as its input adds the input to its output")
+
+
+class EntitySettings(Settings):
+    """The entity head."""
+
+    scheme: Scheme = "bioes"
+    output: Output = Field("softmax", description="each word on its own, or a conditional random field")
+    reduction: Reduction = Field("words", description="what the loss is a mean over")
+    layers: int = Field(1, ge=1, description="linear layers, the last of which gives the tags")
+    size: int = Field(256, ge=1, description="width of the inner layers")
+    activation: Activation = "gelu"
+    dropout: Dropout = 0.1
+    decoding: Decoding = Field("legal", description="argmax of each word, or the best legal string of tags")
+
+
+class RelationSettings(Settings):
+    """The relation head."""
+
+    proposals: Proposals = Field("both", description="entities that training builds candidates from")
+    mixture: Share = Field(0.5, description="share of sentences with predicted entities when proposals = mixture")
+    pooling: Literal["last", "first-last", "max"] = Field("max", description="how an entity's words become one vector")
+    labels: Labels = Field("type", description="what the label embedding shows of an entity")
+    label_source: LabelSource = Field("own", description="an entity's own label, or in training the predicted tag's")
+    label_size: int = Field(128, ge=1)
+    projections: Literal["separate", "shared", "none"] = Field("separate", description="head and tail networks")
+    layers: int = Field(2, ge=1)
+    size: int = Field(512, ge=1, description="width of the head and tail networks")
+    output_size: int | None = Field(None, ge=1, description="width of their last layer; none: as the others")
+    activation: Activation = "relu"
+    dropout: Dropout = 0.1
+    scorer: Scorer = "biaffine"
+    bilinear: bool = Field(True, description="whether the biaffine scorer has its bilinear term")
+    scorer_size: int = Field(256, ge=1, description="hidden width of the feedforward and distmult+cosine scorers")
+    context: bool = Field(True, description="add the max-pooled words between the two entities")
+    distance: int = Field(32, ge=0, description="size of the embedding of the distance in words; 0 for none")
+    decision: Decision = Field("softmax", description="one type or NEG a pair, or each type on its own")
+    threshold: Share | None = Field(None, description="least probability of a relation; none: above NEG (sigmoid: 0.5)")
+    constrain: bool = Field(True, description="only argument types seen in training (or written in the schema)")
+
+    @field_validator("labels", "projections", mode="before")
+    @classmethod
+    def _none_is_a_choice(cls, value: Any) -> Any:
+        """`relations.labels=none` reads as absent everywhere else; here it names a choice."""
+        return "none" if value is None else value
+
+
+class TrainingSettings(Settings):
+    """The training loop. Sizes of batches are in documents and in pieces, whichever is reached first."""
+
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(16, ge=1)
+    batch_pieces: int = Field(1024, ge=1, description="most pieces of a batch, padding included")
+    bucket_batches: int = Field(16, ge=1, description="batches sorted by length together; 1 for none")
+    optimizer: Optimizer = Field("adamw", description="nadam is Adam with Nesterov momentum; the decay is decoupled in all")
+    accumulation: int = Field(1, ge=1, description="batches whose gradients are added before a step")
+    learning_rate: float = Field(5e-5, gt=0, description="of the encoder")
+    head_learning_rate: float | None = Field(None, gt=0, description="of everything else; none: as the encoder's")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="factor on the rate of each lower encoder layer")
+    weight_decay: float = Field(0.01, ge=0)
+    schedule: Schedule = "linear"
+    warmup: Share = Field(0.1, description="share of all steps in which learning rates rise from 0")
+    max_gradient_norm: float = Field(1.0, gt=0)
+    precision: Precision = Field("no", description="auto is bf16 where the hardware computes it, else no")
+    entity_weight: float = Field(1.0, ge=0, description="weight of the entity loss")
+    relation_weight: float = Field(1.0, ge=0, description="lambda: weight of the relation loss")
+    relation_ramp: float = Field(1.0, ge=0, description="epochs over which that weight rises from 0")
+    averaging: Share = Field(0.0, description="decay of the exponential moving average of weights; 0 for none")
+    select: Literal["best", "last"] = Field("best", description="which epoch to keep: best on dev, or the last")
+    patience: int | None = Field(None, ge=1, description="epochs without a better dev score before stopping")
+    checkpoint_steps: int | None = Field(None, ge=1, description="also write a checkpoint every so many steps")
+    seed: int = 0
+
+
+class TextSettings(Settings):
+    """How raw text becomes words."""
+
+    hyphens: Literal["learn", "cut", "whole"] = Field("learn", description="compounds; learn: as in the training data")
+
+
+class PaperSettings(Settings):
+    """Where a preset comes from; read by people and by the tables."""
+
+    citation: str
+    table: str
+    protocol: str
+    reported: dict[str, float] = Field(default_factory=dict, description="reported scores in per cent")
+
+
+class Config(Settings):
+    """All settings of a model and its training."""
+
+    encoder: EncoderSettings = EncoderSettings()
+    elmo: ElmoSettings = ElmoSettings()
+    words: WordSettings = WordSettings()
+    characters: CharacterSettings = CharacterSettings()
+    stack: StackSettings = StackSettings()
+    entities: EntitySettings = EntitySettings()
+    relations: RelationSettings = RelationSettings()
+    training: TrainingSettings = TrainingSettings()
+    text: TextSettings = TextSettings()
+    symmetric: tuple[str, ...] = Field((), description="relation types that hold both ways")
+    paper: PaperSettings | None = None
