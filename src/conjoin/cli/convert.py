@@ -20,9 +20,9 @@ from conjoin.cli.data import (
 )
 from conjoin.document import Corpus
 from conjoin.errors import DataError
-from conjoin.readers import FORMATS, Problems, load, write_corpus, write_documents
+from conjoin.readers import FORMATS, Problems, load, target_of, write_corpus, write_documents
 
-TO_HELP = f"Format to write ({', '.join(format.name for format in FORMATS.values() if format.write)})."
+TO_HELP = f"Format to write ({', '.join(format.name for format in FORMATS.values() if format.writable)})."
 
 
 def convert(
@@ -47,7 +47,7 @@ def convert(
 
       conjoin convert DRUG-AE.rel ade.json --to spert --option overlap=keep-longer
     """
-    _check_target(source, target)
+    _check_target(source, target, to)
     problems = Problems(lenient=lenient)
     corpus = load(source, problems, from_format, options=parse_options(option or []))
     # losses at the target are listed below, all of them, rather than raised one by one
@@ -55,7 +55,7 @@ def convert(
         unheld = write_corpus(corpus, target, to, lenient=True)
     else:
         unheld = write_documents(corpus.documents, target, to, lenient=True)
-    written = _read_back(corpus, target, to)
+    written = _read_back(corpus, target, to, whole=not source.is_dir())
     both = {"read": counts(corpus.documents), "written": counts(written.documents)}
     if as_json:
         typer.echo(json.dumps({
@@ -75,18 +75,19 @@ def convert(
         print_problems(unheld, console)
 
 
-def _check_target(source: Path, target: Path) -> None:
+def _check_target(source: Path, target: Path, to: str) -> None:
     if not source.exists():
         raise DataError(f"{source}: no such file or folder")
     if source.is_dir() and target.is_file():
         raise DataError(f"{target}: is a file, but {source} is a folder; name a folder for its splits")
-    if source.is_file() and target.is_dir():
+    if source.is_file() and target.is_dir() and not (to in FORMATS and FORMATS[to].write_folder):
         raise DataError(f"{target}: is a folder, but {source} is a file; name a file to write")
 
 
-def _read_back(corpus: Corpus, target: Path, to: str) -> Corpus:
+def _read_back(corpus: Corpus, target: Path, to: str, *, whole: bool) -> Corpus:
     """What stands in the target now: the files just written and no others."""
-    if not target.is_dir():
-        return load(target, Problems(lenient=True), to)
-    files = {split: target / f"{split}{FORMATS[to].endings[0]}" for split in corpus.splits}
-    return Corpus({split: load(file, Problems(lenient=True), to).documents for split, file in files.items()})
+    files = {"": target} if whole else {split: target_of(target, split, FORMATS[to]) for split in corpus.splits}
+    options = {"sentences": "whole"} if "sentences" in FORMATS[to].options else {}
+    return Corpus({
+        split: load(file, Problems(lenient=True), to, options=options).documents for split, file in files.items()
+    })

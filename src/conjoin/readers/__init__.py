@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from conjoin.document import SPLITS, Corpus, Document, Problem
 from conjoin.errors import DataError, SettingError, unknown_name
 from conjoin.readers import ade, bekoulis, giorgi, jsonl, spert, tfmtrnn
-from conjoin.readers.format import Format, Write
+from conjoin.readers.format import Format
 from conjoin.readers.lines import opening
 from conjoin.readers.problems import Problems
+from conjoin.readers.splits import ALL, split_of, split_order
 from conjoin.readers.writing import write_whole
 
 __all__ = [
@@ -31,12 +31,8 @@ FORMATS: Mapping[str, Format] = {
     module.FORMAT.name: module.FORMAT for module in (jsonl, bekoulis, spert, tfmtrnn, giorgi, ade)
 }
 
-_SPLIT_WORDS = {"train": "train", "training": "train", "dev": "dev", "development": "dev", "valid": "dev",
-                "validation": "dev", "val": "dev", "test": "test", "testing": "test"}
 # Endings that no other file has: what is wrong with such a file is best said by the reader of its format.
 _TELLING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "spert", ".rel": "ade"}
-_ALL = "all"
-_EXTRA = "extra"
 
 
 def read_corpus(
@@ -74,8 +70,8 @@ def load(
         found = {split: (document for file in files for document in chosen.read(file, problems, settled))
                  for split, files in _split_files(path, chosen, problems).items()}
     else:
-        found = {split_of(path) or _ALL: chosen.read(path, problems, settled)}
-    splits = {split: tuple(found[split]) for split in sorted(found, key=_split_order)}
+        found = {split_of(path) or ALL: chosen.read(path, problems, settled)}
+    splits = {split: tuple(found[split]) for split in sorted(found, key=split_order)}
     return Corpus(splits, tuple(problems.found), chosen.name)
 
 
@@ -108,7 +104,7 @@ def read_documents(
 def write_documents(
     documents: Iterable[Document], path: str | Path, format: str, *, lenient: bool = False
 ) -> tuple[Problem, ...]:
-    """Write one file, whole or not at all; returns what the format could not hold.
+    """Write one file (or folder, in a format of many files), whole or not at all; returns what the format could not hold.
 
     Raises `DataError` when an annotation cannot be held (lenient: it is left out and listed).
     """
@@ -118,13 +114,17 @@ def write_documents(
 
 
 def write_corpus(corpus: Corpus, folder: str | Path, format: str, *, lenient: bool = False) -> tuple[Problem, ...]:
-    """Write one file per split (`train.jsonl`), all or none; otherwise as `write_documents`."""
+    """Write one file or folder per split (`train.jsonl`), all or none; otherwise as `write_documents`."""
     problems = Problems(lenient=lenient, activity="writing")
-    write = _writer(format)
-    ending = FORMATS[format].endings[0]
-    files = {Path(folder) / f"{split}{ending}": documents for split, documents in corpus.splits.items()}
-    write_whole(files, write, problems)
+    chosen = _writer(format)
+    files = {target_of(Path(folder), split, chosen): documents for split, documents in corpus.splits.items()}
+    write_whole(files, chosen, problems)
     return tuple(problems.found)
+
+
+def target_of(folder: Path, split: str, format: Format) -> Path:
+    """Where a split is written inside a folder."""
+    return folder / (split if format.write_folder else f"{split}{format.endings[0]}")
 
 
 def detect(path: str | Path) -> str:
@@ -147,17 +147,6 @@ def detect(path: str | Path) -> str:
     if not names:
         raise DataError(f"{path}: no file in the folder has a known format; {_inner(path) or _known()}")
     return str(names.pop())
-
-
-def split_of(path: Path) -> str | None:
-    """The split that a file's name says: a whole word of it is train, dev, valid, validation or test.
-
-    A file called `extra` is the split of that name, so that what `write_corpus` wrote is read back whole.
-    """
-    if path.stem == _EXTRA:
-        return _EXTRA
-    words = re.split(r"[^a-z]+", path.stem.lower())
-    return next((_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS), None)
 
 
 def _detect_file(path: Path) -> str:
@@ -193,14 +182,13 @@ def _format(path: Path, name: str | None) -> Format:
     return FORMATS[detect(path) if name is None else name]
 
 
-def _writer(name: str) -> Write:
-    writable = [format.name for format in FORMATS.values() if format.write]
+def _writer(name: str) -> Format:
+    writable = [format.name for format in FORMATS.values() if format.writable]
     if name not in FORMATS:
         raise SettingError(unknown_name("format", name, writable))
-    write = FORMATS[name].write
-    if write is None:
+    if not FORMATS[name].writable:
         raise SettingError(f"format '{name}' is read only; choose {', '.join(writable)}")
-    return write
+    return FORMATS[name]
 
 
 def _settled(format: Format, options: Mapping[str, str]) -> dict[str, str]:
@@ -227,17 +215,13 @@ def _split_files(folder: Path, format: Format, problems: Problems) -> dict[str, 
         raise DataError(f"{folder}: no file in the folder is of format {format.name} ({format.description})")
     splits: dict[str, list[Path]] = {}
     for file in files:
-        splits.setdefault(split_of(file) or _ALL, []).append(file)
+        splits.setdefault(split_of(file) or ALL, []).append(file)
     for split in SPLITS:
         if len(splits.get(split, ())) > 1:
             raise DataError(f"{folder}: {splits[split][0].name} and {splits[split][1].name} both say {split}; "
                             "give one file, or put them into folders of their own")
     if len(splits) > 1:
-        for file in splits.pop(_ALL, ()):
+        for file in splits.pop(ALL, ()):
             problems.note(file, None, "file-not-read", "the name says no split while others in the folder do; "
                           "the file is left out", loss=True)
     return splits
-
-
-def _split_order(split: str) -> tuple[int, str]:
-    return (SPLITS.index(split) if split in SPLITS else len(SPLITS), split)

@@ -14,6 +14,7 @@ Options = Mapping[str, str]
 Read = Callable[[Path, Problems, Options], Iterator[Document]]
 ReadFolder = Callable[[Path, Problems, Options], Mapping[str, Iterable[Document]]]
 Write = Callable[[Iterable[Document], TextIO, Path, Problems], None]
+WriteFolder = Callable[[Iterable[Document], Path, Path, Problems], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,9 @@ class Format:
     """One row of the `FORMATS` table.
 
     `sniff` sees the first characters of a file. `options` names each option's allowed values, the default first.
-    A format whose folder makes its own splits has `claims` (is this folder mine?) and `read_folder`.
+    A format whose folder makes its own splits has `claims` (is this folder mine?) and `read_folder`. One that keeps
+    documents in files of their own has `write_folder`, which fills a new folder (then the path that problems are
+    reported under), in place of `write`, which fills an open file.
     """
 
     name: str
@@ -33,3 +36,8 @@ class Format:
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     claims: Callable[[Path], bool] | None = None
     read_folder: ReadFolder | None = None
+    write_folder: WriteFolder | None = None
+
+    @property
+    def writable(self) -> bool:
+        return self.write is not None or self.write_folder is not None

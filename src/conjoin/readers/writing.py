@@ -8,22 +8,25 @@ from pathlib import Path
 
 from conjoin.document import Document
 from conjoin.errors import DataError
-from conjoin.files import whole_file
-from conjoin.readers.format import Write
+from conjoin.files import whole_file, whole_folder
+from conjoin.readers.format import Format
 from conjoin.readers.problems import Problems
 
 
-def write_whole(files: Mapping[Path, Iterable[Document]], write: Write, problems: Problems) -> None:
-    """Write all files or none: each gets its name when all are complete.
+def write_whole(files: Mapping[Path, Iterable[Document]], format: Format, problems: Problems) -> None:
+    """Write all files, or folders, or none: each gets its name when all are complete.
 
     Raises `DataError` when a file cannot be written or holds what UTF-8 cannot.
     """
     try:
         with ExitStack() as stack:
             for path, documents in files.items():
-                temporary = stack.enter_context(whole_file(path))
-                with temporary.open("w", encoding="utf-8", newline="\n") as file:
-                    write(documents, file, path, problems)
+                if format.write_folder:
+                    format.write_folder(documents, stack.enter_context(whole_folder(path)), path, problems)
+                elif format.write:
+                    temporary = stack.enter_context(whole_file(path))
+                    with temporary.open("w", encoding="utf-8", newline="\n") as file:
+                        format.write(documents, file, path, problems)
     except OSError as error:
         raise DataError(f"{error.filename or 'target'}: cannot be written ({error.strerror}); check folder and "
                         "permissions") from error
