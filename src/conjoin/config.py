@@ -31,6 +31,7 @@ from conjoin.nn.pairs import Biaffine, Cosine, DistMult, DistMultCosine, FeedFor
 from conjoin.nn.recurrent import RecurrentStack
 from conjoin.schema import Schema
 from conjoin.settings import (
+    CharacterSettings,
     Config,
     ElmoSettings,
     EncoderSettings,
@@ -232,19 +233,21 @@ def build_embedder(
     """All embedders that the settings ask for, joined; arguments as for `build_model`."""
     texts = [document.words for document in documents]
     parts: dict[str, Any] = {}
+    to_input = config.characters.size > 0 and config.characters.place == "input"
+    if to_input and (config.encoder.name is None or config.encoder.frozen):
+        raise SettingError("characters.place = input needs an encoder that is fine-tuned: set encoder.name and "
+                           "encoder.frozen = false, or characters.place = beside")
     if config.encoder.name is not None:
-        parts["transformer"] = build_transformer(config.encoder, folder=folder, cache=cache)
+        inputs: dict[str, Embedder] = {"casing": CasingEmbedder()} if config.encoder.casing else {}
+        if to_input:
+            inputs["characters"] = build_characters(config.characters, texts, folder=folder)
+        parts["transformer"] = build_transformer(config.encoder, inputs=inputs, folder=folder, cache=cache)
     if config.elmo.options is not None:
         parts["elmo"] = FrozenEmbedder(build_elmo(config.elmo, folder=folder), cache=cache)
     if config.words.vectors is not None:
         parts["words"] = build_word_vectors(config.words.vectors, texts, folder=folder)
-    if config.characters.size:
-        parts["characters"] = CharacterEmbedder(
-            saved_alphabet(folder) if folder else alphabet_of(texts),
-            embedding_size=config.characters.embedding_size,
-            size=config.characters.size,
-            cell=config.characters.cell,
-        )
+    if config.characters.size and not to_input:
+        parts["characters"] = build_characters(config.characters, texts, folder=folder)
     if config.words.casing:
         parts["casing"] = CasingEmbedder()
     if not parts:
@@ -254,8 +257,20 @@ def build_embedder(
     return embedder
 
 
+def build_characters(
+    settings: CharacterSettings, texts: Sequence[Sequence[str]], *, folder: Path | None
+) -> CharacterEmbedder:
+    """A reader of characters that knows those of the texts, or of the saved model."""
+    return CharacterEmbedder(
+        saved_alphabet(folder) if folder else alphabet_of(texts),
+        embedding_size=settings.embedding_size,
+        size=settings.size,
+        cell=settings.cell,
+    )
+
+
 def build_transformer(
-    settings: EncoderSettings, *, folder: Path | None, cache: FeatureCache | None
+    settings: EncoderSettings, *, inputs: Mapping[str, Embedder], folder: Path | None, cache: FeatureCache | None
 ) -> TransformerEmbedder | FrozenEmbedder:
     """A Hugging Face encoder, to be fine-tuned or frozen."""
     encoder, tokenizer = load_transformer(str(settings.name), dropout=settings.dropout, folder=folder)
@@ -269,7 +284,7 @@ def build_transformer(
         overlap=settings.overlap,
         train_word_table=settings.train_word_table,
         masking=settings.masking if fine_tuned else 0.0,
-        see_casing=settings.casing and fine_tuned,
+        inputs=inputs if fine_tuned else {},
         mix=LayerMix(layers) if settings.layers == "mix" and fine_tuned else None,
     )
     if fine_tuned:

@@ -17,6 +17,7 @@ from conjoin.training.optimizer import Optimizer, Schedule
 from conjoin.training.precision import Precision
 
 Scorer = Literal["biaffine", "feedforward", "biaffine+feedforward", "distmult", "cosine", "distmult+cosine"]
+Place = Literal["beside", "input"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
@@ -61,6 +62,7 @@ class CharacterSettings(Settings):
     """Vectors of words from their characters."""
 
     size: int = Field(0, ge=0, description="size of the RNN over characters, each way; 0 for none")
+    place: Place = Field("beside", description="beside a word's other vectors, or in the input of a fine-tuned encoder")
     embedding_size: int = Field(25, ge=1)
     cell: Cell = "gru"
 
@@ -74,7 +76,7 @@ class StackSettings(Settings):
     cell: Cell = "gru"
     size: int = Field(256, ge=1, description="of one direction")
     dropout: Dropout = Field(0.0, description="before each layer")
-    residual: bool = Field(False, description="a layer as wide as its input adds the input to its output")
+    residual: bool = Field(False, description="a layer as wide as its input adds to it, starting from nothing")
 
 
 class EntitySettings(Settings):

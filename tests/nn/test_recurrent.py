@@ -47,14 +47,23 @@ def test_layers_are_those_of_torch_one_on_another(cell: Cell) -> None:
     torch.testing.assert_close(network(states, torch.tensor([5])), expected)
 
 
-def test_residual_adds_where_widths_agree() -> None:
+def test_residual_layers_start_as_the_identity_and_add_where_widths_agree() -> None:
     network = stack(2, residual=True)
     states, lengths = torch.randn(1, 5, 6), torch.tensor([5])
-    first = network.layers[0](states)[0]
-    torch.testing.assert_close(network(states, lengths), network.layers[1](first)[0] + first)
+    first = network.layers[0](states)[0]  # 6 → 8: nothing can be added
+    torch.testing.assert_close(network(states, lengths), first)
+    scale = torch.randn(8)
+    network.scales["1"].data.copy_(scale)
+    torch.testing.assert_close(network(states, lengths), first + scale * network.layers[1](first)[0])
     wide = stack(1, width=8, residual=True)
     states = torch.randn(1, 5, 8)
-    torch.testing.assert_close(wide(states, lengths), wide.layers[0](states)[0] + states)
+    torch.testing.assert_close(wide(states, lengths), states)
+
+
+def test_the_scale_of_a_residual_layer_learns_first() -> None:
+    network = stack(1, width=8, residual=True)
+    network(torch.randn(1, 5, 8), torch.tensor([5])).square().sum().backward()
+    assert network.scales["0"].grad.abs().sum() > 0
 
 
 def test_dropout_comes_before_each_layer_in_training_only() -> None:

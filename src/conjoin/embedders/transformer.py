@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as progress
 
-from conjoin.embedders.casing import CASINGS, casing
-from conjoin.embedders.embedder import Features
+from conjoin.embedders.embedder import Embedder, Features
 from conjoin.errors import ModelError, SettingError
 from conjoin.nn.layers import LayerMix
 
@@ -37,8 +36,9 @@ class TransformerEmbedder(nn.Module):
     maximum of its pieces. A text longer than the encoder takes is read in overlapping windows; a word's state comes from
     the window in which it stands farthest from an edge, so no word is ever dropped.
 
-    `see_casing` adds a learned vector of the word's casing to the input embedding of each of its pieces, which an encoder
-    without upper case otherwise cannot see. `masking` hides pieces in training. With `mix` a word's state is a trained
+    `inputs` are embedders whose vectors of a word are added to the input embeddings of its pieces, each through a linear
+    map that starts at zero: of casing, which an encoder without upper case otherwise cannot see, or of characters.
+    `masking` hides pieces in training, with all that is added to them but casing. With `mix` a word's state is a trained
     mix of its vectors in all layers, in place of the last one.
     """
 
@@ -52,7 +52,7 @@ class TransformerEmbedder(nn.Module):
         overlap: int = 64,
         train_word_table: bool = True,
         masking: float = 0.0,
-        see_casing: bool = False,
+        inputs: Mapping[str, Embedder] | None = None,
         mix: LayerMix | None = None,
     ) -> None:
         super().__init__()
@@ -69,9 +69,7 @@ class TransformerEmbedder(nn.Module):
                                f"{2 * MOST_PIECES_PER_WORD + len(self.prefix) + len(self.suffix)}")
         self.masking = masking
         inner = encoder.get_input_embeddings().weight.shape[1]  # type: ignore[operator]  # ELECTRA, ALBERT: narrower
-        self.casing = nn.Embedding(1 + len(CASINGS), inner, padding_idx=0) if see_casing else None
-        if self.casing is not None:
-            nn.init.zeros_(self.casing.weight)  # at first the encoder reads what it was pre-trained on
+        self.inputs = nn.ModuleDict({name: AddedInput(part, inner) for name, part in (inputs or {}).items()})
         if masking and tokenizer.mask_token_id is None:
             raise SettingError("encoder.masking needs an encoder whose tokenizer has a mask piece; set it to 0")
         self.mix = mix
@@ -93,31 +91,35 @@ class TransformerEmbedder(nn.Module):
 
     def features(self, texts: Sequence[Sequence[str]]) -> Features:
         """Words of each text → `pieces` and `mask` [window, piece], `words` [batch, word, pieces of a word] (positions
-        in the flattened windows, -1 for none), and where it is seen `casing` [window, piece]."""
+        in the flattened windows, -1 for none), and with `inputs` also `readings` [window, piece] (positions in the
+        flattened words counted from 1, 0 for none) and theirs, named `input.feature`."""
         windows: list[list[int]] = []
-        casings: list[list[int]] = []
+        readings: list[list[int]] = []
+        longest = max((len(words) for words in texts), default=0)
         homes: list[list[tuple[int, int, int]]] = []  # per text and word: window, first piece, count
-        for words, pieces in zip(texts, self._pieces(texts), strict=True):
+        for text, pieces in enumerate(self._pieces(texts)):
             sizes = [len(word) for word in pieces]
-            cases = [1 + casing(word) for word in words] if self.casing is not None else [0] * len(words)
             plan = plan_windows(sizes, self.window, self.overlap)
             owners = _owners(plan, len(pieces))
             home = [(0, 0, 0)] * len(pieces)
             for number, (start, end) in enumerate(plan):
                 row = list(self.prefix)
-                row_casings = [0] * len(row)
+                read = [0] * len(row)
                 for word in range(start, end):
                     if owners[word] == number:
                         home[word] = (len(windows), len(row), sizes[word])
                     row += pieces[word]
-                    row_casings += [cases[word]] * sizes[word]
+                    read += [1 + text * longest + word] * sizes[word]
                 windows.append(row + self.suffix)
-                casings.append(row_casings)
+                readings.append(read)
             homes.append(home)
         features = self._tensors(windows, homes)
-        if self.casing is not None:
+        if self.inputs:
             width = features["pieces"].shape[1]
-            features["casing"] = torch.tensor([row + [0] * (width - len(row)) for row in casings], dtype=torch.long)
+            features["readings"] = torch.tensor([row + [0] * (width - len(row)) for row in readings], dtype=torch.long)
+            for name, part in self.inputs.items():
+                own = part.embedder.features(texts)  # type: ignore[operator, union-attr]
+                features |= {f"{name}.{key}": value for key, value in own.items()}
         return features
 
     def _tensors(self, windows: list[list[int]], homes: list[list[tuple[int, int, int]]]) -> Features:
@@ -192,9 +194,14 @@ class TransformerEmbedder(nn.Module):
     def _encode(self, features: Mapping[str, Tensor], **options: bool) -> Any:
         """What the encoder makes of the windows: its output object, with [window, piece, width] in it."""
         pieces = self._masked(features["pieces"]) if self.training and self.masking else features["pieces"]
-        if self.casing is None:
+        if not self.inputs:
             return self.encoder(input_ids=pieces, attention_mask=features["mask"], **options)
-        vectors = self.encoder.get_input_embeddings()(pieces) + self.casing(features["casing"])  # type: ignore[operator]
+        vectors = self.encoder.get_input_embeddings()(pieces)  # type: ignore[operator]
+        for name, part in self.inputs.items():
+            own = {key.removeprefix(f"{name}."): value for key, value in features.items() if key.startswith(f"{name}.")}
+            added = part(own, features["readings"])
+            hidden = pieces != features["pieces"]
+            vectors = vectors + (added if name == "casing" else added.masked_fill(hidden.unsqueeze(-1), 0.0))
         return self.encoder(inputs_embeds=vectors, attention_mask=features["mask"], **options)
 
     def _words(self, output: Tensor, positions: Tensor) -> Tensor:
@@ -220,10 +227,30 @@ class TransformerEmbedder(nn.Module):
         return torch.where(chosen & ~torch.isin(pieces, special), self.tokenizer.mask_token_id, pieces)
 
     def save(self, folder: Path) -> None:
-        """Write the encoder's configuration and the tokenizer, all JSON; the weights are saved with the model's."""
+        """Write the encoder's configuration, the tokenizer and what `inputs` write, all JSON; the weights are saved with
+        the model's."""
         (folder / SAVED).mkdir()
         self.encoder.config.save_pretrained(folder / SAVED)  # type: ignore[union-attr, operator]
         self.tokenizer.save_pretrained(folder / SAVED)
+        for part in self.inputs.values():
+            part.embedder.save(folder)  # type: ignore[operator, union-attr]
+
+
+class AddedInput(nn.Module):
+    """The vectors of words from an embedder, mapped from zero into the space of the encoder's input embeddings."""
+
+    def __init__(self, embedder: Embedder, width: int) -> None:
+        super().__init__()
+        self.embedder = embedder
+        self.map = nn.Linear(embedder.width, width, bias=False)
+        nn.init.zeros_(self.map.weight)  # at first the encoder reads what it was pre-trained on
+
+    def forward(self, features: Mapping[str, Tensor], readings: Tensor) -> Tensor:
+        """features: the embedder's; readings: [window, piece] numbers of words in the flattened batch, counted from 1, 0
+        for none → [window, piece, width]."""
+        vectors = self.map(self.embedder(features)).flatten(0, 1)  # [batch · word, width]
+        nothing = vectors.new_zeros(1, vectors.shape[-1])
+        return torch.cat([nothing, vectors])[readings]
 
 
 def plan_windows(sizes: Sequence[int], limit: int, overlap: int) -> list[tuple[int, int]]:

@@ -15,8 +15,10 @@ CELLS: dict[str, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM
 class RecurrentStack(nn.Module):
     """Bidirectional recurrent layers one on another, dropout before each (Crone 2020 §3.1 to 3.4).
 
-    `size` is that of one direction. No layers are the identity. With `residual` a layer whose output is as wide as its
-    input adds the input to it. What a row gives never depends on the rows beside it or on its padding.
+    `size` is that of one direction. No layers are the identity. With `residual` a layer as wide as its input gives the
+    input plus its output times a trained vector that starts at zero (as in ReZero, Bachlechner et al. 2021): at first such
+    a stack changes nothing, and a fine-tuned encoder below it begins undisturbed. What a row gives never depends on the
+    rows beside it or on its padding.
     """
 
     def __init__(
@@ -29,7 +31,9 @@ class RecurrentStack(nn.Module):
         )
         self.width = widths[-1]
         self.dropout = nn.Dropout(dropout)
-        self.residual = residual
+        self.scales = nn.ParameterDict(
+            {str(n): torch.zeros(2 * size) for n, before in enumerate(widths[:-1]) if residual and before == 2 * size}
+        )
 
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
         """states: [batch, word, in]; lengths: [batch] words of each row → [batch, word, width], zeros beyond a row's
@@ -43,11 +47,12 @@ class RecurrentStack(nn.Module):
             return found + [states.new_zeros(len(states), 0, self.width) for _ in self.layers]
         sizes = lengths.clamp(min=1).cpu()
         empty = (lengths == 0)[:, None, None]
-        for layer in self.layers:
+        for number, layer in enumerate(self.layers):
             packed = pack_padded_sequence(self.dropout(states), sizes, batch_first=True, enforce_sorted=False)
             output, _ = pad_packed_sequence(layer(packed)[0], batch_first=True, total_length=states.shape[1])
             output = output.masked_fill(empty, 0.0)
-            states = output + states if self.residual and output.shape == states.shape else output
+            scale = self.scales.get(str(number))
+            states = output if scale is None else states + scale * output
             found.append(states)
         return found
 
