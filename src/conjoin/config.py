@@ -266,6 +266,7 @@ def build_characters(
         embedding_size=settings.embedding_size,
         size=settings.size,
         cell=settings.cell,
+        masking=settings.masking,
     )
 
 

@@ -65,6 +65,7 @@ class CharacterSettings(Settings):
     place: Place = Field("beside", description="beside a word's other vectors, or in the input of a fine-tuned encoder")
     embedding_size: int = Field(25, ge=1)
     cell: Cell = "gru"
+    masking: Dropout = Field(0.005, description="share of characters read as unknown in training")
 
 
 class StackSettings(Settings):

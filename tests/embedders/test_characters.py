@@ -11,9 +11,9 @@ from conjoin.nn.recurrent import Cell
 TEXTS = [["Maria", "in", "Oslo", "in"], [], ["Acme"]]
 
 
-def embedder_of(cell: Cell = "gru", *, unknown_share: float = 0.0) -> CharacterEmbedder:
+def embedder_of(cell: Cell = "gru", *, masking: float = 0.0) -> CharacterEmbedder:
     torch.manual_seed(0)
-    return CharacterEmbedder(alphabet_of(TEXTS), embedding_size=5, size=4, cell=cell, unknown_share=unknown_share)
+    return CharacterEmbedder(alphabet_of(TEXTS), embedding_size=5, size=4, cell=cell, masking=masking)
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
@@ -39,7 +39,7 @@ def test_unknown_characters_share_a_vector_that_training_meets() -> None:
     embedder = embedder_of()
     features = embedder.features([["M\u00e5", "M\u4e2d"]])
     assert features["characters"].tolist()[0][1] == features["characters"].tolist()[1][1] == UNKNOWN
-    hidden = embedder_of(unknown_share=0.5).train()
+    hidden = embedder_of(masking=0.5).train()
     hidden(hidden.features(TEXTS)).sum().backward()
     assert hidden.table.weight.grad is not None
     assert hidden.table.weight.grad[UNKNOWN].any() and not hidden.table.weight.grad[0].any()

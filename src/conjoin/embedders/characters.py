@@ -22,11 +22,12 @@ class CharacterEmbedder(nn.Module):
     Crone 2020 §3.1).
 
     Each distinct word of a batch is read once. Characters that the training data lack share one vector, which training
-    meets by reading a character as unknown with a small probability.
+    meets by reading a character as unknown with the probability `masking`; a larger one keeps it from learning names by
+    heart.
     """
 
     def __init__(
-        self, alphabet: str, *, embedding_size: int, size: int, cell: Cell, unknown_share: float = 0.005
+        self, alphabet: str, *, embedding_size: int, size: int, cell: Cell, masking: float = 0.005
     ) -> None:
         super().__init__()
         self.alphabet = alphabet
@@ -34,7 +35,7 @@ class CharacterEmbedder(nn.Module):
         self.table = nn.Embedding(len(alphabet) + 2, embedding_size, padding_idx=PADDING)
         self.layer = CELLS[cell](embedding_size, size, batch_first=True, bidirectional=True)
         self.width = 2 * size
-        self.unknown_share = unknown_share
+        self.masking = masking
 
     def sizes(self, texts: Texts) -> list[int]:
         """The words of each text."""
@@ -63,8 +64,8 @@ class CharacterEmbedder(nn.Module):
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """features as from `features` → [batch, word, width]; zeros beyond a text's words."""
         characters = features["characters"]
-        if self.training and self.unknown_share:
-            hidden = torch.rand(characters.shape, device=characters.device) < self.unknown_share
+        if self.training and self.masking:
+            hidden = torch.rand(characters.shape, device=characters.device) < self.masking
             characters = torch.where(hidden & (characters != PADDING), UNKNOWN, characters)
         vectors = last_states(self.layer, self.table(characters), features["lengths"])  # [distinct word, width]
         nothing = vectors.new_zeros(1, self.width)
