@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from conjoin.errors import ModelError
+from conjoin.errors import DataError, ModelError
 
 
 @contextmanager
@@ -42,6 +44,16 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file; raises `DataError` when it cannot be read or is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:  # malformed JSON, or not UTF-8
+        raise DataError(f"{path}: is no JSON file ({error}); give the file as it was written") from error
 
 
 def make_folder(path: Path) -> None:

@@ -25,6 +25,7 @@ from conjoin.errors import DataError
 
 Match = Literal["strict", "boundaries", "relaxed", "last-word"]
 MATCHES: tuple[Match, ...] = get_args(Match)
+Average = Literal["micro", "macro"]
 
 _Span = tuple[str, int, int]  # entity type, start, end
 _Item = tuple[Any, ...]  # what a match compares of an entity or relation, its type first
@@ -160,6 +161,21 @@ def score(
         {match: tally.scores() for match, tally in entities.items()},
         {match: tally.scores() for match, tally in relations.items()},
     )
+
+
+def document_counts(
+    gold: Sequence[Document], predicted: Sequence[Document], *, symmetric: frozenset[str] = frozenset()
+) -> dict[str, list[list[int]]]:
+    """Gold, predicted and correct items under `strict` of each document, for `entities` and `relations`: what two systems
+    are compared by. Raises `DataError` as `score` does."""
+    _check_pairs(gold, predicted, characters=False)
+    counts: dict[str, list[list[int]]] = {"entities": [], "relations": []}
+    for left, right in zip(gold, predicted, strict=True):
+        spans = [{_span(entity, False) for entity in document.entities} for document in (left, right)]
+        links = [_links(document, False, symmetric) for document in (left, right)]
+        for task, (ours, theirs) in (("entities", spans), ("relations", links)):
+            counts[task].append([len(ours), len(theirs), len(ours & theirs)])
+    return counts
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:

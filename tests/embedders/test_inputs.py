@@ -109,6 +109,26 @@ def test_what_is_masked_shows_its_casing_but_not_its_characters(encoder: str) ->
     assert not torch.equal(seen[0][0, 1], seen[2][0, 1])
 
 
+def test_one_masked_piece_hides_the_characters_of_the_whole_word(
+    encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder = embedder_of(encoder, (*CHARACTERS, "encoder.masking=0.1"), learnt=True).train()
+    embedder.inputs["characters"].embedder.masking = 0.0  # type: ignore[union-attr]
+    features = embedder.features([["Zug", "in"]])  # four pieces: z, ##u, ##g, in
+    assert features["readings"][0, :6].tolist() == [0, 1, 1, 1, 2, 0]
+    hidden = features["pieces"].clone()
+    hidden[0, 2] = embedder.tokenizer.mask_token_id
+    monkeypatch.setattr(embedder, "_masked", lambda pieces: hidden)
+    seen: list[torch.Tensor] = []
+    embedder.encoder.register_forward_pre_hook(  # type: ignore[operator, union-attr]
+        lambda module, arguments, options: seen.append(options["inputs_embeds"]), with_kwargs=True
+    )
+    embedder(features)
+    plain = embedder.encoder.get_input_embeddings()(hidden)  # type: ignore[operator, union-attr]
+    torch.testing.assert_close(seen[0][0, :4], plain[0, :4])
+    assert not torch.allclose(seen[0][0, 4], plain[0, 4])
+
+
 def test_the_alphabet_is_saved_and_loaded(encoder: str, documents: list[Document], tmp_path: Path) -> None:
     config = load_config("conjoin-base", [f"encoder.name='{encoder}'", *BOTH])
     model = build_model(config, Schema.from_documents(documents), documents=documents)

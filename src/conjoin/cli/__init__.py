@@ -13,9 +13,11 @@ from rich.console import Console
 
 from conjoin.cli.affinity import affinity
 from conjoin.cli.check import check
+from conjoin.cli.compare import compare
 from conjoin.cli.convert import convert
 from conjoin.cli.demo import demo
 from conjoin.cli.evaluate import evaluate
+from conjoin.cli.experiment import experiment
 from conjoin.cli.extract import extract
 from conjoin.cli.presets import presets
 from conjoin.cli.train import train
@@ -31,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (train, evaluate, tune, affinity, extract, check, convert, presets, demo):
+for verb in (train, evaluate, experiment, compare, tune, affinity, extract, check, convert, presets, demo):
     app.command(verb.__name__)(verb)
 
 

@@ -10,24 +10,25 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from conjoin.cli.data import FORMAT_HELP
+from conjoin.cli.options import Data, DevFile, Encoder, FormatName, FormatOptions, Lenient, Preset, Settings, TrainFile
 from conjoin.errors import DataError
 from conjoin.files import write_text
 
 
 def affinity(
-    preset: Annotated[str, typer.Argument(metavar="PRESET|CONFIG", help="A preset's name or a TOML file of settings.")],
+    preset: Preset,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for affinity.json and affinity.png.")],
-    data: Annotated[Path | None, typer.Option(help="Folder or file; splits are found by file name.")] = None,
-    train_file: Annotated[Path | None, typer.Option("--train", help="File of the train split.")] = None,
-    dev_file: Annotated[Path | None, typer.Option("--dev", help="File of the dev split, whose words are compared.")] = None,
-    format: Annotated[str | None, typer.Option("--format", "-f", help=FORMAT_HELP)] = None,
-    lenient: Annotated[bool, typer.Option("--lenient", help="Repair the data where it can be, and say so.")] = False,
-    encoder: Annotated[str | None, typer.Option(help="Hub name, folder or minilm; in place of the preset's.")] = None,
+    data: Data = None,
+    train_file: TrainFile = None,
+    dev_file: DevFile = None,
+    format: FormatName = None,
+    option: FormatOptions = None,
+    lenient: Lenient = False,
+    encoder: Encoder = None,
     depth: Annotated[int, typer.Option(min=1, help="Recurrent layers of the single-task models.")] = 4,
     seeds: Annotated[int, typer.Option(min=2, help="Runs of each task; two tell how alike one task is to itself.")] = 2,
     words: Annotated[int, typer.Option(min=3, help="Words of dev to compare.")] = 500,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting.")] = None,
+    settings: Settings = None,
 ) -> None:
     """Find how many layers the two tasks want to share.
 
@@ -42,7 +43,7 @@ def affinity(
     from conjoin.cli.progress import epoch_line
     from conjoin.cli.train import overrides, read_splits
 
-    corpus = read_splits(data, {"train": train_file, "dev": dev_file}, format, None, lenient)
+    corpus = read_splits(data, {"train": train_file, "dev": dev_file}, format, option, lenient)
     if not corpus.dev:
         raise DataError("affinity compares the words of a dev split; name a file with --dev, or call it dev")
 

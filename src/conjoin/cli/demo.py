@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from conjoin.cli.options import Encoder, Settings
+
 PARAGRAPH = """\
 Ines Karlsen, who has led Nordlys Energi in Bergen since 2011, met the governor of Alaska, Thomas Whitfield, on \
 Tuesday. The Anchorage-based Denali Pipeline Corporation had asked for the talks after a court in Juneau, Alaska, \
@@ -22,8 +24,8 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")] = Path("demo-run"),
     page: Annotated[Path, typer.Option(help="The page to write.")] = Path("demo.html"),
     preset: Annotated[str, typer.Option(help="A preset's name or a TOML file of settings.")] = "conjoin-base",
-    encoder: Annotated[str | None, typer.Option(help="Hub name, folder or minilm; in place of the preset's.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting.")] = None,
+    encoder: Encoder = None,
+    settings: Settings = None,
 ) -> None:
     """Train, score and extract on the sample corpus; write a page.
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from conjoin.cli.data import FORMAT_HELP, OPTION_HELP, mention_problems, parse_options
+from conjoin.cli.data import mention_problems, parse_options
+from conjoin.cli.options import FormatName, FormatOptions, Lenient
 from conjoin.document import Document
 from conjoin.errors import DataError
 from conjoin.metrics import Report, Score
@@ -20,9 +21,9 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a training run or of a model.")],
     data: Annotated[Path, typer.Option(help="Annotated file or folder.")],
     split: Annotated[str | None, typer.Option(help="Which split of a folder; test when absent.")] = None,
-    format: Annotated[str | None, typer.Option("--format", "-f", help=FORMAT_HELP)] = None,
-    option: Annotated[list[str] | None, typer.Option("--option", help=OPTION_HELP)] = None,
-    lenient: Annotated[bool, typer.Option("--lenient", help="Repair the data where it can be, and say so.")] = False,
+    format: FormatName = None,
+    option: FormatOptions = None,
+    lenient: Lenient = False,
     gold_entities: Annotated[
         bool, typer.Option("--gold-entities", help="Give the model the annotated entities; score relations only.")
     ] = False,

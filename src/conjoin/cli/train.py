@@ -9,27 +9,37 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from conjoin.cli.data import FORMAT_HELP, OPTION_HELP, mention_problems, parse_options
+from conjoin.cli.data import mention_problems, parse_options
+from conjoin.cli.options import (
+    CacheLimit,
+    Data,
+    DevFile,
+    Encoder,
+    FormatName,
+    FormatOptions,
+    Lenient,
+    NoCache,
+    Preset,
+    Settings,
+    TestFile,
+    TrainFile,
+)
 from conjoin.document import SPLITS, Corpus, Document
 from conjoin.errors import DataError
 from conjoin.readers import read_corpus
 
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting, training.epochs=5; several times.")
-]
-
 
 def train(
-    preset: Annotated[str, typer.Argument(metavar="PRESET|CONFIG", help="A preset's name or a TOML file of settings.")],
+    preset: Preset,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run; the model lands in its model/.")],
-    data: Annotated[Path | None, typer.Option(help="Folder or file; splits are found by file name.")] = None,
-    train_file: Annotated[Path | None, typer.Option("--train", help="File of the train split.")] = None,
-    dev_file: Annotated[Path | None, typer.Option("--dev", help="File of the dev split.")] = None,
-    test_file: Annotated[Path | None, typer.Option("--test", help="File of the test split.")] = None,
-    format: Annotated[str | None, typer.Option("--format", "-f", help=FORMAT_HELP)] = None,
-    option: Annotated[list[str] | None, typer.Option("--option", help=OPTION_HELP)] = None,
-    lenient: Annotated[bool, typer.Option("--lenient", help="Repair the data where it can be, and say so.")] = False,
-    encoder: Annotated[str | None, typer.Option(help="Hub name, folder or minilm; in place of the preset's.")] = None,
+    data: Data = None,
+    train_file: TrainFile = None,
+    dev_file: DevFile = None,
+    test_file: TestFile = None,
+    format: FormatName = None,
+    option: FormatOptions = None,
+    lenient: Lenient = False,
+    encoder: Encoder = None,
     retrain_on_dev: Annotated[
         bool, typer.Option("--retrain-on-dev", help="Find the epoch on dev, then train anew on train and dev.")
     ] = False,
@@ -37,10 +47,10 @@ def train(
         Path | None, typer.Option(help="More training sentences: those of this file that hold no relation.")
     ] = None,
     relation_free_count: Annotated[int | None, typer.Option(min=1, help="At most so many of them.")] = None,
-    settings: Overrides = None,
+    settings: Settings = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not keep vectors of frozen encoders on disk.")] = False,
-    cache_limit: Annotated[float, typer.Option(min=0.0, help="Most GB of them, in $CONJOIN_CACHE.")] = 20.0,
+    no_cache: NoCache = False,
+    cache_limit: CacheLimit = 20.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew; an old model goes at the end.")] = False,
 ) -> None:
     """Train a joint model, score it on test and save it.

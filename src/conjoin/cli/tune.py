@@ -9,7 +9,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from conjoin.cli.data import FORMAT_HELP
+from conjoin.cli.options import (
+    CacheLimit,
+    Data,
+    DevFile,
+    Encoder,
+    FormatName,
+    FormatOptions,
+    Lenient,
+    NoCache,
+    Preset,
+    Settings,
+    TrainFile,
+    Workers,
+)
 
 if TYPE_CHECKING:
     from conjoin.extras.tune import TrialResult
@@ -18,25 +31,26 @@ SHOWN = 20
 
 
 def tune(
-    preset: Annotated[str, typer.Argument(metavar="PRESET|CONFIG", help="A preset's name or a TOML file of settings.")],
+    preset: Preset,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the study.")],
-    data: Annotated[Path | None, typer.Option(help="Folder or file; splits are found by file name.")] = None,
-    train_file: Annotated[Path | None, typer.Option("--train", help="File of the train split.")] = None,
-    dev_file: Annotated[Path | None, typer.Option("--dev", help="File of the dev split.")] = None,
-    format: Annotated[str | None, typer.Option("--format", "-f", help=FORMAT_HELP)] = None,
-    lenient: Annotated[bool, typer.Option("--lenient", help="Repair the data where it can be, and say so.")] = False,
-    encoder: Annotated[str | None, typer.Option(help="Hub name, folder or minilm; in place of the preset's.")] = None,
+    data: Data = None,
+    train_file: TrainFile = None,
+    dev_file: DevFile = None,
+    format: FormatName = None,
+    option: FormatOptions = None,
+    lenient: Lenient = False,
+    encoder: Encoder = None,
     space: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=CHOICES", help="As stack.shared=1..3, stack.cell=gru|lstm, "
                      "training.learning_rate=1e-4..1e-2:log. Without any: RNN and depth of sharing, as in Crone 2020."),
     ] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting, fixed.")] = None,
+    settings: Settings = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials the study is to hold in the end.")] = 20,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that try side by side.")] = 1,
+    workers: Workers = 1,
     no_prune: Annotated[bool, typer.Option("--no-prune", help="Let every trial run to its end.")] = False,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not keep vectors of frozen encoders on disk.")] = False,
-    cache_limit: Annotated[float, typer.Option(min=0.0, help="Most GB of them, in $CONJOIN_CACHE.")] = 20.0,
+    no_cache: NoCache = False,
+    cache_limit: CacheLimit = 20.0,
 ) -> None:
     """Search over settings for the best scores on dev.
 
@@ -53,7 +67,7 @@ def tune(
     """
     from conjoin.cli.train import overrides, read_splits
 
-    corpus = read_splits(data, {"train": train_file, "dev": dev_file}, format, None, lenient)
+    corpus = read_splits(data, {"train": train_file, "dev": dev_file}, format, option, lenient)
 
     from conjoin.extras.tune import Search, parse_space
     from conjoin.extras.tune import tune as run

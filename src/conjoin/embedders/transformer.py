@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as progress
 
 from conjoin.embedders.embedder import Embedder, Features
+from conjoin.embedders.static import CasingEmbedder
 from conjoin.errors import ModelError, SettingError
 from conjoin.nn.layers import LayerMix
 
@@ -38,8 +39,8 @@ class TransformerEmbedder(nn.Module):
 
     `inputs` are embedders whose vectors of a word are added to the input embeddings of its pieces, each through a linear
     map that starts at zero: of casing, which an encoder without upper case otherwise cannot see, or of characters.
-    `masking` hides pieces in training, with all that is added to them but casing. With `mix` a word's state is a trained
-    mix of its vectors in all layers, in place of the last one.
+    `masking` hides pieces in training, with all that is added to their words but casing. With `mix` a word's state is a
+    trained mix of its vectors in all layers, in place of the last one.
     """
 
     def __init__(
@@ -199,9 +200,10 @@ class TransformerEmbedder(nn.Module):
         vectors = self.encoder.get_input_embeddings()(pieces)  # type: ignore[operator]
         for name, part in self.inputs.items():
             own = {key.removeprefix(f"{name}."): value for key, value in features.items() if key.startswith(f"{name}.")}
-            added = part(own, features["readings"])
-            hidden = pieces != features["pieces"]
-            vectors = vectors + (added if name == "casing" else added.masked_fill(hidden.unsqueeze(-1), 0.0))
+            readings = features["readings"]
+            if part.hidden_with_pieces:
+                readings = readings.masked_fill(torch.isin(readings, readings[pieces != features["pieces"]]), 0)
+            vectors = vectors + part(own, readings)
         return self.encoder(inputs_embeds=vectors, attention_mask=features["mask"], **options)
 
     def _words(self, output: Tensor, positions: Tensor) -> Tensor:
@@ -237,11 +239,15 @@ class TransformerEmbedder(nn.Module):
 
 
 class AddedInput(nn.Module):
-    """The vectors of words from an embedder, mapped from zero into the space of the encoder's input embeddings."""
+    """The vectors of words from an embedder, mapped from zero into the space of the encoder's input embeddings.
+
+    Casing still shows where a piece of the word is masked; anything that spells the word is hidden with it.
+    """
 
     def __init__(self, embedder: Embedder, width: int) -> None:
         super().__init__()
         self.embedder = embedder
+        self.hidden_with_pieces = not isinstance(embedder, CasingEmbedder)
         self.map = nn.Linear(embedder.width, width, bias=False)
         nn.init.zeros_(self.map.weight)  # at first the encoder reads what it was pre-trained on
 
