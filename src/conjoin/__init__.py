@@ -22,7 +22,7 @@ _HOMES = {
     "load_config": "conjoin.config",
     "read_corpus": "conjoin.readers",
     "score": "conjoin.metrics",
-    "train": "conjoin.protocols",
+    "train": "conjoin.protocols.single",
 }
 __all__ = ["Config", "ConjoinError", "Corpus", "Document", "Entity", "Extractor", "Relation", "Report", "Schema",
            "Thresholds", "Token", "__version__", "load_config", "read_corpus", "score", "train"]
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from conjoin.errors import ConjoinError
     from conjoin.extractor import Extractor, Thresholds
     from conjoin.metrics import Report, score
-    from conjoin.protocols import train
+    from conjoin.protocols.single import train
     from conjoin.readers import read_corpus
     from conjoin.schema import Schema
     from conjoin.settings import Config

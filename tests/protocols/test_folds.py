@@ -31,7 +31,7 @@ def test_every_document_is_tested_on_once_and_never_trained_on_there(
     made = parts(corpus, Folding(folds=folds, stratified=stratified, seed=seed))
     assert sorted(id for part in made.values() for id in ids(part.test)) == sorted(ids(corpus.documents))
     sizes = [len(part.test) for part in made.values()]
-    assert max(sizes) - min(sizes) <= (1 if not stratified else 3)
+    assert max(sizes) - min(sizes) <= 1
     for part in made.values():
         assert sorted(ids(part.documents)) == sorted(ids(corpus.documents))
         assert not set(ids(part.train)) & set(ids(part.test))

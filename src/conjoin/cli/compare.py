@@ -18,7 +18,9 @@ def compare(
     samples: Annotated[int, typer.Option(min=1, help="Resamples of the bootstrap.")] = 10_000,
     as_json: Json = False,
 ) -> None:
-    """Compare two experiments on the same test documents by a paired bootstrap of their strict micro F1.
+    """Say whether one experiment beats another.
+
+    Both were tested on the same documents; their strict micro F1 is compared by a paired bootstrap.
 
     Examples:
 

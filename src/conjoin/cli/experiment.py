@@ -62,10 +62,10 @@ def experiment(
     cache_limit: CacheLimit = 20.0,
     as_json: Json = False,
 ) -> None:
-    """Train and score over folds and seeds; print means with deviations, named, and the value of each fold.
+    """Train and score over folds and seeds.
 
-    Every run lands in a folder of its own. An experiment that was stopped goes on, run by run, when the same command is
-    given again.
+    Prints means with their deviations, named, and the value of each fold. Every run lands in a folder of its own. An
+    experiment that was stopped goes on, run by run, when the same command is given again.
 
     Examples:
 

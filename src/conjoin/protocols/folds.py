@@ -59,13 +59,14 @@ def parts(corpus: Corpus, folding: Folding) -> dict[str, Corpus]:
         documents = list(rest)
     dealt = deal(documents, folding.folds, stratified=folding.stratified, seed=folding.seed)
     result = {}
-    for number, test in enumerate(dealt, start=1):
-        train: tuple[Document, ...] = tuple(document for part in dealt if part is not test for document in part)
+    for number, tested in enumerate(map(set, dealt), start=1):
+        test = tuple(document for place, document in enumerate(documents) if place in tested)
+        train = tuple(document for place, document in enumerate(documents) if place not in tested)
         dev = held
         if folding.dev_share:
             share = min(0.99, folding.dev_share * len(documents) / len(train))
             train, dev = cut(train, share, stratified=folding.stratified, seed=folding.seed + number)
-        result[f"fold{number}"] = Corpus({"train": train, "test": tuple(test)} | ({"dev": dev} if dev else {}))
+        result[f"fold{number}"] = Corpus({"train": train, "test": test} | ({"dev": dev} if dev else {}))
     return result
 
 
@@ -93,11 +94,11 @@ def cut(
     """The documents in two parts: the rest, and about that share of them, each in its own order."""
     sizes = [len(documents) - round(share * len(documents)), round(share * len(documents))]
     rest, taken = _shared_out(documents, sizes, stratified=stratified, seed=seed)
-    return tuple(rest), tuple(taken)
+    return tuple(documents[place] for place in rest), tuple(documents[place] for place in taken)
 
 
-def deal(documents: Sequence[Document], count: int, *, stratified: bool, seed: int) -> list[list[Document]]:
-    """The documents in so many parts of about equal size, each in its own order."""
+def deal(documents: Sequence[Document], count: int, *, stratified: bool, seed: int) -> list[list[int]]:
+    """The places of the documents in so many parts of about equal size."""
     if len(documents) < count:
         raise DataError(f"{len(documents)} documents cannot be dealt into {count} folds; give fewer folds")
     sizes = [len(documents) // count + (number < len(documents) % count) for number in range(count)]
@@ -106,7 +107,7 @@ def deal(documents: Sequence[Document], count: int, *, stratified: bool, seed: i
 
 def _shared_out(
     documents: Sequence[Document], sizes: Sequence[int], *, stratified: bool, seed: int
-) -> list[list[Document]]:
+) -> list[list[int]]:
     groups: dict[str, list[int]] = {}
     for number, document in enumerate(documents):
         groups.setdefault(_group(document, number), []).append(number)
@@ -123,7 +124,7 @@ def _shared_out(
     if any(size and not part for size, part in zip(sizes, parts, strict=True)):
         raise DataError(f"{len(groups)} texts, some of several sentences, cannot be dealt into {len(sizes)} parts; give "
                         "fewer folds or another share")
-    return [[documents[number] for number in sorted(part)] for part in parts]
+    return [sorted(part) for part in parts]
 
 
 def _group(document: Document, number: int) -> str:
@@ -151,7 +152,8 @@ def _filled(weights: Sequence[int], sizes: Sequence[int]) -> list[int]:
 
 def _stratified(groups: Sequence[tuple[int, Counter[str]]], sizes: Sequence[int]) -> list[int]:
     """The part of each group by iterative stratification (Sechidis et al. 2011): the rarest label that is left is dealt
-    out first, each group that has it to the part that lacks it most, of equals the one that lacks most groups."""
+    out first, each group that has it to the part that lacks it most, of equals the one that lacks most documents. A part
+    that is full takes no more."""
     total = sum(sizes)
     every: Counter[str] = sum((labels for _, labels in groups), Counter())
     lacking = [float(size) for size in sizes]
@@ -159,7 +161,8 @@ def _stratified(groups: Sequence[tuple[int, Counter[str]]], sizes: Sequence[int]
     homes = [-1] * len(groups)
 
     def give(number: int, label: str | None) -> None:
-        home = max(range(len(sizes)), key=lambda part: (wanted[part][label] if label else 0.0, lacking[part], -part))
+        room = [part for part in range(len(sizes)) if lacking[part] > 0] or list(range(len(sizes)))
+        home = max(room, key=lambda part: (wanted[part][label] if label else 0.0, lacking[part], -part))
         homes[number] = home
         lacking[home] -= groups[number][0]
         for found, times in groups[number][1].items():

@@ -66,8 +66,8 @@ def paired_bootstrap(
     """Resample documents with replacement and see how often the difference changes its sign (Efron & Tibshirani 1993,
     §16.2; Berg-Kirkpatrick et al. 2012).
 
-    first, second: gold, predicted and correct items of each document. The p-value is the share of resamples whose difference is
-    at least as far from the one observed as that is from 0.
+    first, second: gold, predicted and correct items of each document. The p-value is the share of resamples whose
+    difference is at least as far from the one observed as that is from 0.
     """
     if samples < 1:
         raise SettingError(f"samples = {samples}: give at least 1")
