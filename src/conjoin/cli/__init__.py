@@ -20,6 +20,7 @@ from conjoin.cli.evaluate import evaluate
 from conjoin.cli.experiment import experiment
 from conjoin.cli.extract import extract
 from conjoin.cli.presets import presets
+from conjoin.cli.reproduce import reproduce
 from conjoin.cli.train import train
 from conjoin.cli.tune import tune
 from conjoin.errors import ConjoinError
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (train, evaluate, experiment, compare, tune, affinity, extract, check, convert, presets, demo):
+for verb in (train, evaluate, experiment, compare, reproduce, tune, affinity, extract, check, convert, presets, demo):
     app.command(verb.__name__)(verb)
 
 

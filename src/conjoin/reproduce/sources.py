@@ -1,0 +1,53 @@
+"""Where the corpora of the papers lie in a user's folder, and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from conjoin.document import Corpus
+from conjoin.readers import read_corpus
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A corpus: where it may lie under the data folder, the first place that is there counting.
+
+    `folds` are values of the format's option `splits`, each of which gives the parts of one fold.
+    """
+
+    places: tuple[str, ...]
+    options: Mapping[str, str] = field(default_factory=dict)
+    format: str | None = None
+    lenient: bool = False
+    folds: tuple[str, ...] = ()
+
+    def place(self, data: Path) -> Path | None:
+        """The file or folder, if it is there."""
+        return next((data / place for place in self.places if (data / place).exists()), None)
+
+    def read(self, data: Path) -> dict[str, Corpus] | None:
+        """The corpus, or one for each fold, by name; None when it is not under the data folder."""
+        place = self.place(data)
+        if place is None:
+            return None
+        variants = {f"fold{n}": {**self.options, "splits": fold} for n, fold in enumerate(self.folds, start=1)}
+        return {
+            name: read_corpus(place, self.format, lenient=self.lenient, options=options)
+            for name, options in (variants or {"": dict(self.options)}).items()
+        }
+
+
+_ADE = ("ade/DRUG-AE.rel", "DRUG-AE.rel", "ade")
+_ACE04, _ACE05 = ("ace04", "ace2004", "ACE2004"), ("ace05", "ace2005", "ACE2005")
+SOURCES: Mapping[str, Source] = {
+    "conll04": Source(("conll04/bekou", "conll04/spert_json", "conll04")),
+    "conll04-all": Source(("conll04/tf_mtrnn", "conll04"), {"relation-free": "yes"}, "tfmtrnn"),
+    "ade-crone": Source(_ADE, {"overlap": "keep-longer"}, "ade"),
+    "ade-giorgi": Source(("ade/joint-ner-and-re.train.tsv", "joint-ner-and-re.train.tsv"), format="giorgi", lenient=True),
+    "ace04": Source(_ACE04, folds=("cv0", "cv1", "cv2", "cv3", "cv4")),
+    "ace04-all": Source(_ACE04),
+    "ace05": Source(_ACE05, {"splits": "ace05"}),
+    "i2b2": Source(("i2b2", "i2b2_2010", "i2b2-2010"), lenient=True),
+}
