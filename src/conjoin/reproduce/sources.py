@@ -43,7 +43,7 @@ _ADE = ("ade/DRUG-AE.rel", "DRUG-AE.rel", "ade")
 _ACE04, _ACE05 = ("ace04", "ace2004", "ACE2004"), ("ace05", "ace2005", "ACE2005")
 SOURCES: Mapping[str, Source] = {
     "conll04": Source(("conll04/bekou", "conll04/spert_json", "conll04")),
-    "conll04-all": Source(("conll04/tf_mtrnn", "conll04"), {"relation-free": "yes"}, "tfmtrnn"),
+    "conll04-all": Source(("conll04/tf_mtrnn", "conll04/corp.tsv", "corp.tsv"), {"relation-free": "yes"}, "tfmtrnn"),
     "ade-crone": Source(_ADE, {"overlap": "keep-longer"}, "ade"),
     "ade-giorgi": Source(("ade/joint-ner-and-re.train.tsv", "joint-ner-and-re.train.tsv"), format="giorgi", lenient=True),
     "ace04": Source(_ACE04, folds=("cv0", "cv1", "cv2", "cv3", "cv4")),
