@@ -230,6 +230,15 @@ def test_a_base_gives_what_a_file_does_not(tmp_path: Path) -> None:
     assert (training.epochs, training.batch_size, training.learning_rate, training.weight_decay) == (9, 5, 1e-3, 0.1)
 
 
+def test_reported_scores_are_those_of_the_file_alone(tmp_path: Path) -> None:
+    paper = load_config("crone2020-ade").paper
+    assert paper is not None and paper.citation == "Crone 2020"  # of the base
+    assert paper.reported == {"entities macro": 89.48, "relations macro": 83.74}  # without CoNLL04's
+    path = write(tmp_path / "own.toml", 'base = "crone2020-ade"\n[paper]\nreported = { "entities" = 1.0 }')
+    own = load_config(path).paper
+    assert own is not None and own.reported == {"entities": 1.0}
+
+
 def test_a_base_is_found_from_the_file_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     write(tmp_path / "base.toml", 'base = "giorgi2019-ade"\n[training]\nepochs = 9\n')

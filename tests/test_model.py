@@ -315,10 +315,12 @@ NOTHING = Document.from_words(LONG[:4], id="nothing")
 
 
 @pytest.mark.parametrize("batch", [[EMPTY], [EMPTY, EMPTY], [ONE], [NOTHING], [EMPTY, ONE, NOTHING]])
-@pytest.mark.parametrize("preset", ["conjoin-base", "giorgi2019-conll04"])
-def test_small_documents(shrunk: Shrunk, schema: Schema, batch: list[Document], preset: str) -> None:
+@pytest.mark.parametrize("preset", [
+    ["conjoin-base"], ["giorgi2019-conll04"], ["crone2020-conll04-minilm"], ["conjoin-base", "entities.output=crf"],
+], ids=" ".join)
+def test_small_documents(shrunk: Shrunk, schema: Schema, batch: list[Document], preset: list[str]) -> None:
     """No words, one word, no entities: losses and gradients are finite, and annotation gives every document back."""
-    model = build_model(shrunk(preset), schema)
+    model = build_model(shrunk(*preset), schema)
     terms = model.loss(model.collate(batch))
     torch.stack(list(terms.values())).sum().backward()
     assert all(torch.isfinite(term) for term in terms.values())

@@ -108,11 +108,12 @@ def _read_text(path: Path) -> str:
         raise SettingError(f"{path}: not readable as UTF-8 text: {error}") from error
 
 
-def _merge(base: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables are joined setting by setting; a setting that is itself a table, `paper.reported`, is replaced whole."""
     merged = dict(base)
     for key, value in values.items():
         old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        merged[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
 
 

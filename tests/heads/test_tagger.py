@@ -13,14 +13,18 @@ from conjoin import tagging
 from conjoin.document import Entity
 from conjoin.errors import DataError
 from conjoin.heads.spans import Spans
-from conjoin.heads.tagger import IGNORED, OUTSIDE_PRIOR, Decoding, TaggerHead
+from conjoin.heads.tagger import IGNORED, OUTSIDE_PRIOR, Decoding, Output, Reduction, TaggerHead
 from conjoin.tagging import Scheme
 
 TYPES = ("Loc", "Peop")
 
 
-def head(scheme: Scheme = "bioes", decoding: Decoding = "legal", layers: int = 1) -> TaggerHead:
-    return TaggerHead(4, TYPES, scheme=scheme, layers=layers, size=6, activation="gelu", dropout=0.0, decoding=decoding)
+def head(
+    scheme: Scheme = "bioes", decoding: Decoding = "legal", layers: int = 1, output: Output = "softmax",
+    reduction: Reduction = "words",
+) -> TaggerHead:
+    return TaggerHead(4, TYPES, scheme=scheme, layers=layers, size=6, activation="gelu", dropout=0.0, decoding=decoding,
+                      output=output, reduction=reduction)
 
 
 def certain(targets: torch.Tensor, tags: int) -> torch.Tensor:
@@ -128,10 +132,21 @@ def test_loss_is_the_mean_over_words_and_ignores_padding() -> None:
     torch.testing.assert_close(tagger.loss(emissions, targets), expected)
 
 
+@pytest.mark.parametrize("output", ["softmax", "crf"])
+def test_a_mean_over_sentences_counts_those_with_words(output: Output) -> None:
+    rows, lengths = [[Entity("Loc", 0, 1)], [], []], [3, 1, 0]
+    of_words, of_sentences = head("bio", output=output), head("bio", output=output, reduction="sentences")
+    targets, emissions = of_words.targets(rows, lengths), torch.randn(3, 3, 5)
+    total = 4 * of_words.loss(emissions, targets)
+    torch.testing.assert_close(of_sentences.loss(emissions, targets), total / 2)
+
+
 @pytest.mark.parametrize("words", [0, 2])
-def test_loss_of_no_words_is_zero_with_a_gradient(words: int) -> None:
+@pytest.mark.parametrize("output", ["softmax", "crf"])
+@pytest.mark.parametrize("reduction", ["words", "sentences"])
+def test_loss_of_no_words_is_zero_with_a_gradient(words: int, output: Output, reduction: Reduction) -> None:
     """Not the 0/0 of a mean over nothing, which would turn all weights into NaN."""
-    tagger = head()
+    tagger = head(output=output, reduction=reduction)
     loss = tagger.loss(tagger(torch.randn(2, words, 4)), torch.full((2, words), IGNORED))
     loss.backward()
     assert loss.item() == 0
@@ -176,6 +191,13 @@ def test_type_marks_show_the_entity_type() -> None:
     spans = Spans.of([[Entity("Peop", 0, 3), Entity("Loc", 3, 4)]], TYPES, torch.device("cpu"))
     assert tagger.marks(tagger.last_tags(spans), "type").tolist() == [[0, 1], [1, 0]]
     assert (tagger.marks_width("type"), tagger.marks_width("none")) == (2, 0)
+
+
+def test_a_type_whose_name_ends_another_has_marks_of_its_own() -> None:
+    types = ("Drug", "Non-Drug")
+    tagger = TaggerHead(4, types, scheme="bio", layers=1, size=6, activation="gelu", dropout=0.0, decoding="legal")
+    tags = torch.tensor([tagger.tag_index["B-Drug"], tagger.tag_index["I-Non-Drug"], tagger.tag_index["O"]])
+    assert tagger.marks(tags, "type").tolist() == [[1, 0], [0, 1], [0, 0]]
 
 
 def test_marks_times_a_linear_layer_are_the_label_embedding() -> None:

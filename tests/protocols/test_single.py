@@ -19,7 +19,7 @@ from conjoin.protocols import single as protocols
 from conjoin.sample import cooccurrence_probe
 from conjoin.schema import Schema
 from conjoin.settings import Config
-from conjoin.training import EpochDone, Event, Finished, Started, StepDone
+from conjoin.training import EpochDone, Event, Finished, Started, StepDone, loop
 
 
 class StopError(Exception):
@@ -136,6 +136,19 @@ def test_retraining_takes_train_and_dev_for_the_epochs_found(
                                   + dev_scores["relations"]["strict"]["micro"]["f1"]) / 2)
     assert Extractor.load(tmp_path).config.training.select == "best"  # the settings are those that were given
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_retraining_finds_the_epoch_where_a_preset_keeps_the_last(
+    small: list[str], documents: list[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.1, 0.9, 0.5])
+    monkeypatch.setattr(loop, "_selection_score", lambda *_: next(scores))
+    events: list[Event] = []
+    extractor = train(small_config(small, "training.select=last", "training.epochs=3"), corpus_of(documents, dev=documents),
+                      retrain_on_dev=True, listen=events.append)
+    assert [event.epoch for event in events if isinstance(event, Finished)] == [2, 2]
+    assert extractor.metrics["training"]["epoch"] == 2
+    assert extractor.config.training.select == "last"  # the settings are those that were given
 
 
 def test_retraining_needs_dev(small: list[str], documents: list[Document], tmp_path: Path) -> None:

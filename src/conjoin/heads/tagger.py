@@ -91,8 +91,9 @@ class TaggerHead(nn.Module):
         if self.crf is None:
             scores = emissions.flatten(0, 1).float()
             total = functional.cross_entropy(scores, targets.flatten(), ignore_index=IGNORED, reduction="sum")
+        elif not (kept := lengths > 0).any():
+            total = 0.0 * emissions.float().sum()  # with a gradient, as of any loss
         else:
-            kept = lengths > 0
             total = -self.crf.log_likelihood(emissions[kept].float(), targets[kept], lengths[kept]).sum()
         count = (lengths > 0).sum() if self.reduction == "sentences" else lengths.sum()
         return total / count.clamp(min=1)
@@ -151,7 +152,7 @@ class TaggerHead(nn.Module):
         """
         if labels == "tag":
             return functional.one_hot(tags, len(self.tags)).float()
-        of_type = torch.tensor([[tag.endswith(f"-{type}") for type in self.types] for tag in self.tags])
+        of_type = torch.tensor([[tag.partition("-")[2] == type for type in self.types] for tag in self.tags])
         return of_type.to(tags.device)[tags].float()
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from accelerate.utils.random import set_seed
 
@@ -48,7 +48,8 @@ def train(
 ) -> Extractor:
     """Train on the train split, choose the epoch on dev, score on test, and save under `output`/model.
 
-    With `retrain_on_dev` the epoch is found on dev and a new model is then trained on train and dev for as many epochs.
+    With `retrain_on_dev` the best epoch on dev is found, whatever `training.select` says, and a new model is then trained on
+    train and dev for as many epochs.
     `relation_free` sentences join the training data. A run that was killed goes on when it is called again with the
     same arguments but without `overwrite`, which always starts anew. With `overwrite` the finished model of an earlier run
     stays until the new one is saved. Overlapping entities are an error, or with `lenient` only the longest is trained on.
@@ -68,11 +69,11 @@ def train(
         learnt = config.text.model_copy(update={"hyphens": learn_hyphens(corpus.train)})
         config = config.model_copy(update={"text": learnt})
     cache = FeatureCache(cache_folder(), limit=round(cache_limit * 1e9)) if cache_limit > 0 else None
-    stage = _Stage(config, listen or _ignore, cache)
+    stage = _Stage(_selecting(config, "best") if retrain_on_dev else config, listen or _ignore, cache)
     extractor = stage.run(corpus.train, corpus.dev, _inside(folder, "checkpoints"))
     if retrain_on_dev:
         del extractor  # one model in memory at a time
-        stage = _Stage(_last_epoch(config), stage.listen, cache, stop_epoch=stage.epoch, metrics=stage.metrics)
+        stage = _Stage(_selecting(config, "last"), stage.listen, cache, stop_epoch=stage.epoch, metrics=stage.metrics)
         extractor = stage.run((*corpus.train, *more), (), _inside(folder, "checkpoints-retrain"))
         extractor = Extractor(extractor.model, config, metrics=stage.metrics)
         extractor.metrics["training"]["dev_scores"] = "of the model trained on train alone, which chose the epoch"
@@ -132,8 +133,8 @@ def _scored(extractor: Extractor, documents: Sequence[Document]) -> Report:
     return score(documents, extractor.annotate(documents), symmetric=extractor.schema.symmetric)
 
 
-def _last_epoch(config: Config) -> Config:
-    training = config.training.model_copy(update={"select": "last"})
+def _selecting(config: Config, select: Literal["best", "last"]) -> Config:
+    training = config.training.model_copy(update={"select": select})
     return config.model_copy(update={"training": training})
 
 
