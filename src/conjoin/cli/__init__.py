@@ -16,6 +16,7 @@ from conjoin.cli.check import check
 from conjoin.cli.compare import compare
 from conjoin.cli.convert import convert
 from conjoin.cli.demo import demo
+from conjoin.cli.errors import errors
 from conjoin.cli.evaluate import evaluate
 from conjoin.cli.experiment import experiment
 from conjoin.cli.extract import extract
@@ -34,7 +35,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (train, evaluate, experiment, compare, reproduce, tune, affinity, extract, check, convert, presets, demo):
+VERBS = (
+    train, evaluate, errors, experiment, compare, reproduce, tune, affinity, extract, check, convert, presets, demo
+)
+for verb in VERBS:
     app.command(verb.__name__)(verb)
 
 

@@ -48,7 +48,7 @@ def evaluate(
     if gold_entities and raw_text:
         raise typer.BadParameter("--gold-entities and --raw-text exclude each other: bare text has no entities")
     corpus = read_corpus(data, format, lenient=lenient, options=parse_options(option or []))
-    chosen = _chosen(corpus.splits, split, data)
+    chosen = chosen_split(corpus.splits, split, data)
     documents = corpus.splits[chosen]
     if not documents:
         raise DataError(f"{data}: the {chosen} split holds no documents; see it with conjoin check")
@@ -85,10 +85,13 @@ def _figures(score: Score) -> dict[str, float]:
     return {"precision": score.precision, "recall": score.recall, "f1": score.f1, "support": score.support}
 
 
-def _chosen(held: Mapping[str, tuple[Document, ...]], split: str | None, data: Path) -> str:
+def chosen_split(
+    held: Mapping[str, tuple[Document, ...]], split: str | None, data: Path, *, default: str = "test"
+) -> str:
+    """The split that is asked for, the only one, or the default one."""
     if split is None and len(held) == 1:
         return next(iter(held))
-    wanted = split or "test"
+    wanted = split or default
     if wanted not in held:
         raise DataError(f"{data}: no {wanted} split among {', '.join(held) or 'its files'}; name another with --split")
     return wanted

@@ -48,11 +48,11 @@ def train(
 ) -> Extractor:
     """Train on the train split, choose the epoch on dev, score on test, and save under `output`/model.
 
-    With `retrain_on_dev` the best epoch on dev is found, whatever `training.select` says, and a new model is then trained on
-    train and dev for as many epochs.
-    `relation_free` sentences join the training data. A run that was killed goes on when it is called again with the
-    same arguments but without `overwrite`, which always starts anew. With `overwrite` the finished model of an earlier run
-    stays until the new one is saved. Overlapping entities are an error, or with `lenient` only the longest is trained on.
+    With `retrain_on_dev` the best epoch on dev is found, whatever `training.select` says, and a new model is then trained
+    on train and dev for as many epochs. `relation_free` sentences join the training data. A run that was killed goes on
+    when it is called again with the same arguments but without `overwrite`, which always starts anew. With `overwrite` the
+    finished model of an earlier run stays until the new one is saved. Overlapping entities are an error, or with `lenient`
+    only the longest is trained on.
     Vectors of frozen encoders are kept between runs in a cache of at most `cache_limit` GB (0 for none), under
     $CONJOIN_CACHE or conjoin/ in the user's cache folder.
 
