@@ -184,7 +184,7 @@ def test_an_ending_that_tells_the_format_settles_it(name: str, text: str, told: 
         read_corpus(tmp_path / name)
 
 
-@pytest.mark.parametrize(("name", "sums"), [("ace", ["15", "92", "24", "9"])])
+@pytest.mark.parametrize(("name", "sums"), [("ace", ["15", "92", "24", "9"]), ("i2b2", ["9", "58", "13", "6"])])
 def test_licensed_formats(name: str, sums: list[str], tmp_path: Path) -> None:
     code, output = run("check", DATA / name)
     assert code == 0
