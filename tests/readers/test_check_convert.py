@@ -182,3 +182,17 @@ def test_an_ending_that_tells_the_format_settles_it(name: str, text: str, told: 
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=told):
         read_corpus(tmp_path / name)
+
+
+@pytest.mark.parametrize(("name", "sums"), [("ace", ["15", "92", "24", "9"]), ("i2b2", ["9", "58", "13", "6"])])
+def test_licensed_formats(name: str, sums: list[str], tmp_path: Path) -> None:
+    code, output = run("check", DATA / name)
+    assert code == 0
+    assert f"format: {name}" in output
+    code, output = run("convert", DATA / name, tmp_path / "out", "--to", "jsonl")
+    assert code == 0
+    counted = {line.split()[0]: line.split()[1:] for line in output.splitlines() if line.strip()}
+    assert [counted[key] for key in ("documents", "words", "entities", "relations")] == [[each, each] for each in sums]
+    assert read_corpus(tmp_path / "out").splits == read_corpus(DATA / name).splits
+    with pytest.raises(SettingError, match="read only"):
+        run("convert", DATA / name, tmp_path / "back", "--to", name)

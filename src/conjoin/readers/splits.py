@@ -31,6 +31,14 @@ def split_order(split: str) -> tuple[int, str]:
     return (SPLITS.index(split) if split in SPLITS else len(SPLITS), split)
 
 
+def files_below(folder: Path, ending: str) -> list[Path]:
+    """All files with an ending in a folder and the folders in it, by path; raises `DataError` when there is none."""
+    files = [file for file in sorted(folder.rglob(f"*{ending}")) if not file.name.startswith(".")]
+    if not files:
+        raise DataError(f"{folder}: no file ending in {ending} is in the folder or the folders in it")
+    return files
+
+
 def files_by_split(folder: Path, ending: str, problems: Problems) -> dict[str, list[Path]]:
     """All files with an ending in a folder and the folders in it, for formats of one file (or pair) per document.
 
@@ -39,12 +47,9 @@ def files_by_split(folder: Path, ending: str, problems: Problems) -> dict[str, l
     when there is no such file.
     """
     splits: dict[str, list[Path]] = {}
-    for file in sorted(folder.rglob(f"*{ending}")):
-        if not file.name.startswith("."):
-            above = [split_of(Path(part)) for part in file.relative_to(folder).parts[:-1]]
-            splits.setdefault(next(filter(None, above), None) or split_of(folder) or ALL, []).append(file)
-    if not splits:
-        raise DataError(f"{folder}: no file ending in {ending} is in the folder or the folders in it")
+    for file in files_below(folder, ending):
+        above = [split_of(Path(part)) for part in file.relative_to(folder).parts[:-1]]
+        splits.setdefault(next(filter(None, above), None) or split_of(folder) or ALL, []).append(file)
     if len(splits) > 1:
         for file in splits.pop(ALL, ()):
             problems.note(file, None, "file-not-read", "its folder names no split while others do; the file is left out",

@@ -1,0 +1,62 @@
+"""XML as a tree of elements that know their lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.parsers import expat
+
+from conjoin.readers.lines import content
+from conjoin.readers.problems import Problems
+
+
+@dataclass(slots=True)
+class Element:
+    """`characters` are the pieces of text that stand directly in it."""
+
+    name: str
+    line: int
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    children: list[Element] = field(default_factory=list)
+    characters: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.characters)
+
+    def each(self, *names: str) -> Iterator[Element]:
+        """The elements with one of these names that stand directly in it."""
+        return (child for child in self.children if child.name in names)
+
+
+def parsed(path: Path, problems: Problems) -> Element | None:
+    """The outermost element of an XML file, read without its DTD.
+
+    None when it is malformed, which is repaired by leaving the document out. Raises `DataError` when strict, and as
+    `lines.content` does.
+    """
+    outermost = Element("", 0)
+    above = [outermost]
+    parser = expat.ParserCreate("utf-8")
+    parser.buffer_text = True
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        element = Element(name, parser.CurrentLineNumber, attributes)
+        above[-1].children.append(element)
+        above.append(element)
+
+    def end(name: str) -> None:
+        above.pop()
+
+    def characters(text: str) -> None:
+        above[-1].characters.append(text)
+
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, characters
+    try:
+        parser.Parse(content(path, problems).encode("utf-8"), True)
+    except expat.ExpatError as error:
+        problems.repair(path, error.lineno, "malformed-xml", f"malformed XML ({expat.ErrorString(error.code)})",
+                        "leaves the document out")
+        return None
+    return outermost.children[0]
