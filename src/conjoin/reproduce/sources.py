@@ -49,5 +49,5 @@ SOURCES: Mapping[str, Source] = {
     "ace04": Source(_ACE04, folds=("cv0", "cv1", "cv2", "cv3", "cv4")),
     "ace04-all": Source(_ACE04),
     "ace05": Source(_ACE05, {"splits": "ace05"}),
-    "i2b2": Source(("i2b2", "i2b2_2010", "i2b2-2010"), lenient=True),
+    "i2b2": Source(("i2b2", "i2b2_2010", "i2b2-2010"), {"splits": "none", "overlap": "keep-longer"}, "i2b2", lenient=True),
 }
