@@ -20,6 +20,7 @@ from conjoin.cli.errors import errors
 from conjoin.cli.evaluate import evaluate
 from conjoin.cli.experiment import experiment
 from conjoin.cli.extract import extract
+from conjoin.cli.fetch import fetch
 from conjoin.cli.presets import presets
 from conjoin.cli.reproduce import reproduce
 from conjoin.cli.train import train
@@ -36,7 +37,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 VERBS = (
-    train, evaluate, errors, experiment, compare, reproduce, tune, affinity, extract, check, convert, presets, demo
+    train, evaluate, errors, experiment, compare, reproduce, tune, affinity, extract, check, convert, fetch, presets, demo
 )
 for verb in VERBS:
     app.command(verb.__name__)(verb)
