@@ -265,3 +265,13 @@ def test_joining_loses_no_relation_and_no_character(
             for relation in document.relations} == {f"R{number}": (f"X{head}", f"X{tail}")
                                                     for number, (head, tail) in enumerate(links)}
     assert "".join("".join(texts(documents)).split()) == "".join(text.split())
+
+
+def test_a_message_is_one_line() -> None:
+    found = standoff("Ada\nleft. Bea\r\nstayed.", ["left. Bea\r\nstayed"], lenient=True)
+    found.entity("b", "Y", 0, 4, said="Eda")
+    list(found.documents({}))
+    messages = [problem.message for problem in found.problems.found]
+    assert len(messages) == 3
+    assert not any(set(message) & {"\n", "\r"} for message in messages)
+    assert "'left. Bea stayed' reaches" in messages[-1]
