@@ -27,7 +27,7 @@ from conjoin.readers import (
 
 DATA = Path(__file__).parents[1] / "data"
 SAMPLES = {"bekoulis": "train.txt", "tfmtrnn": "corp.tsv", "giorgi": "sample.tsv", "spert": "sample_train.json",
-           "ade": "DRUG-AE.rel", "jsonl": "sample.jsonl"}
+           "ade": "DRUG-AE.rel", "jsonl": "sample.jsonl", "brat": "harbour.ann"}
 
 
 def a_document(id: str = "1") -> Document:
@@ -56,7 +56,7 @@ def test_detects_folders(tmp_path: Path) -> None:
 def test_unknown_format_names_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Just some prose.\n")
     (tmp_path / "b.txt").write_text(" \n")
-    with pytest.raises(DataError, match="jsonl, bekoulis, spert, tfmtrnn, giorgi, ade"):
+    with pytest.raises(DataError, match=", ".join(FORMATS)):
         detect(tmp_path / "a.txt")
     with pytest.raises(DataError, match="no file in the folder"):
         detect(tmp_path)
@@ -108,6 +108,8 @@ def test_options_are_checked() -> None:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_encoding_accidents_change_nothing(name: str, tmp_path: Path) -> None:
     source = DATA / name / SAMPLES[name]
+    for beside in source.parent.glob(f"{source.stem}.txt"):  # the text of an .ann file
+        shutil.copy(beside, tmp_path)
     raw = source.read_bytes().rstrip(b"\n").replace(b"\n", b"\r\n")
     target = tmp_path / source.name
     target.write_bytes(b"\xef\xbb\xbf" + raw)

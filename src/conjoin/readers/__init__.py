@@ -7,7 +7,7 @@ from pathlib import Path
 
 from conjoin.document import SPLITS, Corpus, Document, Problem
 from conjoin.errors import DataError, SettingError, unknown_name
-from conjoin.readers import ade, bekoulis, giorgi, jsonl, spert, tfmtrnn
+from conjoin.readers import ade, bekoulis, brat, giorgi, jsonl, spert, tfmtrnn
 from conjoin.readers.format import Format
 from conjoin.readers.lines import opening
 from conjoin.readers.problems import Problems
@@ -28,11 +28,12 @@ __all__ = [
 ]
 
 FORMATS: Mapping[str, Format] = {
-    module.FORMAT.name: module.FORMAT for module in (jsonl, bekoulis, spert, tfmtrnn, giorgi, ade)
+    module.FORMAT.name: module.FORMAT
+    for module in (jsonl, bekoulis, spert, tfmtrnn, giorgi, ade, brat)
 }
 
 # Endings that no other file has: what is wrong with such a file is best said by the reader of its format.
-_TELLING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "spert", ".rel": "ade"}
+_TELLING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "spert", ".rel": "ade", ".ann": "brat"}
 
 
 def read_corpus(

@@ -40,7 +40,7 @@ def files_by_split(folder: Path, ending: str, problems: Problems) -> dict[str, l
     """
     splits: dict[str, list[Path]] = {}
     for file in sorted(folder.rglob(f"*{ending}")):
-        if not file.name.startswith("."):
+        if not file.name.startswith((".", "README")):
             above = [split_of(Path(part)) for part in file.relative_to(folder).parts[:-1]]
             splits.setdefault(next(filter(None, above), None) or split_of(folder) or ALL, []).append(file)
     if not splits:
