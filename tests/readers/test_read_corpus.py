@@ -27,7 +27,8 @@ from conjoin.readers import (
 
 DATA = Path(__file__).parents[1] / "data"
 SAMPLES = {"bekoulis": "train.txt", "tfmtrnn": "corp.tsv", "giorgi": "sample.tsv", "spert": "sample_train.json",
-           "ade": "DRUG-AE.rel", "jsonl": "sample.jsonl", "brat": "harbour.ann"}
+           "ade": "DRUG-AE.rel", "jsonl": "sample.jsonl", "brat": "harbour.ann", "dygie": "sample.json",
+           "crossre": "sample-train.json", "pubtator": "sample.txt"}
 
 
 def a_document(id: str = "1") -> Document:

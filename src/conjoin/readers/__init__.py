@@ -7,7 +7,7 @@ from pathlib import Path
 
 from conjoin.document import SPLITS, Corpus, Document, Problem
 from conjoin.errors import DataError, SettingError, unknown_name
-from conjoin.readers import ade, bekoulis, brat, giorgi, jsonl, spert, tfmtrnn
+from conjoin.readers import ade, bekoulis, brat, crossre, dygie, giorgi, jsonl, pubtator, spert, tfmtrnn
 from conjoin.readers.format import Format
 from conjoin.readers.lines import opening
 from conjoin.readers.problems import Problems
@@ -29,7 +29,7 @@ __all__ = [
 
 FORMATS: Mapping[str, Format] = {
     module.FORMAT.name: module.FORMAT
-    for module in (jsonl, bekoulis, spert, tfmtrnn, giorgi, ade, brat)
+    for module in (jsonl, bekoulis, spert, tfmtrnn, giorgi, ade, brat, dygie, crossre, pubtator)
 }
 
 # Endings that no other file has: what is wrong with such a file is best said by the reader of its format.
