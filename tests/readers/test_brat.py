@@ -147,6 +147,16 @@ def test_the_byte_order_mark_is_counted_as_most_mentions_count_it(start: int, tm
     assert ("do not count" in corpus.problems[1].message) == (start == 0)
 
 
+@pytest.mark.parametrize(("start", "text"), [
+    (20, "\ufeff" + LINES), (19, "\ufeff" + LINES.replace("\r\n", "\n")), (18, LINES.replace("\r\n", "\n")),
+])
+def test_byte_order_mark_and_crlf_are_weighed_together(start: int, text: str, tmp_path: Path) -> None:
+    mark = int(start > 18)
+    rows = f"T1\tPeop {mark} {mark + 3}\tAda\nT2\tPeop {start} {start + 3}\tCid\n"
+    corpus = read_corpus(pair(tmp_path, "\ufeff" + LINES, rows), options=WHOLE)
+    assert (corpus.documents[0].text, spans(corpus)) == (text, [("Peop", "Ada"), ("Peop", "Cid")])
+
+
 def test_without_evidence_the_text_is_as_stored(tmp_path: Path) -> None:
     path = pair(tmp_path, "\ufeff" + LINES, "T1\tPeop 12 15\n")
     corpus = read_corpus(path, options=WHOLE)
