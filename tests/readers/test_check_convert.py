@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from conjoin.cli.check import check
 from conjoin.cli.convert import convert
-from conjoin.document import Document, Entity, Relation
-from conjoin.errors import DataError, SettingError
-from conjoin.readers import read_corpus, write_documents
+from conjoin.document import Corpus, Document, Entity, Relation
+from conjoin.errors import ConjoinError, DataError, SettingError
+from conjoin.readers import read_corpus, read_documents, write_corpus, write_documents
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -137,6 +137,38 @@ def test_what_the_target_cannot_hold_is_a_repair(tmp_path: Path) -> None:
     assert {problem["kind"] for problem in problems if not problem["repair"]} == {"spacing"}
     assert any(line.split()[0] == "overlapping-entity" and line.split()[-1] == "repaired"
                for line in run(*arguments)[1].splitlines() if line.strip())
+
+
+def test_convert_to_brat_and_back(tmp_path: Path) -> None:
+    source = DATA / "jsonl" / "sample.jsonl"
+    code, output = run("convert", source, tmp_path / "brat", "--to", "brat")
+    assert code == 0
+    counted = {line.split()[0]: line.split()[1:] for line in output.splitlines() if line.strip()}
+    assert (counted["documents"], counted["entities"], counted["relations"]) == (["3", "3"], ["5", "5"], ["2", "2"])
+    assert run("check", tmp_path / "brat")[0] == 0
+    code, _ = run("convert", tmp_path / "brat", tmp_path / "back", "--to", "jsonl", "-o", "sentences=whole")
+    assert code == 0
+    back = {document.text: document for document in read_corpus(tmp_path / "back" / "all.jsonl")}
+    for document in read_documents(source)[0]:
+        read = back[document.text]
+        assert [(e.type, e.text) for e in read.entities] == [(e.type, e.text) for e in document.entities]
+        assert [(r.type, r.head.text, r.tail.text) for r in read.relations] == [
+            (r.type, r.head.text, r.tail.text) for r in document.relations]
+    with pytest.raises(ConjoinError, match="is a folder with files in it, which is not replaced"):
+        run("convert", source, tmp_path / "brat", "--to", "brat")
+
+
+def test_convert_splits_to_brat_and_back(tmp_path: Path) -> None:
+    documents = [Document.from_words(["Ada", "left", "."], [Entity("Peop", 0, 1)], id=name) for name in ("a", "b")]
+    corpus = Corpus({"train": tuple(documents), "dev": (), "test": tuple(documents[:1]), "extra": tuple(documents[1:])})
+    write_corpus(corpus, tmp_path / "jsonl", "jsonl")
+    code, output = run("convert", tmp_path / "jsonl", tmp_path / "brat", "--to", "brat", "--json")
+    assert (code, json.loads(output)["written"]["documents"]) == (0, 4)
+    assert sorted(file.name for file in (tmp_path / "brat").iterdir()) == ["dev", "extra", "test", "train"]
+    back = read_corpus(tmp_path / "brat", options={"sentences": "whole"})
+    assert back.splits == {split: documents for split, documents in corpus.splits.items() if documents}
+    run("convert", tmp_path / "brat", tmp_path / "back", "--to", "jsonl")
+    assert len(read_corpus(tmp_path / "back").train) == 2
 
 
 @pytest.mark.parametrize("verb", ["check", "convert"])

@@ -22,6 +22,6 @@ def test_the_example_is_read_without_a_problem(tmp_path: Path) -> None:
 def test_every_format_and_option_is_named() -> None:
     for format in FORMATS.values():
         row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{format.name}`"))
-        assert row.split("|")[4].strip() == ("yes" if format.write else "")
+        assert row.split("|")[4].strip() == ("yes" if format.writable else "")
         assert all(option in row for option in format.options)
     assert f"overlap={'|'.join(FORMATS['ade'].options['overlap'])}" in PAGE

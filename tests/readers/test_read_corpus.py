@@ -27,7 +27,8 @@ from conjoin.readers import (
 
 DATA = Path(__file__).parents[1] / "data"
 SAMPLES = {"bekoulis": "train.txt", "tfmtrnn": "corp.tsv", "giorgi": "sample.tsv", "spert": "sample_train.json",
-           "ade": "DRUG-AE.rel", "jsonl": "sample.jsonl", "ace": "MARROW19990412.0830.0012.sgm", "i2b2": "record-1.con"}
+           "ade": "DRUG-AE.rel", "jsonl": "sample.jsonl", "ace": "MARROW19990412.0830.0012.sgm", "i2b2": "record-1.con",
+           "brat": "harbour.ann", "dygie": "sample.json", "crossre": "sample-train.json", "pubtator": "sample.txt"}
 
 
 def a_document(id: str = "1") -> Document:
@@ -56,7 +57,7 @@ def test_detects_folders(tmp_path: Path) -> None:
 def test_unknown_format_names_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Just some prose.\n")
     (tmp_path / "b.txt").write_text(" \n")
-    with pytest.raises(DataError, match="jsonl, bekoulis, spert, tfmtrnn, giorgi, ade, ace, i2b2"):
+    with pytest.raises(DataError, match=", ".join(FORMATS)):
         detect(tmp_path / "a.txt")
     with pytest.raises(DataError, match="no file in the folder"):
         detect(tmp_path)

@@ -182,3 +182,15 @@ def test_speed(path: str) -> None:
     before = time.process_time()
     read_corpus(ADE / path, lenient=True)
     assert time.process_time() - before < 3
+
+
+@pytest.mark.parametrize("folder", ["ace2004", "ace2005"])
+def test_brat_as_another_program_writes_it(folder: str) -> None:
+    (path,) = (DATA / "format_samples" / folder).glob("*.ann")
+    with pytest.raises(DataError, match=r"says 'Quill & Sons', the text has 'Quill &amp; Sons' at its offsets"):
+        read_corpus(path)
+    corpus = read_corpus(path, lenient=True)
+    assert corpus.format == "brat"
+    assert sum(entities(corpus.documents).values()) == 10
+    assert sum(relations(corpus.documents).values()) == 5
+    assert kinds(corpus)["text-disagrees"] == 1

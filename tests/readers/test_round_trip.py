@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,30 @@ def test_jsonl(documents: list[Document]) -> None:
     there_and_back(documents, "jsonl")
 
 
-@pytest.mark.parametrize("name", ["bekoulis", "spert", "jsonl"])
+def by_words(document: Document) -> Document:
+    """The document without relations of an entity that is not the first on its words."""
+    first: dict[tuple[int, int], Entity] = {}
+    for entity in document.entities:
+        first.setdefault((entity.start, entity.end), entity)
+    named = set(first.values())
+    return document.annotated(document.entities, [relation for relation in document.relations
+                                                  if relation.head in named and relation.tail in named])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(worded(nested=True), max_size=3))
+def test_crossre(documents: list[Document]) -> None:
+    there_and_back([by_words(document) for document in documents], "crossre")
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.tuples(st.text(min_size=1, max_size=3), st.lists(worded(nested=True), min_size=1, max_size=3)),
+                max_size=3, unique_by=lambda text: text[0]))
+def test_dygie(texts: list[tuple[str, list[Document]]]) -> None:
+    there_and_back([replace(by_words(sentence), id=f"{key}#{number}") for key, sentences in texts
+                    for number, sentence in enumerate(sentences, start=1)], "dygie")
+
+
+@pytest.mark.parametrize("name", ["bekoulis", "spert", "jsonl", "crossre"])
 def test_scores_and_ids(name: str) -> None:
     there_and_back([Document.from_words(["a"], id=id) for id in ("0", "007", "12", "x 1", "")], name)

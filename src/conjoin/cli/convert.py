@@ -86,7 +86,8 @@ def _check_target(source: Path, target: Path, to: str) -> None:
 
 def _read_back(corpus: Corpus, target: Path, to: str, *, whole: bool) -> Corpus:
     """What stands in the target now: the files just written and no others."""
-    files = {"": target} if whole else {split: target_of(target, split, FORMATS[to]) for split in corpus.splits}
+    held = [split for split, documents in corpus.splits.items() if documents]  # an empty folder is of no format
+    files = {split: target if whole else target_of(target, split, FORMATS[to]) for split in held}
     options = {"sentences": "whole"} if "sentences" in FORMATS[to].options else {}
     return Corpus({
         split: load(file, Problems(lenient=True), to, options=options).documents for split, file in files.items()

@@ -7,7 +7,20 @@ from pathlib import Path
 
 from conjoin.document import SPLITS, Corpus, Document, Problem
 from conjoin.errors import DataError, SettingError, unknown_name
-from conjoin.readers import ace, ade, bekoulis, giorgi, i2b2, jsonl, spert, tfmtrnn
+from conjoin.readers import (
+    ace,
+    ade,
+    bekoulis,
+    brat,
+    crossre,
+    dygie,
+    giorgi,
+    i2b2,
+    jsonl,
+    pubtator,
+    spert,
+    tfmtrnn,
+)
 from conjoin.readers.format import Format
 from conjoin.readers.lines import opening
 from conjoin.readers.problems import Problems
@@ -28,11 +41,13 @@ __all__ = [
 ]
 
 FORMATS: Mapping[str, Format] = {
-    module.FORMAT.name: module.FORMAT for module in (jsonl, bekoulis, spert, tfmtrnn, giorgi, ade, ace, i2b2)
+    module.FORMAT.name: module.FORMAT
+    for module in (jsonl, bekoulis, spert, tfmtrnn, giorgi, ade, ace, i2b2, brat, dygie, crossre, pubtator)
 }
 
 # Endings that no other file has: what is wrong with such a file is best said by the reader of its format.
-_TELLING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "spert", ".rel": "ade", ".sgm": "ace", ".con": "i2b2"}
+_TELLING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "spert", ".rel": "ade", ".sgm": "ace", ".con": "i2b2",
+            ".ann": "brat"}
 
 
 def read_corpus(

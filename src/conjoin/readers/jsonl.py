@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from conjoin.document import Document, Token
 from conjoin.readers.fields import NAME, NUMBER, STRING, misspelt, wrong_key
 from conjoin.readers.format import Format, Options
-from conjoin.readers.lines import lines
+from conjoin.readers.objects import objects
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.standoff import Standoff
@@ -39,13 +39,11 @@ class _Line:
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
     unread: set[str] = set()
-    for number, text in lines(path, problems):
-        if not text.strip():
-            continue
-        value = _object(text, path, number, problems)
-        if value is None:
-            continue
+    for number, value in objects(path, problems):
         line = _Line(value, path, number, problems)
+        if not isinstance(value.get("text"), str):
+            line.repair("malformed-document", "the line is no JSON object with a string 'text'", "leaves the line out")
+            continue
         wrong = misspelt(value, _ANNOTATION, _FIELDS)
         for field, meant in wrong.items():
             line.repair("misspelt-field", f"field '{field}' is not read; did you mean '{meant}'?", "leaves it out")
@@ -53,27 +51,6 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
         yield _document(line, options.get("overlap", "keep"))
     if unread:
         problems.note(path, None, "unread-field", f"fields that are not read: {', '.join(sorted(unread))}")
-
-
-def _object(text: str, path: Path, number: int, problems: Problems) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        problems.repair(path, number, "malformed-json", f"malformed JSON at column {error.colno} ({error.msg})",
-                        "leaves the line out")
-        return None
-    except ValueError:
-        problems.repair(path, number, "malformed-json", "malformed JSON (a number of thousands of digits)",
-                        "leaves the line out")
-        return None
-    except RecursionError:
-        problems.repair(path, number, "malformed-json", "malformed JSON (nested too deeply)", "leaves the line out")
-        return None
-    if not isinstance(value, dict) or not isinstance(value.get("text"), str):
-        problems.repair(path, number, "malformed-document", "the line is no JSON object with a string 'text'",
-                        "leaves the line out")
-        return None
-    return value
 
 
 def _document(line: _Line, overlap: str) -> Document:
@@ -163,7 +140,7 @@ def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Pro
 
 
 def sniff(head: str) -> bool:
-    return re.match(r"\s*\{", head) is not None and '"text"' in head
+    return re.match(r"\s*\{", head) is not None and re.search(r'"text"\s*:', head) is not None
 
 
 FORMAT = Format("jsonl", "conjoin's own: one JSON object per line, entities in characters", (".jsonl", ".ndjson"),

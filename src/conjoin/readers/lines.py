@@ -39,6 +39,15 @@ def content(path: Path, problems: Problems) -> str:
         return decoded(_without_mark(file.read(), path, problems), path, None, problems)
 
 
+def stored(path: Path, problems: Problems) -> str:
+    """The whole file as it is stored, a byte-order mark with it; raises as `lines` does."""
+    with _open(path) as file:
+        raw = file.read()
+    if raw.startswith(_UTF16):
+        raise DataError(f"{path}:1: the file is UTF-16; save it as UTF-8")
+    return decoded(raw, path, None, problems)
+
+
 def opening(path: Path, size: int = 65536) -> str:
     """The first characters of a file, for guessing its format; wrong bytes are replaced."""
     with _open(path) as file:

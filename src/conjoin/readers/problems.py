@@ -28,6 +28,7 @@ class Problems:
 
         Raises `DataError` in strict mode.
         """
+        wrong, mending = _one_line(wrong), _one_line(mending)
         if not self.lenient:
             option = "--lenient (lenient=True)" if self.activity == "reading" else "lenient=True"
             remedy = f"correct it, or use {option}, which {mending}"
@@ -37,8 +38,13 @@ class Problems:
 
     def note(self, path: Path, line: int | None, kind: str, message: str, *, loss: bool = False) -> None:
         """Something worth knowing, or a loss that follows from an option the user chose. Never raises."""
-        self.found.append(Problem(str(path), line, kind, message, loss))
+        self.found.append(Problem(str(path), line, kind, _one_line(message), loss))
 
     def counts(self) -> dict[str, int]:
         """How many problems there are of each kind, most frequent first."""
         return dict(Counter(problem.kind for problem in self.found).most_common())
+
+
+def _one_line(message: str) -> str:
+    """The message with a blank for each line end in the texts that it quotes."""
+    return " ".join(message.splitlines())

@@ -33,7 +33,7 @@ def split_order(split: str) -> tuple[int, str]:
 
 def files_below(folder: Path, ending: str) -> list[Path]:
     """All files with an ending in a folder and the folders in it, by path; raises `DataError` when there is none."""
-    files = [file for file in sorted(folder.rglob(f"*{ending}")) if not file.name.startswith(".")]
+    files = [file for file in sorted(folder.rglob(f"*{ending}")) if not file.name.startswith((".", "README"))]
     if not files:
         raise DataError(f"{folder}: no file ending in {ending} is in the folder or the folders in it")
     return files

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,8 +91,7 @@ class Standoff:
         `said` is the file's own copy of its text, which must agree.
         """
         if not 0 <= char_start < char_end <= len(self.text):
-            self.repair(line, "span-out-of-range", f"entity {type} has characters {char_start} to {char_end} "
-                        f"(end exclusive), the text has {len(self.text)}", "leaves the entity out")
+            self._out_of_range(type, char_start, char_end, line)
             return
         found = self.text[char_start:char_end]
         if said is not None and said != found:
@@ -101,6 +100,10 @@ class Standoff:
         start, end = self._trimmed(type, char_start, char_end, line)
         if start < end:
             self._add(_Span(key, type, start, end, line, score))
+
+    def _out_of_range(self, type: str, char_start: int, char_end: int, line: int | None) -> None:
+        self.repair(line, "span-out-of-range", f"entity {type} has characters {char_start} to {char_end} "
+                    f"(end exclusive), the text has {len(self.text)}", "leaves the entity out")
 
     def _add(self, span: _Span) -> None:
         key = span.key
@@ -127,6 +130,10 @@ class Standoff:
     ) -> None:
         """Add an entity of several stretches of characters, which a `Document` cannot hold: `drop` leaves it out, `cover`
         takes everything from its first to its last character. Either is noted."""
+        outside = [part for part in parts if not 0 <= part[0] < part[1] <= len(self.text)]
+        if outside:
+            self._out_of_range(type, *outside[0], line)
+            return
         start, end = min(start for start, _ in parts), max(end for _, end in parts)
         shown = " … ".join(self.text[a:b] for a, b in sorted(parts))
         if how == "cover":
@@ -159,7 +166,7 @@ class Standoff:
         if options.get("sentences") == "whole":
             yield self.document(options.get("overlap", "keep"))
             return
-        pieces = sentences(self.text)
+        pieces = self._sentences()
         if not pieces:
             self.note(self.line, "empty-sentence", "the text has no words; it is left out")
         homes = self._homes(pieces)
@@ -171,14 +178,30 @@ class Standoff:
         for link in links:
             links_of.setdefault(owners[homes[link.head][0]], []).append(link)
         for number, (first, last) in enumerate(_runs(owners), start=1):
-            start, end = pieces[first][0], pieces[last][1]
-            tokens = [
-                Token(token.text, token.char_start + begin - start, token.char_end + begin - start)
-                for begin, stop in pieces[first : last + 1]
-                for token in words(self.text[begin:stop])
-            ]
-            yield self._stretch(start, end, tokens, f"{self.id}#{number}", keys_of.get(first, []),
+            tokens = self._words(pieces[first : last + 1])
+            yield self._stretch(pieces[first][0], pieces[last][1], tokens, f"{self.id}#{number}", keys_of.get(first, []),
                                 links_of.get(first, []), options.get("overlap", "keep"))
+
+    def _sentences(self) -> list[tuple[int, int]]:
+        """Where the sentences start and end; none starts inside a given word."""
+        pieces: list[tuple[int, int]] = []
+        for start, end in sentences(self.text):
+            if pieces and self.given is not None and word_around(self.given.tokens, start):
+                start, _ = pieces.pop()
+            pieces.append((start, end))
+        return pieces
+
+    def _words(self, pieces: Sequence[tuple[int, int]]) -> list[Token]:
+        """The words of neighbouring sentences, counted from where the first begins."""
+        start, end = pieces[0][0], pieces[-1][1]
+        if self.given is None:
+            found = [(begin, token) for begin, stop in pieces for token in words(self.text[begin:stop])]
+        else:
+            low = bisect_left(self.given.tokens, start, key=lambda token: token.char_start)
+            high = bisect_right(self.given.tokens, end, key=lambda token: token.char_end)
+            found = [(0, token) for token in self.given.tokens[low:high]]
+        return [Token(token.text, token.char_start + begin - start, token.char_end + begin - start)
+                for begin, token in found]
 
     def _homes(self, pieces: Sequence[tuple[int, int]]) -> dict[Hashable, tuple[int, int]]:
         """The first and last sentence of each entity, in the order of the entities."""
