@@ -12,12 +12,13 @@ from typing import Any
 from pydantic import ValidationError
 from torch import nn
 
+from conjoin.cache import cache_folder
 from conjoin.document import Document
 from conjoin.download import local_file
 from conjoin.embedders.characters import CharacterEmbedder, alphabet_of, saved_alphabet
 from conjoin.embedders.elmo import Elmo, load_elmo, saved_elmo
 from conjoin.embedders.embedder import Embedder, JoinedEmbedder
-from conjoin.embedders.feature_cache import FeatureCache, cache_folder
+from conjoin.embedders.feature_cache import FeatureCache
 from conjoin.embedders.frozen import FrozenEmbedder, FrozenTransformer
 from conjoin.embedders.static import CasingEmbedder, WordVectors, saved_words
 from conjoin.embedders.transformer import TransformerEmbedder, load_transformer

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from conjoin.cache import CACHE_LIMIT
 from conjoin.cli.data import mention_problems, parse_options
 from conjoin.cli.options import (
     CacheLimit,
@@ -50,7 +51,7 @@ def train(
     settings: Settings = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     no_cache: NoCache = False,
-    cache_limit: CacheLimit = 20.0,
+    cache_limit: CacheLimit = CACHE_LIMIT,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew; an old model goes at the end.")] = False,
 ) -> None:
     """Train a joint model, score it on test and save it.

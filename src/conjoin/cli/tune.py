@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from conjoin.cache import CACHE_LIMIT
 from conjoin.cli.options import (
     CacheLimit,
     Data,
@@ -50,7 +51,7 @@ def tune(
     workers: Workers = 1,
     no_prune: Annotated[bool, typer.Option("--no-prune", help="Let every trial run to its end.")] = False,
     no_cache: NoCache = False,
-    cache_limit: CacheLimit = 20.0,
+    cache_limit: CacheLimit = CACHE_LIMIT,
 ) -> None:
     """Search over settings for the best scores on dev.
 

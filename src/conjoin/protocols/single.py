@@ -13,9 +13,11 @@ from typing import Any, Literal
 
 from accelerate.utils.random import set_seed
 
+from conjoin.cache import CACHE_LIMIT as CACHE_LIMIT
+from conjoin.cache import cache_folder
 from conjoin.config import build_model
 from conjoin.document import Corpus, Document
-from conjoin.embedders.feature_cache import FeatureCache, cache_folder
+from conjoin.embedders.feature_cache import FeatureCache
 from conjoin.errors import DataError, ModelError
 from conjoin.extractor import MODEL_FILES, Extractor
 from conjoin.files import check_replaceable, make_folder
@@ -30,7 +32,6 @@ from conjoin.training import train as training_events
 
 LOGGER = logging.getLogger("conjoin")
 Listener = Callable[[Event], None]
-CACHE_LIMIT = 20.0  # GB
 CHECKPOINTS = ("checkpoints", "checkpoints-retrain")
 
 
@@ -48,8 +49,8 @@ def train(
 ) -> Extractor:
     """Train on the train split, choose the epoch on dev, score on test, and save under `output`/model.
 
-    With `retrain_on_dev` the best epoch on dev is found, whatever `training.select` says, and a new model is then trained on
-    train and dev for as many epochs.
+    With `retrain_on_dev` the best epoch on dev is found, whatever `training.select` says, and a new model is then trained
+    on train and dev for as many epochs.
     `relation_free` sentences join the training data. A run that was killed goes on when it is called again with the
     same arguments but without `overwrite`, which always starts anew. With `overwrite` the finished model of an earlier run
     stays until the new one is saved. Overlapping entities are an error, or with `lenient` only the longest is trained on.
