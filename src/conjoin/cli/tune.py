@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from conjoin.cache import CACHE_LIMIT
+from conjoin.cli.data import mention_problems
 from conjoin.cli.options import (
     CacheLimit,
     Data,
@@ -69,6 +70,7 @@ def tune(
     from conjoin.cli.train import overrides, read_splits
 
     corpus = read_splits(data, {"train": train_file, "dev": dev_file}, format, option, lenient)
+    mention_problems(corpus)
 
     from conjoin.extras.tune import Search, parse_space
     from conjoin.extras.tune import tune as run
