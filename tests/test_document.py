@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conjoin.document import Corpus, Document, Entity, Problem, Relation, Token, entity_between
+from conjoin.document import Corpus, Document, Entity, Problem, Relation, Token, documents_digest, entity_between
 from conjoin.errors import DataError
 
 WORDS = ["Jack", "Ruby", "lived", "in", "Dallas"]
@@ -141,3 +141,11 @@ def test_corpus() -> None:
 def test_problem() -> None:
     assert str(Problem("a.tsv", 3, "kind", "what happened")) == "a.tsv:3: what happened"
     assert str(Problem("a.tsv", None, "kind", "what happened")) == "a.tsv: what happened"
+
+
+def test_a_digest_tells_documents_apart() -> None:
+    bare = DOCUMENT.bare()
+    seen = [(), (DOCUMENT,), (bare,), (DOCUMENT, bare), (bare, DOCUMENT), (DOCUMENT, DOCUMENT)]
+    assert len({documents_digest(documents) for documents in seen}) == len(seen)
+    assert documents_digest([DOCUMENT]) == documents_digest([Document.from_words(
+        WORDS, [Entity("Peop", 0, 2, 0.98765), DALLAS], [Relation("Live_In", RUBY, DALLAS, 0.5)], id="d1")])

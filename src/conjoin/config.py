@@ -12,12 +12,13 @@ from typing import Any
 from pydantic import ValidationError
 from torch import nn
 
+from conjoin.cache import cache_folder
 from conjoin.document import Document
 from conjoin.download import local_file
 from conjoin.embedders.characters import CharacterEmbedder, alphabet_of, saved_alphabet
 from conjoin.embedders.elmo import Elmo, load_elmo, saved_elmo
 from conjoin.embedders.embedder import Embedder, JoinedEmbedder
-from conjoin.embedders.feature_cache import FeatureCache, cache_folder
+from conjoin.embedders.feature_cache import FeatureCache
 from conjoin.embedders.frozen import FrozenEmbedder, FrozenTransformer
 from conjoin.embedders.static import CasingEmbedder, WordVectors, saved_words
 from conjoin.embedders.transformer import TransformerEmbedder, load_transformer
@@ -26,7 +27,7 @@ from conjoin.errors import SettingError, unknown_name
 from conjoin.heads.relations import PairFeatures, Projections, RelationHead
 from conjoin.heads.tagger import TaggerHead
 from conjoin.model import JointModel
-from conjoin.nn.layers import FeedForward, LayerMix, SpanPooling
+from conjoin.nn.layers import FeedForward, SpanPooling
 from conjoin.nn.pairs import Biaffine, Cosine, DistMult, DistMultCosine, FeedForwardPairs, SummedPairs
 from conjoin.nn.recurrent import RecurrentStack
 from conjoin.schema import Schema
@@ -277,7 +278,6 @@ def build_transformer(
     """A Hugging Face encoder, to be fine-tuned or frozen."""
     encoder, tokenizer = load_transformer(str(settings.name), dropout=settings.dropout, folder=folder)
     fine_tuned = not settings.frozen
-    layers = 1 + int(encoder.config.num_hidden_layers)  # type: ignore[union-attr, arg-type]
     embedder = TransformerEmbedder(
         encoder,
         tokenizer,
@@ -287,7 +287,7 @@ def build_transformer(
         train_word_table=settings.train_word_table,
         masking=settings.masking if fine_tuned else 0.0,
         inputs=inputs if fine_tuned else {},
-        mix=LayerMix(layers) if settings.layers == "mix" and fine_tuned else None,
+        mix=settings.layers == "mix" and fine_tuned,
     )
     if fine_tuned:
         return embedder

@@ -6,6 +6,7 @@ Spans are in words, `start` inclusive and `end` exclusive; `char_start` and `cha
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -213,6 +214,14 @@ class Corpus:
 
     def __len__(self) -> int:
         return sum(len(documents) for documents in self.splits.values())
+
+
+def documents_digest(documents: Iterable[Document]) -> str:
+    """The same for the same documents in the same order, and for no others."""
+    digest = hashlib.sha256()
+    for document in documents:
+        digest.update(document.to_json_line().encode("utf-8", "surrogatepass") + b"\n")
+    return digest.hexdigest()
 
 
 def entity_between(document: Document, type: str, char_start: int, char_end: int) -> Entity | None:

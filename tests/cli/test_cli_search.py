@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from conjoin.document import Document
 
 
 def test_tune(conjoin: Any, corpus_folder: Path, settings: list[str], tmp_path: Path) -> None:
@@ -19,15 +24,46 @@ def test_tune(conjoin: Any, corpus_folder: Path, settings: list[str], tmp_path: 
     assert wrong.sentence.startswith("unknown setting 'stack.shard' (did you mean 'stack.shared'?)")
 
 
-def test_affinity(conjoin: Any, encoder: str, corpus_folder: Path, tmp_path: Path) -> None:
+def test_affinity(
+    conjoin: Any, encoder: str, corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small = [part for value in ("stack.size=4", "training.epochs=1") for part in ("--set", value)]
     command = ["affinity", "crone2020-conll04-minilm", "--encoder", encoder, "--output", tmp_path / "out", "--depth", 2]
-    command += small
+    command += [*small, "--no-cache"]
     result = conjoin(*command, "--data", corpus_folder)
     assert result.code == 0, result.err
     assert "advice: share" in result.out
+    assert result.err.count("epoch 1") == 4
     value = json.loads((tmp_path / "out/affinity.json").read_text())
     assert [row["depth"] for row in value["depths"]] == ["embedder", "shared 1", "shared 2"]
     assert (tmp_path / "out/affinity.png").is_file()
+    taken = ["affinity", "--models", tmp_path / "out/models", "--output", tmp_path / "more"]
+    again = conjoin(*taken, "--dev", corpus_folder / "dev.jsonl")
+    assert again.code == 0, again.err
+    assert "epoch" not in again.err
+    assert json.loads((tmp_path / "more/affinity.json").read_text())["depths"] == value["depths"]
     missing = conjoin(*command, "--train", corpus_folder / "train.jsonl")
     assert "affinity compares the words of a dev split" in missing.sentence
+    assert conjoin(*command, *taken[1:], "--data", corpus_folder).code == 2
+    assert conjoin(*taken, "--data", corpus_folder, "--set", "stack.size=3").code == 2
+    assert "no dev split among train" in conjoin(*taken, "--data", corpus_folder / "train.jsonl").sentence
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    unplotted = conjoin(*command[:4], "--output", tmp_path / "none", "--data", corpus_folder)
+    assert "pip install 'conjoin[plot]'" in unplotted.sentence
+    assert not (tmp_path / "none").exists(), "nothing is trained first"
+
+
+@pytest.mark.parametrize("verb", ["tune", "affinity"])
+def test_repairs_of_the_data_are_mentioned(
+    verb: str, conjoin: Any, encoder: str, documents: list[Document], tmp_path: Path
+) -> None:
+    from conjoin.readers import write_documents
+
+    write_documents(documents, tmp_path / "train.jsonl", "jsonl")
+    lines = (tmp_path / "train.jsonl").read_text()
+    (tmp_path / "dev.jsonl").write_text(lines.replace('"relations"', '"relation"', 1))  # misspelt
+    common = ["--data", tmp_path, "--output", tmp_path / "out", "--lenient", "--encoder", encoder, "--set",
+              "training.epochs=1", "--set", "stack.size=4"]
+    own = {"tune": ["--trials", 1], "affinity": ["--depth", 1]}[verb]
+    result = conjoin(verb, "crone2020-conll04-minilm", *common, *own)
+    assert "repairs and notes on the data; conjoin check lists them" in result.err

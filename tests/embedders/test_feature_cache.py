@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conjoin.embedders.feature_cache import RECORD, FeatureCache, FeatureFile, cache_folder
+from conjoin.cache import cache_folder
+from conjoin.embedders.feature_cache import RECORD, FeatureCache, FeatureFile
 
 SHAPE = (2, 3)
 WORD_BYTES = 2 * 3 * 2

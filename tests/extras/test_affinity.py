@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,17 +13,21 @@ from hypothesis import strategies as st
 
 from conjoin.config import build_model
 from conjoin.document import Corpus, Document
-from conjoin.errors import DataError
+from conjoin.errors import DataError, MissingExtraError, ModelError, SettingError
+from conjoin.extractor import Extractor
+from conjoin.extras import affinity as module
 from conjoin.extras.affinity import (
     Depth,
+    SingleTask,
     _ranks,
     advised_depth,
     affinities,
     affinity,
+    check_plot,
     dissimilarities,
     plot,
     representations,
-    single_task_models,
+    trained_models,
 )
 from conjoin.schema import Schema
 from conjoin.settings import Config
@@ -70,11 +77,46 @@ def test_representations_are_those_of_each_layer(shrunk: Callable[..., Config], 
     torch.testing.assert_close(found["shared 2"][-2:], representations(model, documents[2:])["shared 2"][-2:])
 
 
-def test_single_task_models_train_one_task(shrunk: Callable[..., Config], encoder: str, documents: list[Document]) -> None:
+def test_an_encoder_beside_others_shows_its_layers(shrunk: Callable[..., Config], documents: list[Document]) -> None:
+    config = shrunk("conjoin-base", "words.casing=true")
+    model = build_model(config, Schema.from_documents(documents)).eval()
+    found = representations(model, documents)
+    assert list(found) == ["encoder 0", "encoder 1", "encoder 2", "embedder"]
+    torch.testing.assert_close(found["encoder 2"], found["embedder"][:, :32])
+
+
+def test_runs_of_one_seed_are_never_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here a run's vectors are those of its seed alone, whatever its task: two tasks must not seem nearer than one."""
+    vectors = {seed: torch.randn(12, 6, generator=torch.Generator().manual_seed(seed)) for seed in range(3)}
+    monkeypatch.setattr(module, "representations", lambda seed, _: {"embedder": vectors[seed]})
+    runs: Any = {task: {seed: seed for seed in vectors} for task in ("entities", "relations")}
+    [depth] = affinities(runs, [])
+    expected = [affinity(vectors[left], vectors[right]) for left, right in ((0, 1), (0, 2), (1, 2))]
+    assert depth.between == pytest.approx(sum(expected) / 3) == depth.within
+    assert depth.between < 0.9
+    for wrong in ({"entities": {0: 0}, "relations": {0: 0}}, {"entities": {0: 0, 1: 1}, "relations": {}}):
+        with pytest.raises(SettingError, match="runs of different seeds"):
+            affinities(wrong, [])  # type: ignore[arg-type]
+
+
+LEARN = ("training.epochs=40", "training.learning_rate=5e-3", "stack.size=8", "stack.dropout=0", "relations.dropout=0",
+         "characters.size=0", "training.batch_size=3")
+
+
+@pytest.fixture
+def plan(encoder: str, documents: list[Document], tmp_path: Path) -> SingleTask:
     corpus = Corpus({"train": tuple(documents), "dev": tuple(documents)})
-    overrides = [f"encoder.name='{encoder}'", "training.epochs=40", "training.learning_rate=5e-3", "stack.size=8",
-                 "stack.dropout=0", "relations.dropout=0", "characters.size=0", "training.batch_size=3"]
-    models = single_task_models("crone2020-conll04-minilm", overrides, corpus, depth=2, cache_limit=0)
+    return SingleTask("crone2020-conll04-minilm", [f"encoder.name='{encoder}'", *LEARN], corpus, 2, tmp_path / "models",
+                      cache_limit=0)
+
+
+def test_models_of_one_task_are_trained_kept_and_taken(plan: SingleTask, documents: list[Document]) -> None:
+    heard: list[tuple[str, int]] = []
+
+    def listen(task: str, seed: int, event: object) -> None:
+        heard.append((task, seed))
+
+    models = plan.models(seeds=(0, 1), listen=listen)
     entities, relations = models["entities"][0], models["relations"][0]
     assert sum(len(document.entities) for document in entities.annotate(documents)) == 8
     found = relations.annotate(documents, gold_entities=True)
@@ -85,6 +127,44 @@ def test_single_task_models_train_one_task(shrunk: Callable[..., Config], encode
     assert all(-1 <= depth.between <= 1 for depth in depths)
     with pytest.raises(DataError, match="too few"):
         affinities(models, [Document.from_words(["a"])])
+    assert list(dict.fromkeys(heard)) == [("entities", 0), ("entities", 1), ("relations", 0), ("relations", 1)]
+
+    heard.clear()
+    again = plan.models(seeds=(0, 1), listen=listen)
+    assert heard == [], "nothing is trained twice"
+    assert affinities(again, documents, words=20) == depths
+    assert plan.folder is not None
+    assert affinities(trained_models(plan.folder), documents, words=20) == depths
+    other = replace(plan, overrides=[*plan.overrides, "training.epochs=3"])
+    with pytest.raises(ModelError, match=r"entities-0: holds a run with other settings or data; give another --output"):
+        other.models(seeds=(0, 1), listen=listen)
+    less = Corpus({"train": tuple(documents[:2])})
+    with pytest.raises(ModelError, match="other settings or data"):
+        replace(plan, corpus=less).models(seeds=(0, 1), listen=listen)
+    assert heard == []
+
+
+def test_models_that_do_not_go_together(
+    shrunk: Callable[..., Config], documents: list[Document], tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=r"nowhere: holds 0 of at least two models called entities-…"):
+        trained_models(tmp_path / "nowhere")
+    schema = Schema.from_documents(documents)
+    for name, seed, depth in (("entities-a", 0, 1), ("entities-b", 1, 1), ("relations-a", 0, 1), ("relations-b", 0, 2)):
+        config = shrunk("conjoin-base", f"training.seed={seed}", f"stack.shared={depth}", "stack.size=4")
+        Extractor(build_model(config, schema), config).save(tmp_path / name)
+    with pytest.raises(ModelError, match=r"relations-b: was trained with seed 0, as another of its task"):
+        trained_models(tmp_path)
+    config = shrunk("conjoin-base", "training.seed=2", "stack.shared=2", "stack.size=4")
+    Extractor(build_model(config, schema), config).save(tmp_path / "relations-b")
+    with pytest.raises(ModelError, match="layers of different number or kind"):
+        affinities(trained_models(tmp_path), documents)
+
+
+def test_without_matplotlib_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'conjoin\[plot\]'"):
+        check_plot()
 
 
 def test_the_plot_is_written_whole(tmp_path: Path) -> None:

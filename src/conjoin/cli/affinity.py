@@ -3,21 +3,46 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from conjoin.cli.options import Data, DevFile, Encoder, FormatName, FormatOptions, Lenient, Preset, Settings, TrainFile
+from conjoin.cache import CACHE_LIMIT
+from conjoin.cli.data import mention_problems
+from conjoin.cli.options import (
+    CacheLimit,
+    Data,
+    DevFile,
+    Encoder,
+    FormatName,
+    FormatOptions,
+    Lenient,
+    NoCache,
+    Settings,
+    TrainFile,
+)
 from conjoin.errors import DataError
 from conjoin.files import write_text
 
+if TYPE_CHECKING:
+    from conjoin.extras.affinity import Depth
+    from conjoin.training import Event
+
 
 def affinity(
-    preset: Preset,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for affinity.json and affinity.png.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for affinity.json, affinity.png and the trained models/.")
+    ],
+    preset: Annotated[
+        str | None, typer.Argument(metavar="PRESET|CONFIG", help="A preset's name or a TOML file, to train models with.")
+    ] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="Folder of trained models entities-1, entities-2, relations-1, relations-2 to take.")
+    ] = None,
     data: Data = None,
     train_file: TrainFile = None,
     dev_file: DevFile = None,
@@ -25,53 +50,76 @@ def affinity(
     option: FormatOptions = None,
     lenient: Lenient = False,
     encoder: Encoder = None,
-    depth: Annotated[int, typer.Option(min=1, help="Recurrent layers of the single-task models.")] = 4,
+    depth: Annotated[int, typer.Option(min=1, help="Recurrent layers of the models that are trained.")] = 4,
     seeds: Annotated[int, typer.Option(min=2, help="Runs of each task; two tell how alike one task is to itself.")] = 2,
     words: Annotated[int, typer.Option(min=3, help="Words of dev to compare.")] = 500,
     settings: Settings = None,
+    no_cache: NoCache = False,
+    cache_limit: CacheLimit = CACHE_LIMIT,
 ) -> None:
     """Find how many layers the two tasks want to share.
 
     Trains each task alone and compares what the two learn, layer by layer: where the representations of the two tasks are
     nearly as alike as those of two runs of one task, a layer can be shared (Vandenhende et al. 2019). Prints the affinity
-    at each depth and how many layers that advises to share.
+    at each depth and how many layers that advises to share. The models are kept in the output folder: the same command
+    does not train them again, and --models takes them, or any others.
 
     Examples:
 
       conjoin affinity crone2020-conll04-minilm --data conll04/ --output affinity
+
+      conjoin affinity --models affinity/models --data conll04/ --words 1000 --output more-words
     """
-    from conjoin.cli.progress import epoch_line
     from conjoin.cli.train import overrides, read_splits
 
-    corpus = read_splits(data, {"train": train_file, "dev": dev_file}, format, option, lenient)
+    if (preset is None) == (models is None):
+        raise typer.BadParameter("give a preset to train models with, or --models with a folder of trained ones")
+    if models is not None and (settings or encoder):
+        raise typer.BadParameter("--set and --encoder are for models to be trained, and --models takes trained ones")
+    files = {"train": train_file, "dev": dev_file}
+    corpus = read_splits(data, files, format, option, lenient, needed="train" if models is None else "dev")
+    mention_problems(corpus)
     if not corpus.dev:
         raise DataError("affinity compares the words of a dev split; name a file with --dev, or call it dev")
 
-    from conjoin.extras.affinity import advised_depth, affinities, plot, single_task_models
-    from conjoin.training import EpochDone, Event
+    from conjoin.extras.affinity import SingleTask, advised_depth, affinities, check_plot, plot, trained_models
 
+    check_plot()  # before an hour of training
     console = Console(stderr=True, highlight=False)
-
-    def follow(task: str, seed: int, event: Event) -> None:
-        if isinstance(event, EpochDone):
-            console.print(f"{task} alone, seed {seed}, {epoch_line(event)}", markup=False, soft_wrap=True)
-
-    models = single_task_models(preset, overrides(settings, encoder, None), corpus, depth=depth, seeds=range(seeds),
-                                lenient=lenient, listen=follow)
-    found = affinities(models, corpus.dev, words=words)
-    table = Table(box=None, pad_edge=False)
-    for name in ("depth", "entities and relations", "same task, another seed", "ratio"):
-        table.add_column(name, justify="left" if name == "depth" else "right")
-    for row in found:
-        table.add_row(row.name, f"{row.between:.3f}", f"{row.within:.3f}", f"{row.ratio:.2f}")
-    advised = advised_depth(found)
+    if models is not None:
+        runs = trained_models(models)
+    else:
+        plan = SingleTask(str(preset), overrides(settings, encoder, None), corpus, depth, folder=output / "models",
+                          lenient=lenient, cache_limit=0.0 if no_cache else cache_limit)
+        runs = plan.models(seeds=range(seeds), listen=lambda task, seed, event: _follow(console, task, seed, event))
+    found = affinities(runs, corpus.dev, words=words)
+    printer = Console(highlight=False)
+    printer.print(_table(found))
+    source = {"preset": preset, "settings": list(settings or [])} if models is None else {"models": str(models)}
+    shared = advised_depth(found)
     result: dict[str, Any] = {
-        "preset": preset, "settings": list(settings or []), "seeds": seeds, "words": words, "shared_layers": advised,
+        **source, "seeds": {task: list(taken) for task, taken in runs.items()}, "words": words, "shared_layers": shared,
         "depths": [{"depth": row.name, "between": row.between, "within": row.within, "ratio": row.ratio} for row in found],
     }
     write_text(output / "affinity.json", json.dumps(result, indent=1) + "\n")
     plot(found, output / "affinity.png")
-    printer = Console(highlight=False)
-    printer.print(table)
-    printer.print(f"advice: share {advised} of {depth} recurrent layers; wrote {output / 'affinity.json'} and "
+    layers = sum(row.name.startswith("shared") for row in found)
+    printer.print(f"advice: share {shared} of {layers} recurrent layers; wrote {output / 'affinity.json'} and "
                   f"{output / 'affinity.png'}", markup=False)
+
+
+def _follow(console: Console, task: str, seed: int, event: Event) -> None:
+    from conjoin.cli.progress import epoch_line
+    from conjoin.training import EpochDone
+
+    if isinstance(event, EpochDone):
+        console.print(f"{task} alone, seed {seed}, {epoch_line(event)}", markup=False, soft_wrap=True)
+
+
+def _table(depths: Sequence[Depth]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("depth", "entities and relations", "same task, another seed", "ratio"):
+        table.add_column(name, justify="left" if name == "depth" else "right")
+    for row in depths:
+        table.add_row(row.name, f"{row.between:.3f}", f"{row.within:.3f}", f"{row.ratio:.2f}")
+    return table

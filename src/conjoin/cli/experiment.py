@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from conjoin.cache import CACHE_LIMIT
 from conjoin.cli.data import mention_problems, parse_options
 from conjoin.cli.options import (
     CacheLimit,
@@ -59,7 +60,7 @@ def experiment(
     workers: Workers = 1,
     keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep the model of every run.")] = False,
     no_cache: NoCache = False,
-    cache_limit: CacheLimit = 20.0,
+    cache_limit: CacheLimit = CACHE_LIMIT,
     as_json: Json = False,
 ) -> None:
     """Train and score over folds and seeds.

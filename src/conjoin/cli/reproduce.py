@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from conjoin.cache import CACHE_LIMIT
 from conjoin.cli.options import CacheLimit, NoCache, Settings, Workers
 from conjoin.files import write_text
 
@@ -30,7 +31,7 @@ def reproduce(
     settings: Settings = None,
     workers: Workers = 1,
     no_cache: NoCache = False,
-    cache_limit: CacheLimit = 20.0,
+    cache_limit: CacheLimit = CACHE_LIMIT,
 ) -> None:
     """Run a table of the papers and print ours beside theirs.
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from conjoin.cache import CACHE_LIMIT
 from conjoin.cli.data import mention_problems, parse_options
 from conjoin.cli.options import (
     CacheLimit,
@@ -50,7 +51,7 @@ def train(
     settings: Settings = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     no_cache: NoCache = False,
-    cache_limit: CacheLimit = 20.0,
+    cache_limit: CacheLimit = CACHE_LIMIT,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew; an old model goes at the end.")] = False,
 ) -> None:
     """Train a joint model, score it on test and save it.
@@ -110,15 +111,19 @@ def overrides(settings: list[str] | None, encoder: str | None, seed: int | None)
 
 
 def read_splits(
-    data: Path | None, files: dict[str, Path | None], format: str | None, option: list[str] | None, lenient: bool
+    data: Path | None, files: dict[str, Path | None], format: str | None, option: list[str] | None, lenient: bool, *,
+    needed: str = "train",
 ) -> Corpus:
-    """The splits of a folder or file, those given as files of their own in place of its; says what is left out."""
+    """The splits of a folder or file, those given as files of their own in place of its; says what is left out.
+
+    Raises `DataError` when the split that is `needed` is not there.
+    """
     given = {split: path for split, path in files.items() if path is not None}
     for split, path in given.items():
         if path.is_dir():
             raise DataError(f"{path}: is a folder, and --{split} takes one file; give a folder with --data")
-    if data is None and "train" not in given:
-        raise typer.BadParameter("give --data with a folder, or --train with a file")
+    if data is None and needed not in given:
+        raise typer.BadParameter(f"give --data with a folder, or --{needed} with a file")
     options = parse_options(option or [])
     corpus = read_corpus(data, format, lenient=lenient, options=options) if data is not None else Corpus({})
     splits: dict[str, tuple[Document, ...]] = dict(corpus.splits)
@@ -127,8 +132,9 @@ def read_splits(
         read = read_corpus(path, format, lenient=lenient, options=options)
         splits[split] = read.documents
         problems += read.problems
-    if "train" not in splits:
-        raise DataError(f"{data}: no train split among {', '.join(splits) or 'its files'}; name the file with --train")
+    if needed not in splits:
+        found = ", ".join(splits) or "its files"
+        raise DataError(f"{data}: no {needed} split among {found}; name the file with --{needed}")
     for split in sorted(splits.keys() - SPLITS):
         typer.echo(f"the split '{split}' ({len(splits[split]):,} documents) is not trained on; to train on its sentences "
                    "that hold no relation, give its file with --relation-free", err=True)

@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from conjoin.cache import CACHE_LIMIT
+from conjoin.cli.data import mention_problems
 from conjoin.cli.options import (
     CacheLimit,
     Data,
@@ -50,7 +52,7 @@ def tune(
     workers: Workers = 1,
     no_prune: Annotated[bool, typer.Option("--no-prune", help="Let every trial run to its end.")] = False,
     no_cache: NoCache = False,
-    cache_limit: CacheLimit = 20.0,
+    cache_limit: CacheLimit = CACHE_LIMIT,
 ) -> None:
     """Search over settings for the best scores on dev.
 
@@ -68,6 +70,7 @@ def tune(
     from conjoin.cli.train import overrides, read_splits
 
     corpus = read_splits(data, {"train": train_file, "dev": dev_file}, format, option, lenient)
+    mention_problems(corpus)
 
     from conjoin.extras.tune import Search, parse_space
     from conjoin.extras.tune import tune as run

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from conjoin.embedders.embedder import Features, Texts
+from conjoin.embedders.embedder import Features, Texts, word_counts
 from conjoin.nn.recurrent import CELLS, Cell, last_states
 
 SAVED = "characters.json"
@@ -37,9 +37,7 @@ class CharacterEmbedder(nn.Module):
         self.width = 2 * size
         self.masking = masking
 
-    def sizes(self, texts: Texts) -> list[int]:
-        """The words of each text."""
-        return [len(words) for words in texts]
+    sizes = staticmethod(word_counts)
 
     def features(self, texts: Texts) -> Features:
         """→ `characters` [distinct word, character], `lengths` [distinct word], `words` [batch, word]: the number of

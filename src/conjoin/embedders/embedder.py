@@ -45,24 +45,36 @@ class JoinedEmbedder(nn.Module):
 
     def features(self, texts: Texts) -> Features:
         """The features of all parts, named `part.feature`."""
-        return {
-            f"{name}.{key}": value
-            for name, part in self.parts.items()
-            for key, value in part.features(texts).items()  # type: ignore[operator]
-        }
+        return features_of(self.parts, texts)
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """→ [batch, word, width]."""
-        own: dict[str, Features] = {name: {} for name in self.parts}
-        for key, value in features.items():
-            name, _, inner = key.partition(".")
-            own[name][inner] = value
-        return torch.cat([part(own[name]).float() for name, part in self.parts.items()], dim=-1)
+        return torch.cat([part(own_features(name, features)).float() for name, part in self.parts.items()], dim=-1)
 
     def save(self, folder: Path) -> None:
         """Every part writes its own."""
         for part in self.parts.values():
             part.save(folder)  # type: ignore[operator]
+
+
+def word_counts(texts: Texts) -> list[int]:
+    """The words of each text: the cost of what reads no pieces."""
+    return [len(words) for words in texts]
+
+
+def features_of(parts: Mapping[str, nn.Module] | nn.ModuleDict, texts: Texts) -> Features:
+    """The features of several embedders, named `part.feature`."""
+    return {
+        f"{name}.{key}": value
+        for name, part in parts.items()
+        for key, value in part.features(texts).items()  # type: ignore[operator]
+    }
+
+
+def own_features(part: str, features: Mapping[str, Tensor]) -> Features:
+    """Of features as from `features_of` those of one part, under the names that it gave them."""
+    prefix = f"{part}."
+    return {key.removeprefix(prefix): value for key, value in features.items() if key.startswith(prefix)}
 
 
 def pad_words(rows: Sequence[Tensor]) -> Tensor:

@@ -25,14 +25,6 @@ ITEM = np.dtype(np.float16)
 LOCK_SECONDS = 60.0
 
 
-def cache_folder() -> Path:
-    """Where conjoin keeps what it can compute again: $CONJOIN_CACHE, else conjoin/ in the user's cache folder."""
-    given = os.environ.get("CONJOIN_CACHE")
-    if given:
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "conjoin"
-
-
 class FeatureCache:
     """A folder of feature files, one per encoder, of at most `limit` bytes together."""
 

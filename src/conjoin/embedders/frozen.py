@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from conjoin.embedders.embedder import Features, Texts, pad_words
+from conjoin.embedders.embedder import Features, Texts, pad_words, word_counts
 from conjoin.embedders.feature_cache import FeatureCache, FeatureFile
 from conjoin.embedders.transformer import TransformerEmbedder
 from conjoin.nn.layers import LayerMix
@@ -56,9 +56,7 @@ class FrozenEmbedder(nn.Module):
         self.encoder.eval()  # type: ignore[attr-defined]
         return self
 
-    def sizes(self, texts: Texts) -> list[int]:
-        """The words of each text."""
-        return [len(words) for words in texts]
+    sizes = staticmethod(word_counts)
 
     def features(self, texts: Texts) -> Features:
         """→ `layers` [batch, word, layer, width], half precision."""
@@ -110,7 +108,7 @@ class FrozenTransformer(nn.Module):
         self.transformer = transformer
         self.all_layers = all_layers
         self.width = transformer.width
-        self.layer_count = 1 + int(transformer.encoder.config.num_hidden_layers) if all_layers else 1  # type: ignore[union-attr, arg-type]
+        self.layer_count = transformer.layer_count if all_layers else 1
 
     def vectors(self, texts: Texts) -> list[Tensor]:
         """[word, layer, width] of each text, on the CPU; layer 0 is the input embedding."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from conjoin.embedders.casing import CASINGS, casing
-from conjoin.embedders.embedder import Features, Texts, pad_words
+from conjoin.embedders.embedder import Features, Texts, pad_words, word_counts
 from conjoin.embedders.vector_table import VectorTable
 
 SAVED = "words.json"
@@ -46,9 +46,7 @@ class WordVectors(nn.Module):
         vectors = torch.stack(list(found.values())) if found else torch.zeros(0, table.width)
         return cls(found, vectors, table=table)
 
-    def sizes(self, texts: Texts) -> list[int]:
-        """The words of each text."""
-        return [len(words) for words in texts]
+    sizes = staticmethod(word_counts)
 
     def find(self, word: str) -> Tensor | None:
         """The vector of a word as spelt or else in lower case [width], None when it has none."""
@@ -91,9 +89,7 @@ class CasingEmbedder(nn.Module):
 
     width = len(CASINGS)
 
-    def sizes(self, texts: Texts) -> list[int]:
-        """The words of each text."""
-        return [len(words) for words in texts]
+    sizes = staticmethod(word_counts)
 
     def features(self, texts: Texts) -> Features:
         """→ `casings` [batch, word], counted from 1, 0 for padding."""

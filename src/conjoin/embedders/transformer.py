@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as progress
 
-from conjoin.embedders.embedder import Embedder, Features
+from conjoin.embedders.embedder import Embedder, Features, Texts, features_of, own_features
 from conjoin.embedders.static import CasingEmbedder
 from conjoin.errors import ModelError, SettingError
 from conjoin.nn.layers import LayerMix
@@ -54,7 +54,7 @@ class TransformerEmbedder(nn.Module):
         train_word_table: bool = True,
         masking: float = 0.0,
         inputs: Mapping[str, Embedder] | None = None,
-        mix: LayerMix | None = None,
+        mix: bool = False,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -73,7 +73,8 @@ class TransformerEmbedder(nn.Module):
         self.inputs = nn.ModuleDict({name: AddedInput(part, inner) for name, part in (inputs or {}).items()})
         if masking and tokenizer.mask_token_id is None:
             raise SettingError("encoder.masking needs an encoder whose tokenizer has a mask piece; set it to 0")
-        self.mix = mix
+        self.layer_count = 1 + int(encoder.config.num_hidden_layers)  # type: ignore[union-attr, arg-type]  # and the input
+        self.mix = LayerMix(self.layer_count) if mix else None
         if not train_word_table:
             encoder.get_input_embeddings().weight.requires_grad_(False)  # type: ignore[operator]
 
@@ -81,7 +82,7 @@ class TransformerEmbedder(nn.Module):
     def device(self) -> torch.device:
         return next(self.encoder.parameters()).device
 
-    def sizes(self, texts: Sequence[Sequence[str]]) -> list[int]:
+    def sizes(self, texts: Texts) -> list[int]:
         """How many pieces each text takes, with special pieces and repeated overlaps: the cost of a forward pass."""
         special = len(self.prefix) + len(self.suffix)
         counts = []
@@ -90,7 +91,7 @@ class TransformerEmbedder(nn.Module):
             counts.append(sum(sum(len(word) for word in pieces[start:end]) + special for start, end in windows))
         return counts
 
-    def features(self, texts: Sequence[Sequence[str]]) -> Features:
+    def features(self, texts: Texts) -> Features:
         """Words of each text → `pieces` and `mask` [window, piece], `words` [batch, word, pieces of a word] (positions
         in the flattened windows, -1 for none), and with `inputs` also `readings` [window, piece] (positions in the
         flattened words counted from 1, 0 for none) and theirs, named `input.feature`."""
@@ -118,9 +119,7 @@ class TransformerEmbedder(nn.Module):
         if self.inputs:
             width = features["pieces"].shape[1]
             features["readings"] = torch.tensor([row + [0] * (width - len(row)) for row in readings], dtype=torch.long)
-            for name, part in self.inputs.items():
-                own = part.embedder.features(texts)  # type: ignore[operator, union-attr]
-                features |= {f"{name}.{key}": value for key, value in own.items()}
+            features |= features_of({name: part.embedder for name, part in self.inputs.items()}, texts)  # type: ignore[misc]
         return features
 
     def _tensors(self, windows: list[list[int]], homes: list[list[tuple[int, int, int]]]) -> Features:
@@ -149,7 +148,7 @@ class TransformerEmbedder(nn.Module):
         ).reshape(len(homes), most_words, most_pieces)
         return {"pieces": pieces, "mask": mask, "words": words}
 
-    def _pieces(self, texts: Sequence[Sequence[str]]) -> list[list[list[int]]]:
+    def _pieces(self, texts: Texts) -> list[list[list[int]]]:
         """Piece ids by text and word; a word the tokenizer makes nothing of becomes its unknown piece.
 
         Half a surrogate pair, which no tokenizer takes, is read as a question mark.
@@ -199,11 +198,10 @@ class TransformerEmbedder(nn.Module):
             return self.encoder(input_ids=pieces, attention_mask=features["mask"], **options)
         vectors = self.encoder.get_input_embeddings()(pieces)  # type: ignore[operator]
         for name, part in self.inputs.items():
-            own = {key.removeprefix(f"{name}."): value for key, value in features.items() if key.startswith(f"{name}.")}
             readings = features["readings"]
             if part.hidden_with_pieces:
                 readings = readings.masked_fill(torch.isin(readings, readings[pieces != features["pieces"]]), 0)
-            vectors = vectors + part(own, readings)
+            vectors = vectors + part(own_features(name, features), readings)
         return self.encoder(inputs_embeds=vectors, attention_mask=features["mask"], **options)
 
     def _words(self, output: Tensor, positions: Tensor) -> Tensor:

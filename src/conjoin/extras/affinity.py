@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from conjoin.cache import CACHE_LIMIT
 from conjoin.config import load_config
-from conjoin.document import Corpus, Document
+from conjoin.document import Corpus, Document, documents_digest
+from conjoin.embedders.embedder import Embedder, JoinedEmbedder, own_features
 from conjoin.embedders.transformer import TransformerEmbedder
-from conjoin.errors import DataError, require_extra
-from conjoin.files import whole_file
+from conjoin.errors import DataError, ModelError, SettingError, require_extra
+from conjoin.extractor import Extractor, model_folder
+from conjoin.files import make_folder, read_json, whole_file, write_text
 from conjoin.model import JointModel
-from conjoin.protocols import CACHE_LIMIT, train
+from conjoin.protocols import train
 from conjoin.settings import Config
 from conjoin.training import Event
 
@@ -24,6 +29,8 @@ TASKS: Mapping[str, tuple[str, ...]] = {
     "entities": ("training.relation_weight=0",),
     "relations": ("training.entity_weight=0", "relations.proposals=gold", "training.relation_ramp=0"),
 }
+PLAN = "plan.json"  # beside a kept model: what it was trained from
+Runs = Mapping[str, Mapping[int, JointModel]]  # by task, then by the seed of the run
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,65 +47,111 @@ class Depth:
         return self.between / self.within if self.within > 0 else 0.0
 
 
-def single_task_models(
-    preset: str,
-    overrides: Sequence[str],
-    corpus: Corpus,
-    *,
-    depth: int,
-    seeds: Sequence[int] = (0, 1),
-    lenient: bool = False,
-    cache_limit: float = CACHE_LIMIT,
-    listen: Callable[[str, int, Event], None] | None = None,
-) -> dict[str, list[JointModel]]:
-    """Train, for each task alone, a model with `depth` recurrent layers and no task-specific ones, once per seed.
+@dataclass(frozen=True, slots=True)
+class SingleTask:
+    """How models of one task each are trained: with `depth` recurrent layers and no task-specific ones.
 
-    The relation model is given gold entities. The last epoch is kept: a task alone has no joint score to choose by.
+    The relation model is given gold entities. The last epoch is kept: a task alone has no joint score to choose by. With
+    `folder` the models are kept there, and those that are there already are taken, if they were trained in this way.
     """
-    models: dict[str, list[JointModel]] = {}
-    for task, only in TASKS.items():
-        for seed in seeds:
-            config = load_config(preset, [
-                *overrides, f"stack.shared={depth}", "stack.entities=0", "stack.relations=0", *only,
-                f"training.seed={seed}", "training.select=last",
-            ])
-            models.setdefault(task, []).append(_trained(config, corpus, task, seed, lenient, cache_limit, listen))
+
+    preset: str
+    overrides: Sequence[str]
+    corpus: Corpus
+    depth: int
+    folder: Path | None = None
+    lenient: bool = False
+    cache_limit: float = CACHE_LIMIT
+
+    def models(self, *, seeds: Sequence[int], listen: Callable[[str, int, Event], None] | None = None) -> Runs:
+        """One model for each task and seed."""
+        for task in TASKS:
+            for seed in seeds:
+                self._check(task, seed)  # before an hour is spent
+        return {task: {seed: self._model(task, seed, listen) for seed in seeds} for task in TASKS}
+
+    def config(self, task: str, seed: int) -> Config:
+        """The settings of a run."""
+        return load_config(self.preset, [
+            *self.overrides, f"stack.shared={self.depth}", "stack.entities=0", "stack.relations=0", *TASKS[task],
+            f"training.seed={seed}", "training.select=last",
+        ])
+
+    def _run(self, task: str, seed: int) -> Path | None:
+        return self.folder / f"{task}-{seed}" if self.folder is not None else None
+
+    def _plan(self, task: str, seed: int) -> dict[str, object]:
+        config = self.config(task, seed).model_dump(mode="json", exclude={"paper"})
+        return {"settings": config, "documents": documents_digest(self.corpus.train), "lenient": self.lenient}
+
+    def _check(self, task: str, seed: int) -> None:
+        """Raise for settings that are none, and for a folder with the run of another plan."""
+        plan, run = self._plan(task, seed), self._run(task, seed)
+        if run is None or not ((run / PLAN).is_file() or (run / "model").exists()):
+            return
+        if not (run / PLAN).is_file() or read_json(run / PLAN) != plan:
+            raise ModelError(f"{run}: holds a run with other settings or data; give another --output, or take what is "
+                             "there with --models")
+
+    def _model(self, task: str, seed: int, listen: Callable[[str, int, Event], None] | None) -> JointModel:
+        def follow(event: Event) -> None:
+            if listen is not None:
+                listen(task, seed, event)
+
+        run = self._run(task, seed)
+        if run is not None and (run / "model").is_dir():
+            return Extractor.load(run).model
+        if run is not None:
+            make_folder(run)
+            write_text(run / PLAN, json.dumps(self._plan(task, seed), indent=1) + "\n")
+        return train(self.config(task, seed), Corpus({"train": self.corpus.train}), output=run, lenient=self.lenient,
+                     cache_limit=self.cache_limit, listen=follow).model
+
+
+def trained_models(folder: Path) -> Runs:
+    """The models of each task in a folder: its `entities-…` and `relations-…` are models or runs of `conjoin train`."""
+    models: dict[str, dict[int, JointModel]] = {task: {} for task in TASKS}
+    for task, found in models.items():
+        for path in sorted(folder.glob(f"{task}-*")):
+            extractor = Extractor.load(model_folder(path))
+            seed = extractor.config.training.seed
+            if seed in found:
+                raise ModelError(f"{path}: was trained with seed {seed}, as another of its task, and runs of one seed are "
+                                 "alike from the start; train each with a --seed of its own")
+            found[seed] = extractor.model
+        if len(found) < 2:
+            raise ModelError(f"{folder}: holds {len(found)} of at least two models called {task}-…; each is a model folder "
+                             "or a run of conjoin train, of a seed of its own")
     return models
-
-
-def _trained(
-    config: Config,
-    corpus: Corpus,
-    task: str,
-    seed: int,
-    lenient: bool,
-    cache_limit: float,
-    listen: Callable[[str, int, Event], None] | None,
-) -> JointModel:
-    def follow(event: Event) -> None:
-        if listen is not None:
-            listen(task, seed, event)
-
-    only = Corpus({"train": corpus.train})
-    return train(config, only, lenient=lenient, cache_limit=cache_limit, listen=follow).model
 
 
 @torch.no_grad()
 def representations(model: JointModel, documents: Sequence[Document], *, batch: int = 32) -> dict[str, Tensor]:
-    """Vectors of all words at each depth [word, width]: layers of a fine-tuned encoder, then the shared stack's."""
+    """Vectors of all words at each depth [word, width]: the layers of a fine-tuned encoder, alone or beside other
+    embedders, then what the shared stack reads, and its layers."""
     found: dict[str, list[Tensor]] = {}
     for start in range(0, len(documents), batch):
         rows = model.collate(documents[start : start + batch], gold=False).to(model.device)
         alive = torch.arange(int(rows.lengths.max()), device=rows.lengths.device) < rows.lengths.unsqueeze(1)
-        layers: dict[str, Tensor] = {}
-        if isinstance(model.embedder, TransformerEmbedder):
-            for number, layer in enumerate(model.embedder.layers(rows.features).unbind(2)):
-                layers[f"encoder {number}"] = layer
+        encoded = _encoder_layers(model.embedder, rows.features)
+        layers = {f"encoder {number}": layer for number, layer in enumerate(encoded)}
         for number, layer in enumerate(model.shared.outputs(model.embedder(rows.features), rows.lengths)):
             layers[f"shared {number}" if number else "embedder"] = layer
         for name, layer in layers.items():
             found.setdefault(name, []).append(layer[alive])
     return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def _encoder_layers(embedder: Embedder, features: Mapping[str, Tensor]) -> Sequence[Tensor]:
+    """[batch, word, width] of each layer of a fine-tuned encoder; nothing without one."""
+    if isinstance(embedder, JoinedEmbedder):
+        parts = [(part, own_features(name, features)) for name, part in embedder.parts.items()]
+    else:
+        parts = [(embedder, dict(features))]  # type: ignore[list-item]
+    for part, own in parts:
+        if isinstance(part, TransformerEmbedder):
+            return part.layers(own).unbind(2)
+    return ()
 
 
 def dissimilarities(vectors: Tensor) -> Tensor:
@@ -122,24 +175,31 @@ def _ranks(values: Tensor) -> Tensor:
     return ranks
 
 
-def affinities(
-    models: Mapping[str, Sequence[JointModel]], documents: Sequence[Document], *, words: int = 500, seed: int = 0
-) -> list[Depth]:
-    """The affinity of two tasks at each depth, over some words of the documents, averaged over all pairs of runs."""
-    vectors = {task: [representations(model, documents) for model in runs] for task, runs in models.items()}
+def affinities(models: Runs, documents: Sequence[Document], *, words: int = 500, seed: int = 0) -> list[Depth]:
+    """The affinity of two tasks at each depth, over some words of the documents, averaged over pairs of runs.
+
+    Runs of one seed are never compared: they begin with the same weights and meet the same batches, and what they have in
+    common by that would count for the two tasks and not for two runs of one.
+    """
+    vectors = {task: {run: representations(model, documents) for run, model in runs.items()}
+               for task, runs in models.items()}
     first, second = vectors.values()
-    total = len(next(iter(first[0].values()), torch.zeros(0)))
+    between = [(first[left], second[right]) for left in first for right in second if left != right]
+    within = [(runs[left], runs[right]) for runs in (first, second) for left, right in combinations(runs, 2)]
+    if len(within) < 2 or not between:
+        raise SettingError("affinity compares runs of different seeds: give two or more of each task")
+    names = list(between[0][0])
+    if any(list(found) != names for runs in (first, second) for found in runs.values()):
+        raise ModelError("the models have layers of different number or kind; compare those of one --depth and encoder")
+    total = len(next(iter(between[0][0].values()), ()))
     if total < 3:
         raise DataError("affinity needs some words to compare representations of: the documents have too few")
     chosen = torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:words]
 
     def mean(pairs: Sequence[tuple[Mapping[str, Tensor], Mapping[str, Tensor]]], name: str) -> float:
-        found = [affinity(left[name][chosen], right[name][chosen]) for left, right in pairs]
-        return sum(found) / len(found) if found else 1.0
+        return sum(affinity(left[name][chosen], right[name][chosen]) for left, right in pairs) / len(pairs)
 
-    between = [(left, right) for left in first for right in second]
-    within = [(left, right) for runs in (first, second) for place, left in enumerate(runs) for right in runs[place + 1 :]]
-    return [Depth(name, mean(between, name), mean(within, name)) for name in first[0]]
+    return [Depth(name, mean(between, name), mean(within, name)) for name in names]
 
 
 def advised_depth(depths: Sequence[Depth]) -> int:
@@ -155,12 +215,19 @@ def advised_depth(depths: Sequence[Depth]) -> int:
     return shared
 
 
-def plot(depths: Sequence[Depth], path: Path) -> None:
-    """Draw affinity by depth into a PNG or SVG file. Needs matplotlib."""
+def check_plot() -> None:
+    """Raise `MissingExtraError` when there is nothing to draw with."""
     try:
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise require_extra("plot", "matplotlib") from error
+
+
+def plot(depths: Sequence[Depth], path: Path) -> None:
+    """Draw affinity by depth into a PNG or SVG file. Needs matplotlib."""
+    check_plot()
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.add_subplot()
     names = [depth.name for depth in depths]

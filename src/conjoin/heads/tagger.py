@@ -65,8 +65,10 @@ class TaggerHead(nn.Module):
         nn.init.constant_(self.output.bias[:1].detach(), OUTSIDE_PRIOR)
         starts, steps, ends = legal_steps(self.tags, scheme)
         self.crf = ChainCRF(starts, steps, ends) if output == "crf" else None
-        for name, allowed in (("legal_starts", starts), ("legal", steps), ("legal_ends", ends)):
-            self.register_buffer(name, torch.zeros(allowed.shape).masked_fill(~allowed, float("-inf")), persistent=False)
+        if self.crf is None:
+            for name, allowed in (("legal_starts", starts), ("legal", steps), ("legal_ends", ends)):
+                costs = torch.zeros(allowed.shape).masked_fill(~allowed, float("-inf"))
+                self.register_buffer(name, costs, persistent=False)
 
     def targets(self, entities: Sequence[Sequence[Entity]], lengths: Sequence[int]) -> Tensor:
         """Gold tags [batch, word] of one list of entities per row, `IGNORED` beyond a row's words."""

@@ -17,12 +17,13 @@ from typing import Any, get_args
 
 from filelock import FileLock, Timeout
 
+from conjoin.cache import CACHE_LIMIT
 from conjoin.document import Corpus, Document
 from conjoin.errors import ConjoinError, ModelError, SettingError, unknown_name
 from conjoin.files import make_folder, write_text
 from conjoin.metrics import document_counts, score
 from conjoin.protocols.folds import DevUse
-from conjoin.protocols.single import CACHE_LIMIT, count, train
+from conjoin.protocols.single import count, train
 from conjoin.protocols.summary import Results
 from conjoin.schema import Schema
 from conjoin.settings import Config

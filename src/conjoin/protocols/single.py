@@ -13,9 +13,11 @@ from typing import Any, Literal
 
 from accelerate.utils.random import set_seed
 
+from conjoin.cache import CACHE_LIMIT as CACHE_LIMIT
+from conjoin.cache import cache_folder
 from conjoin.config import build_model
 from conjoin.document import Corpus, Document
-from conjoin.embedders.feature_cache import FeatureCache, cache_folder
+from conjoin.embedders.feature_cache import FeatureCache
 from conjoin.errors import DataError, ModelError
 from conjoin.extractor import MODEL_FILES, Extractor
 from conjoin.files import check_replaceable, make_folder
@@ -30,7 +32,6 @@ from conjoin.training import train as training_events
 
 LOGGER = logging.getLogger("conjoin")
 Listener = Callable[[Event], None]
-CACHE_LIMIT = 20.0  # GB
 CHECKPOINTS = ("checkpoints", "checkpoints-retrain")
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from conjoin.cache import CACHE_LIMIT
 from conjoin.config import assemble_model, build_embedder, load_config
 from conjoin.document import Corpus, Document
 from conjoin.errors import DataError, SettingError, unknown_name
 from conjoin.protocols.experiment import Experiment, conduct
 from conjoin.protocols.folds import Folding, parts
 from conjoin.protocols.significance import compare
-from conjoin.protocols.single import CACHE_LIMIT
 from conjoin.protocols.summary import TASKS, Results, Task
 from conjoin.reproduce.sources import SOURCES
 from conjoin.reproduce.tables import COUNTS, STATISTICS, TABLES, Column, Row, Table
