@@ -62,6 +62,22 @@ def test_check_json() -> None:
     assert (first["line"], first["repair"]) == (3, True)
 
 
+def test_check_writes_a_page_and_says_what_a_preset_or_model_cannot_hold(tmp_path: Path) -> None:
+    nested = tmp_path / "nested.jsonl"
+    nested.write_text('{"text": "Halden Steel", "entities": [{"type": "Org", "char_start": 0, "char_end": 12}, '
+                      '{"type": "Loc", "char_start": 0, "char_end": 6}]}\n')
+    code, output = run("check", nested, "--page", tmp_path / "page.html", "--preset", "giorgi2019-conll04")
+    assert code == 0
+    assert "1 pairs of entities share words in 1 documents; a tagger holds one entity a word" in output
+    assert "a tagger holds one entity a word" in (tmp_path / "page.html").read_text()
+    folder = tmp_path / "run/model"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"config": {"relations": {"decision": "sigmoid"}}}')
+    (folder / "schema.json").write_text('{"entity_types": ["Org"], "relation_types": [], "symmetric": [], "signatures": {}}')
+    code, output = run("check", nested, "--model", tmp_path / "run", "--json")
+    assert "1 annotations are of the entity type Loc, which the model does not know" in json.loads(output)["limits"]
+
+
 def test_check_caps_its_list(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "fine"}\n' + "oops\n" * 60)

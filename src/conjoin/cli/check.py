@@ -1,4 +1,4 @@
-"""`conjoin check`: what an annotated file holds, and everything that is wrong with it."""
+"""`conjoin check`: what annotated files hold, what is wrong with them, and what a model could not make of them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from rich.console import Console
 from conjoin.cli.data import (
     FORMAT_HELP,
     OPTION_HELP,
-    corpus_table,
-    counts,
+    counts_table,
     parse_options,
     print_problems,
     problems_as_json,
 )
-from conjoin.document import Corpus
 from conjoin.errors import DataError
-from conjoin.readers import FORMATS, Problems, load
+from conjoin.files import read_json, write_text
+from conjoin.inspection import Inspection, SplitCounts, inspect, limits, unknown_to
+from conjoin.readers import FORMATS, Problems, open_corpus
+from conjoin.schema import Schema
 
 
 def check(
@@ -28,6 +29,11 @@ def check(
     format: Annotated[str | None, typer.Option("--format", "-f", help=FORMAT_HELP)] = None,
     lenient: Annotated[bool, typer.Option("--lenient", help="Exit with 0 even when something was repaired.")] = False,
     option: Annotated[list[str] | None, typer.Option("--option", "-o", help=OPTION_HELP)] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Preset or TOML file: also say what a model of these settings cannot learn.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="Folder of a model: also say what it cannot give.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Also write a page with charts.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON with every problem.")] = False,
 ) -> None:
     """Count what annotated files hold and list what is wrong.
@@ -40,37 +46,96 @@ def check(
 
       conjoin check train.jsonl
 
-      conjoin check conll04/
+      conjoin check conll04/ --page conll04.html
 
       conjoin check DRUG-AE.rel --option overlap=keep-longer
 
       conjoin check corpus.tsv --json | jq .kinds
+
+      conjoin check new-data.jsonl --model run
     """
     problems = Problems(lenient=True)
-    corpus = load(path, problems, format, options=parse_options(option or []))
+    chosen, streams = open_corpus(path, problems, format, options=parse_options(option or []))
+    inspection = inspect(streams)
+    beyond = _limits(inspection, preset, model)
     if as_json:
-        typer.echo(json.dumps(_as_json(corpus, problems), ensure_ascii=False, indent=1))
+        value = _as_json(chosen.name, inspection, problems) | {"limits": beyond}
+        typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
     else:
-        _print(corpus, problems)
-    if not len(corpus):
+        _print(chosen.name, inspection, problems, beyond)
+    if page is not None:
+        from conjoin.render.inspection import inspection_to_html
+
+        html = inspection_to_html(inspection, title=str(path), problems=problems.counts(), limits=beyond)
+        write_text(page, html)
+        Console(stderr=True, highlight=False).print(f"wrote {page}", markup=False)
+    if not inspection.total.documents:
         raise DataError(f"{path}: holds no documents; see that it is the right file and is not empty")
     if any(problem.repair for problem in problems.found) and not lenient:
         raise typer.Exit(1)
 
 
-def _as_json(corpus: Corpus, problems: Problems) -> dict[str, Any]:
+def _limits(inspection: Inspection, preset: str | None, model: Path | None) -> list[str]:
+    """What models with the recommended settings, of a preset, or a trained one cannot hold of the corpus."""
+    if model is not None:
+        folder = model / "model" if (model / "model").is_dir() else model
+        saved = read_json(folder / "config.json")["config"]["relations"]
+        schema = Schema.from_json(read_json(folder / "schema.json"))
+        return [*limits(inspection, decision=saved["decision"], constrain=False), *unknown_to(inspection, schema)]
+    if preset is not None:
+        from conjoin.config import load_config
+
+        relations = load_config(preset).relations
+        return list(limits(inspection, decision=relations.decision, constrain=relations.constrain))
+    return list(limits(inspection, decision="softmax", constrain=True))
+
+
+def _counts(split: SplitCounts) -> dict[str, Any]:
+    return {"documents": split.documents, "words": split.words, "entities": dict(sorted(split.entities.items())),
+            "relations": dict(sorted(split.relations.items()))}
+
+
+def _as_json(format: str, inspection: Inspection, problems: Problems) -> dict[str, Any]:
     return {
-        "format": corpus.format,
-        "splits": {split: counts(documents) for split, documents in corpus.splits.items()},
+        "format": format,
+        "splits": {split: _counts(counts) for split, counts in inspection.splits.items()},
+        "inspection": inspection.to_json(),
         "repaired": sum(problem.repair for problem in problems.found),
         "kinds": problems.counts(),
         "problems": problems_as_json(problems.found),
     }
 
 
-def _print(corpus: Corpus, problems: Problems) -> None:
+def _print(format: str, inspection: Inspection, problems: Problems, beyond: list[str]) -> None:
+    from conjoin.render.inspection import remarks_of
+
     console = Console()
-    console.print(f"format: {corpus.format} ({FORMATS[corpus.format].description})", highlight=False, soft_wrap=True)
-    console.print(corpus_table(corpus))
-    if problems.found or len(corpus):
+    console.print(f"format: {format} ({FORMATS[format].description})", highlight=False, soft_wrap=True)
+    columns = {split: _counts(counts) for split, counts in inspection.splits.items()}
+    if len(columns) > 1:
+        columns["sum"] = _counts(inspection.total)
+    console.print(counts_table(columns))
+    _print_shape(inspection.total, console)
+    for remark in remarks_of(inspection, beyond):
+        console.print(f"- {remark}", markup=False, highlight=False, soft_wrap=True)
+    if problems.found or inspection.total.documents:
         print_problems(problems.found, console)
+
+
+def _print_shape(total: SplitCounts, console: Console) -> None:
+    """Lengths, overlaps and argument types in a few lines."""
+    if not total.documents:
+        return
+    console.print()
+    lengths = (("words in a document", total.document_lengths), ("words in an entity", total.entity_lengths),
+               ("entities in a document", total.entities_per_document),
+               ("relations in a document", total.relations_per_document),
+               ("words between arguments", total.distances))
+    for name, counter in lengths:
+        if counter:
+            mean = sum(value * count for value, count in counter.items()) / counter.total()
+            console.print(f"- {name}: {mean:.1f} on average, {max(counter):,} at most", highlight=False)
+    kinds = f"{total.nested:,} nested, {total.crossing:,} crossing, {total.same_words:,} on the same words"
+    console.print(f"- entities that share words: {total.overlaps:,} pairs ({kinds})", highlight=False)
+    for (type, head, tail), count in sorted(total.signatures.items()):
+        console.print(f"- {type}: {head} → {tail} {count:,}", markup=False, highlight=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from conjoin.document import SPLITS, Corpus, Document, Problem
@@ -33,6 +34,7 @@ __all__ = [
     "Problems",
     "detect",
     "load",
+    "open_corpus",
     "read_corpus",
     "read_documents",
     "stream_documents",
@@ -76,18 +78,32 @@ def load(
     options: Mapping[str, str] | None = None,
 ) -> Corpus:
     """`read_corpus` with a collector of one's own."""
+    chosen, streams = open_corpus(path, problems, format, options=options)
+    splits = {split: tuple(documents) for split, documents in streams.items()}
+    return Corpus(splits, tuple(problems.found), chosen.name)
+
+
+def open_corpus(
+    path: str | Path,
+    problems: Problems,
+    format: str | None = None,
+    *,
+    options: Mapping[str, str] | None = None,
+) -> tuple[Format, dict[str, Iterable[Document]]]:
+    """The format of a file or folder, and the documents of each split, read as they are asked for, each split once."""
     path = Path(path)
     chosen = _format(path, format)
     settled = _settled(chosen, options or {})
     if path.is_dir() and chosen.read_folder and (chosen.claims is None or chosen.claims(path)):
-        found = chosen.read_folder(path, problems, settled)
+        found: Mapping[str, Iterable[Document]] = chosen.read_folder(path, problems, settled)
     elif path.is_dir():
-        found = {split: (document for file in files for document in chosen.read(file, problems, settled))
-                 for split, files in _split_files(path, chosen, problems).items()}
+        found = {
+            split: chain.from_iterable(chosen.read(file, problems, settled) for file in files)
+            for split, files in _split_files(path, chosen, problems).items()
+        }
     else:
         found = {split_of(path) or ALL: chosen.read(path, problems, settled)}
-    splits = {split: tuple(found[split]) for split in sorted(found, key=split_order)}
-    return Corpus(splits, tuple(problems.found), chosen.name)
+    return chosen, {split: found[split] for split in sorted(found, key=split_order)}
 
 
 def stream_documents(
