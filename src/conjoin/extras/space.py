@@ -23,7 +23,7 @@ RANGE = re.compile(r"([^|:]+?)\.\.([^|:]+)(?::(.*))?")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One setting and what it may be: some values, or a range of numbers, whole ones where the setting is a whole number."""
+    """One setting and what it may be: some values, or a range of numbers, whole ones where the setting is one."""
 
     key: str
     values: tuple[str, ...] = ()
