@@ -24,6 +24,18 @@ def test_tune(conjoin: Any, corpus_folder: Path, settings: list[str], tmp_path: 
     assert wrong.sentence.startswith("unknown setting 'stack.shard' (did you mean 'stack.shared'?)")
 
 
+def test_tune_says_how_to_go_on(
+    conjoin: Any, corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("conjoin.extras.tune.tune", stop)
+    result = conjoin("tune", "conjoin-base", "--data", corpus_folder, "--output", tmp_path / "out")
+    assert result.code == 130
+    assert "stopped; the same command goes on" in result.err
+
+
 def test_affinity(
     conjoin: Any, encoder: str, corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

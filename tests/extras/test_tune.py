@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,10 @@ import pytest
 from conjoin.config import load_config
 from conjoin.document import Corpus, Document
 from conjoin.errors import DataError, ModelError, SettingError
-from conjoin.extras.tune import PAPER_SPACE, Choice, Search, TrialResult, parse_space, tune
+from conjoin.extras import tune as module
+from conjoin.extras.space import PAPER_SPACE, Choice, parse_space, samples
+from conjoin.extras.tune import Search, TrialResult, tune
+from conjoin.training import EpochDone, loop
 
 
 @pytest.fixture
@@ -30,6 +35,13 @@ def search(small: list[str], documents: list[Document], tmp_path: Path) -> Searc
     ("stack.dropout=0.1..0.6", Choice("stack.dropout", low=0.1, high=0.6)),
     ("training.learning_rate=1e-4..1e-2:log", Choice("training.learning_rate", low=1e-4, high=1e-2, log=True)),
     (" training.seed = 3 ", Choice("training.seed", ("3",))),
+    ("stack.cell=gru|lstm|gru", Choice("stack.cell", ("gru", "lstm"))),
+    ("encoder.name=../one", Choice("encoder.name", ("../one",))),
+    ("encoder.name=../enc|minilm", Choice("encoder.name", ("../enc", "minilm"))),
+    ("encoder.name=a..b|../c", Choice("encoder.name", ("a..b", "../c"))),
+    ("stack.shared=1.0..3", Choice("stack.shared", low=1, high=3, whole=True)),
+    ("training.patience=1..5", Choice("training.patience", low=1, high=5, whole=True)),  # or absent
+    ("training.relation_weight=1..20", Choice("training.relation_weight", low=1, high=20)),  # any number between
 ])
 def test_spaces(text: str, expected: Choice) -> None:
     assert Choice.parse(text) == expected
@@ -38,10 +50,13 @@ def test_spaces(text: str, expected: Choice) -> None:
 @pytest.mark.parametrize(("text", "wrong"), [
     ("stack.shared", r"has no key=choices form, like stack.shared=1..3"),
     ("stack.shard=1..3", r"unknown setting 'stack.shard' \(did you mean 'stack.shared'"),
-    ("stack.shared=1..x", r"a range is two numbers"),
     ("stack.shared=3..1", r"a range rises"),
-    ("stack.dropout=0..0.5:log", r"under :log it begins above 0"),
-    ("stack.shared=1..3:lin", r"a range rises, and under :log"),
+    ("stack.dropout=nan..0.5", r"a range rises from one number to another"),
+    ("training.learning_rate=1e-4..inf", r"a range rises from one number to another"),
+    ("stack.dropout=0..0.5:log", r"under :log begins above 0"),
+    ("stack.shared=1..3:lin", r"a range rises .*, and under :log"),
+    ("stack.shared=1.5..3", r"stack.shared takes whole numbers; write a range like stack.shared=1..3"),
+    ("stack.cell=gru|", r"one of the choices is empty"),
 ])
 def test_spaces_that_are_none(text: str, wrong: str) -> None:
     with pytest.raises(SettingError, match=wrong):
@@ -67,17 +82,94 @@ def test_a_study_goes_on_and_leaves_the_best_settings(search: Search) -> None:
     assert [row["number"] for row in json.loads((search.folder / "trials.json").read_text())] == [r.number for r in results]
     again = tune(search, listen=heard.append)
     assert again == results and len(heard) == 3, "the study is complete"
-    more = Search(**{name: getattr(search, name) for name in Search.__slots__} | {"trials": 5})
-    assert len(tune(more)) == 5
-    other = Search(**{name: getattr(search, name) for name in Search.__slots__} | {"overrides": ()})
-    with pytest.raises(ModelError, match="holds the study of another search"):
-        tune(other)
+    assert len(tune(replace(search, trials=5))) == 5
 
 
-def test_workers_share_a_study(search: Search) -> None:
-    wide = Search(**{name: getattr(search, name) for name in Search.__slots__} | {"trials": 4})
-    results = tune(wide, workers=2, threads=1)
-    assert len([result for result in results if result.state in ("complete", "pruned")]) >= 4
+def test_the_study_of_another_search_is_left_alone(search: Search, documents: list[Document], tmp_path: Path) -> None:
+    settings = tmp_path / "own.toml"
+    settings.write_text('base = "conjoin-base"\n')
+    own = replace(search, preset=str(settings), trials=1)
+    tune(own)
+    held = (search.folder / "best.toml").read_text()
+    tune(own)
+    fewer = Corpus({"train": tuple(documents[:2]), "dev": tuple(documents)})
+    reworded = Corpus({"train": tuple(documents), "dev": (*documents[:2], documents[2].bare())})
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"overrides": (*own.overrides, "training.seed=1")}, "settings"),
+        ({"choices": own.choices[:1]}, "settings and space"),
+        ({"corpus": fewer}, "data"), ({"corpus": reworded}, "data"), ({"lenient": True}, "data"),
+    ]
+    for change, differ in changes:
+        with pytest.raises(ModelError, match=rf"study: holds the study of another search \({differ} differ\)"):
+            tune(replace(own, **change))
+    settings.write_text('base = "conjoin-base"\n[training]\nweight_decay = 0.5\n')
+    with pytest.raises(ModelError, match=r"\(settings differ\)"):
+        tune(own)
+    assert (search.folder / "best.toml").read_text() == held
+
+
+@pytest.mark.parametrize("select", ["best", "last"])
+def test_a_trial_scores_the_epoch_that_training_keeps(
+    select: str, search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = {1: 0.9, 2: 0.4}
+    monkeypatch.setattr(loop, "_selection_score", lambda report, dev: scores[len(seen) + 1])
+    seen: list[int] = []
+    real = module.train
+
+    def heard(*arguments: Any, listen: Any, **options: Any) -> Any:
+        def follow(event: Any) -> None:
+            if isinstance(event, EpochDone):
+                seen.append(event.epoch)
+            listen(event)
+
+        return real(*arguments, listen=follow, **options)
+
+    monkeypatch.setattr(module, "train", heard)
+    [result] = tune(replace(search, overrides=(*search.overrides, f"training.select={select}"), trials=1))
+    assert (result.score, result.epoch) == {"best": (0.9, 1), "last": (0.4, 2)}[select]
+
+
+def test_workers_share_a_study_and_train_no_more_than_asked_for(search: Search) -> None:
+    """Ended trials alone are not enough to count: while the last one runs, the other worker must not begin one more."""
+    results = tune(replace(search, trials=3), workers=2, threads=1)
+    assert [result.state in ("complete", "pruned") for result in results] == [True] * 3
+
+
+def test_ctrl_c_leaves_what_was_found(search: Search) -> None:
+    heard: list[TrialResult] = []
+
+    def listen(result: TrialResult) -> None:
+        heard.append(result)
+        if len(heard) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(search, listen=listen)
+    assert load_config(search.folder / "best.toml").training.epochs == 2
+    assert len(json.loads((search.folder / "trials.json").read_text())) == 2
+    assert len(tune(search)) == 3
+
+
+def test_what_a_killed_trial_leaves_is_no_running_trial(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "train", stop)
+        tune(replace(search, trials=1))
+    assert [row["state"] for row in json.loads((search.folder / "trials.json").read_text())] == ["fail"]
+    assert not (search.folder / "best.toml").exists()
+    assert sorted(result.state for result in tune(replace(search, trials=1))) == ["complete", "fail"]
+
+
+def test_a_worker_says_in_one_line_what_is_wrong(search: Search, capfd: pytest.CaptureFixture[str]) -> None:
+    lost = replace(search, overrides=(*search.overrides, "encoder.name=/nowhere"), trials=1)
+    with pytest.raises(ModelError, match="a worker stopped early"):
+        tune(lost, workers=2, threads=1)
+    said = capfd.readouterr().err
+    assert "cannot load the encoder '/nowhere'" in said
+    assert "Traceback" not in said
 
 
 def test_bad_trials_are_stopped_early(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,19 +177,28 @@ def test_bad_trials_are_stopped_early(search: Search, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Trial, "should_prune", lambda self: self.number == 1)
     rates = parse_space(["training.head_learning_rate=1e-4..1e-2:log"])  # never twice the same choice
-    results = tune(Search(**{name: getattr(search, name) for name in Search.__slots__} | {"choices": rates}))
+    results = tune(replace(search, choices=rates))
     assert [result.state for result in sorted(results, key=lambda result: result.number)][:2] == ["complete", "pruned"]
 
 
 def test_what_would_fail_in_every_trial_is_said_at_once(search: Search) -> None:
-    def changed(**values: Any) -> Search:
-        return Search(**{name: getattr(search, name) for name in Search.__slots__} | values)
-
     with pytest.raises(DataError, match="needs a dev split"):
-        tune(changed(corpus=Corpus({"train": search.corpus.train})))
-    with pytest.raises(SettingError, match=r"stack.shared = 'many'"):
-        tune(changed(choices=parse_space(["stack.shared=many|few"])))
+        tune(replace(search, corpus=Corpus({"train": search.corpus.train})))
+    for space, wrong in (
+        (["stack.shared=many|few"], r"stack.shared = 'many'"), (["stack.cell=gru|rnn"], r"stack.cell = 'rnn'"),
+        (["stack.dropout=0.1..1.5"], r"stack.dropout = 1.5"), (["stack.shared=-1..3"], r"stack.shared = -1"),
+        (["stack.size=4", "stack.shared=1..x"], r"stack.shared = '1..x'"), (["stack.cell=1..2"], "stack.cell = 1"),
+    ):
+        with pytest.raises(SettingError, match=wrong):
+            tune(replace(search, choices=parse_space(space)))
     assert not search.folder.exists()
+
+
+def test_each_choice_is_tried_with_each_of_every_other() -> None:
+    found = list(samples(parse_space(["stack.cell=gru|lstm", "stack.shared=1..3", "stack.size=4|8"])))
+    assert found[0] == ["stack.cell=gru", "stack.shared=1", "stack.size=4"]
+    pairs = {pair for values in found for pair in combinations(values, 2)}
+    assert len(pairs) == 3 * 2 * 2
 
 
 SLOW = """

@@ -56,8 +56,10 @@ def tune(
 ) -> None:
     """Search over settings for the best scores on dev.
 
-    Trials that do worse than the median of the others are stopped early. A search that was stopped goes on when the same
-    command is given again. The settings of the best trial land in best.toml, which conjoin train takes.
+    A trial scores what training keeps: its best epoch on dev, or under training.select=last its last one, so that conjoin
+    train with best.toml comes to the same score. Trials that do worse than the median of the others are stopped early. A
+    search that was stopped goes on when the same command is given again. The settings of the best trial land in best.toml,
+    which conjoin train takes.
 
     Examples:
 
@@ -72,7 +74,8 @@ def tune(
     corpus = read_splits(data, {"train": train_file, "dev": dev_file}, format, option, lenient)
     mention_problems(corpus)
 
-    from conjoin.extras.tune import Search, parse_space
+    from conjoin.extras.space import parse_space
+    from conjoin.extras.tune import Search
     from conjoin.extras.tune import tune as run
 
     search = Search(preset, tuple(overrides(settings, encoder, None)), parse_space(space or ()), corpus, output, trials,
@@ -82,7 +85,12 @@ def tune(
     def say(result: TrialResult) -> None:
         console.print(_line(result), markup=False, soft_wrap=True)
 
-    results = run(search, workers=workers, listen=say)
+    try:
+        results = run(search, workers=workers, listen=say)
+    except KeyboardInterrupt:
+        console.print(f"stopped; the same command goes on, and {output / 'best.toml'} holds the best so far if a trial has "
+                      "ended", markup=False)
+        raise
     Console(highlight=False).print(_table(results))
     console.print(f"wrote {output / 'best.toml'} and {output / 'trials.json'}", markup=False)
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import logging
 import multiprocessing
 import os
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from conjoin.config import all_keys, load_config, to_toml
-from conjoin.document import Corpus
-from conjoin.errors import DataError, ModelError, SettingError, require_extra, unknown_name
+from conjoin.cache import CACHE_LIMIT
+from conjoin.config import load_config, to_toml
+from conjoin.document import Corpus, documents_digest
+from conjoin.errors import ConjoinError, DataError, ModelError, require_extra
+from conjoin.extras.space import Choice, samples
 from conjoin.files import make_folder, write_text
 from conjoin.metrics import Report
-from conjoin.protocols import CACHE_LIMIT, train
+from conjoin.protocols import train
 from conjoin.settings import Config
 from conjoin.training import EpochDone, Event
 
@@ -29,56 +34,7 @@ except ImportError as error:
     raise require_extra("tune", "optuna") from error
 
 STUDY = "conjoin"
-# Crone 2020 §4: LSTM or GRU, 1 to 3 shared layers, 0 to 3 of each task.
-PAPER_SPACE = ("stack.cell=gru|lstm", "stack.shared=1..3", "stack.entities=0..3", "stack.relations=0..3")
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One setting and what it may be: some values, or a range of numbers."""
-
-    key: str
-    values: tuple[str, ...] = ()
-    low: float = 0.0
-    high: float = 0.0
-    whole: bool = False
-    log: bool = False
-
-    @classmethod
-    def parse(cls, text: str) -> Choice:
-        """`stack.cell=gru|lstm`, `stack.shared=1..3`, `stack.dropout=0.1..0.6` or `training.learning_rate=1e-4..1e-2:log`.
-
-        Raises `SettingError` when it is none of these or the key is no setting.
-        """
-        key, equals, spec = (part.strip() for part in text.partition("="))
-        if not equals or not spec:
-            raise SettingError(f"space '{text}' has no key=choices form, like stack.shared=1..3 or stack.cell=gru|lstm")
-        if key not in all_keys():
-            raise SettingError(unknown_name("setting", key, all_keys()))
-        if ".." not in spec:
-            return cls(key, tuple(value.strip() for value in spec.split("|")))
-        span, _, scale = spec.partition(":")
-        low, _, high = span.partition("..")
-        try:
-            whole = not any(mark in low + high for mark in ".eE")
-            found = cls(key, (), float(low), float(high), whole, scale == "log")
-        except ValueError as error:
-            raise SettingError(f"space '{text}': a range is two numbers, like 1..3 or 1e-4..1e-2:log") from error
-        if found.low > found.high or (found.log and found.low <= 0) or scale not in ("", "log"):
-            raise SettingError(f"space '{text}': a range rises, and under :log it begins above 0")
-        return found
-
-    def override(self, trial: Trial) -> str:
-        """`key=value` for a trial."""
-        if self.values:
-            return f"{self.key}={trial.suggest_categorical(self.key, self.values)}"
-        if self.whole:
-            return f"{self.key}={trial.suggest_int(self.key, int(self.low), int(self.high), log=self.log)}"
-        return f"{self.key}={trial.suggest_float(self.key, self.low, self.high, log=self.log)!r}"
-
-    def first(self) -> str:
-        """`key=value` of the first choice."""
-        return f"{self.key}={self.values[0] if self.values else int(self.low) if self.whole else self.low}"
+LOGGER = logging.getLogger("conjoin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +52,20 @@ class Search:
     cache_limit: float = CACHE_LIMIT
 
     def check(self) -> None:
-        """Raise for what would fail in every trial."""
+        """Raise for what would fail in some trial."""
         if not self.corpus.dev:
             raise DataError("tuning needs a dev split to choose on; name a file with --dev, or call it dev")
-        load_config(self.preset, [*self.overrides, *(choice.first() for choice in self.choices)])
+        for values in samples(self.choices):
+            load_config(self.preset, [*self.overrides, *values])
 
-    def plan(self) -> str:
-        """What must be the same for a study to go on."""
-        sizes = {split: len(documents) for split, documents in self.corpus.splits.items()}
-        return json.dumps([self.preset, self.overrides, [repr(choice) for choice in self.choices], sizes])
+    def plan(self) -> dict[str, Any]:
+        """What must be the same for a study to go on. Settings are those that the preset or file gives now."""
+        first = load_config(self.preset, [*self.overrides, *next(samples(self.choices))])
+        return {
+            "settings": first.model_dump(mode="json", exclude={"paper"}),
+            "space": [repr(choice) for choice in self.choices],
+            "data": [documents_digest(self.corpus.train), documents_digest(self.corpus.dev), self.lenient],
+        }
 
     def config(self, trial: Trial) -> Config:
         """The settings of a trial."""
@@ -113,7 +74,8 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """One trial: `score` is the mean of entity and relation F1 on dev (strict micro, fractions of 1) in the best epoch."""
+    """One trial: `score` is the mean of entity and relation F1 on dev (strict micro, fractions of 1) in the epoch that
+    training keeps: the best one, or the last under `training.select` = `last`."""
 
     number: int
     state: str
@@ -131,43 +93,63 @@ def tune(
     """Run trials until the study holds `search.trials` finished or pruned ones; best first.
 
     The study is `study.db` in the folder: a search that was stopped goes on, and a trial that was killed does not count.
-    `best.toml` holds the settings of the best trial. With several workers each is a process with its share of threads.
-    Raises `ModelError` when the folder holds another search's study.
+    `best.toml` holds the settings of the best trial so far, `trials.json` all trials, also when the search is stopped. With
+    several workers each is a process with its share of threads. Raises `ModelError` when the folder holds another search's
+    study.
     """
     search.check()
     make_folder(search.folder)
     try:
         with FileLock(search.folder / "lock", timeout=0):
-            _search(search, workers, threads, listen)
+            _claim(search)
+            try:
+                _run(search, workers, threads, listen)
+            finally:
+                _end_running(search)
+                results = _report(search)
     except Timeout as error:
         raise ModelError(f"{search.folder}: another search is running there; wait for it, or let one search run several "
                          "--workers") from error
-    return _report(search)
+    return results
 
 
-def _search(
-    search: Search, workers: int, threads: int | None, listen: Callable[[TrialResult], None] | None
-) -> None:
+def _claim(search: Search) -> None:
+    """Take the folder's study for this search, or raise when it is of another."""
+    study, plan = _study(search), search.plan()
+    known = study.user_attrs.get("plan", plan)
+    if known != plan:
+        differ = [key for key in plan if not isinstance(known, dict) or known.get(key) != plan[key]]
+        raise ModelError(f"{search.folder}: holds the study of another search ({' and '.join(differ)} differ); give "
+                         "another --output, or the same command as before")
+    study.set_user_attr("plan", plan)
+    _end_running(search)
+
+
+def _end_running(search: Search) -> None:
+    """Trials that a killed process left behind did not come to an end."""
     study = _study(search)
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):  # of a search that was killed
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
-    known = study.user_attrs.get("plan")
-    if known not in (None, search.plan()):
-        raise ModelError(f"{search.folder}: holds the study of another search (preset, settings, space or data differ); "
-                         "give another --output, or the same command as before")
-    study.set_user_attr("plan", search.plan())
+
+
+def _run(search: Search, workers: int, threads: int | None, listen: Callable[[TrialResult], None] | None) -> None:
     if workers == 1:
         _work(search, threads, listen)
-    else:
-        context = multiprocessing.get_context("spawn")
-        share = threads or max(1, (os.cpu_count() or 1) // workers)
-        processes = [context.Process(target=_work, args=(search, share)) for _ in range(workers)]
-        for process in processes:
-            process.start()
+        return
+    context = multiprocessing.get_context("spawn")
+    share = threads or max(1, (os.cpu_count() or 1) // workers)
+    processes = [context.Process(target=_worker, args=(search, share)) for _ in range(workers)]
+    for process in processes:
+        process.start()
+    try:
         for process in processes:
             process.join()
-        if any(process.exitcode for process in processes):
-            raise ModelError(f"{search.folder}: a worker stopped early (see its message above); the same command goes on")
+    finally:
+        for process in processes:
+            process.terminate()  # those that are left after Ctrl-C
+            process.join()
+    if any(process.exitcode for process in processes):
+        raise ModelError(f"{search.folder}: a worker stopped early (see its message above); the same command goes on")
 
 
 def _report(search: Search) -> list[TrialResult]:
@@ -198,21 +180,41 @@ def _study(search: Search) -> optuna.Study:
     )
 
 
+def _worker(search: Search, threads: int) -> None:
+    """A process of its own: what is wrong is one line, as from the command itself."""
+    try:
+        _work(search, threads)
+    except ConjoinError as error:
+        LOGGER.error("%s", error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
 def _work(search: Search, threads: int | None, listen: Callable[[TrialResult], None] | None = None) -> None:
     if threads:
         import torch
 
         torch.set_num_threads(threads)
     study = _study(search)
-    ended = (TrialState.COMPLETE, TrialState.PRUNED)
-    stop = optuna.study.MaxTrialsCallback(search.trials, states=ended)
-
-    def done(_: optuna.Study, trial: FrozenTrial) -> None:
+    while (trial := _next(search, study)) is not None:
+        value, state = None, TrialState.FAIL
+        try:
+            value, state = _objective(search, trial), TrialState.COMPLETE
+        except optuna.TrialPruned:
+            state = TrialState.PRUNED
+        finally:
+            ended = study.tell(trial, value, state=state)
         if listen is not None:
-            listen(_result(trial))
+            listen(_result(ended))
+        gc.collect()
 
-    if sum(trial.state in ended for trial in study.trials) < search.trials:
-        study.optimize(lambda trial: _objective(search, trial), callbacks=[done, stop], gc_after_trial=True)
+
+def _next(search: Search, study: optuna.Study) -> Trial | None:
+    """A new trial, if those that ended well and those that are running are fewer than asked for."""
+    counted = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+    with FileLock(search.folder / "next.lock"):  # one worker at a time
+        return study.ask() if len(study.get_trials(deepcopy=False, states=counted)) < search.trials else None
 
 
 def _objective(search: Search, trial: Trial) -> float:
@@ -222,14 +224,14 @@ def _objective(search: Search, trial: Trial) -> float:
         for key, value in same.user_attrs.items():
             trial.set_user_attr(key, value)
         return float(same.value or 0.0)
-    best = 0.0
+    kept = 0.0
 
     def follow(event: Event) -> None:
-        nonlocal best
-        if not isinstance(event, EpochDone) or event.score is None:
+        nonlocal kept
+        if not isinstance(event, EpochDone) or event.score is None or event.report is None:
             return
-        if event.best and event.report is not None:
-            best = event.score
+        if event.best or config.training.select == "last":
+            kept = event.score
             _note(trial, event.report, event.epoch)
         trial.report(event.score, event.epoch)
         if search.prune and trial.should_prune():
@@ -237,7 +239,7 @@ def _objective(search: Search, trial: Trial) -> float:
 
     corpus = Corpus({"train": search.corpus.train, "dev": search.corpus.dev})
     train(config, corpus, lenient=search.lenient, cache_limit=search.cache_limit, listen=follow)
-    return best
+    return kept
 
 
 def _already(trial: Trial) -> FrozenTrial | None:
@@ -258,14 +260,3 @@ def _result(trial: FrozenTrial) -> TrialResult:
     score = trial.value if trial.state is TrialState.COMPLETE else None
     return TrialResult(trial.number, trial.state.name.lower(), dict(trial.params), score, noted.get("entities"),
                        noted.get("relations"), noted.get("epoch"), round(seconds, 1))
-
-
-def parse_space(space: Sequence[str]) -> tuple[Choice, ...]:
-    """Choices of texts as for `Choice.parse`, the paper's when there are none; no key twice."""
-    choices = tuple(Choice.parse(text) for text in (space or PAPER_SPACE))
-    keys = [choice.key for choice in choices]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise SettingError(f"space names '{key}' twice; join its choices, like {key}=1..3")
-    return choices
-
