@@ -73,7 +73,8 @@ def test_check_writes_a_page_and_says_what_a_preset_or_model_cannot_hold(tmp_pat
     folder = tmp_path / "run/model"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text('{"config": {"relations": {"decision": "sigmoid"}}}')
-    (folder / "schema.json").write_text('{"entity_types": ["Org"], "relation_types": [], "symmetric": [], "signatures": {}}')
+    schema = {"entity_types": ["Org"], "relation_types": [], "symmetric": [], "signatures": {}}
+    (folder / "schema.json").write_text(json.dumps(schema))
     code, output = run("check", nested, "--model", tmp_path / "run", "--json")
     assert "1 annotations are of the entity type Loc, which the model does not know" in json.loads(output)["limits"]
 
