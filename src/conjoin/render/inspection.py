@@ -96,7 +96,8 @@ def _chart(caption: str, counter: Counter[int]) -> str:
         x = number * step
         place = f'x="{x + 1:.1f}" y="{HEIGHT - LABELS - height:.1f}" width="{max(1, step - 2):.1f}" height="{height:.1f}"'
         shapes.append(f'<rect class="cj-bar" {place}><title>{label}: {count:,}</title></rect>')
-        if number % every == 0:
+        last = len(bars) - 1
+        if number == last or (number % every == 0 and number <= last - every):
             shapes.append(f'<text class="cj-axis" x="{x + step / 2:.1f}" y="{HEIGHT - LABELS + 14}">{label}</text>')
     values = sum(value * count for value, count in counter.items()) / counter.total()
     said = f"mean {values:.1f}, most {max(counter):,}"

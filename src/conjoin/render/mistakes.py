@@ -24,7 +24,7 @@ def mistakes_to_html(
     parts = [
         f'<p class="cj-quiet">{sum(counts.values())} mistakes in {sum(map(bool, found))} of {len(gold)} documents</p>\n'
         '<table class="cj-relations">\n<caption>Kinds of mistakes</caption>\n<thead><tr><th scope="col">Shown</th>'
-        '<th scope="col">Kind</th><th scope="col">Count</th><th scope="col">What it means</th></tr></thead>\n'
+        '<th scope="col">Kind</th><th scope="col">What it means</th><th scope="col" class="cj-score">Count</th></tr></thead>\n'
         f"<tbody>\n{rows}</tbody>\n</table>"
     ]
     for number, (ours, theirs, wrong) in enumerate(zip(gold, predicted, found, strict=True), start=1):
@@ -44,8 +44,8 @@ def mistakes_to_html(
 def _filter_row(kind: str, count: int) -> str:
     return (
         f'<tr><td><input type="checkbox" id="cj-show-{kind}" checked></td>'
-        f'<td><label for="cj-show-{kind}">{kind}</label></td><td class="cj-score">{count}</td>'
-        f"<td>{escape(KINDS[kind])}</td></tr>\n"
+        f'<td><label for="cj-show-{kind}">{kind}</label></td>'
+        f'<td>{escape(KINDS[kind])}</td><td class="cj-score">{count}</td></tr>\n'
     )
 
 
