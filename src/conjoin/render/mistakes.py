@@ -24,8 +24,8 @@ def mistakes_to_html(
     parts = [
         f'<p class="cj-quiet">{sum(counts.values())} mistakes in {sum(map(bool, found))} of {len(gold)} documents</p>\n'
         '<table class="cj-relations">\n<caption>Kinds of mistakes</caption>\n<thead><tr><th scope="col">Shown</th>'
-        '<th scope="col">Kind</th><th scope="col">What it means</th><th scope="col" class="cj-score">Count</th></tr></thead>\n'
-        f"<tbody>\n{rows}</tbody>\n</table>"
+        '<th scope="col">Kind</th><th scope="col">What it means</th><th scope="col" class="cj-score">Count</th></tr>'
+        f"</thead>\n<tbody>\n{rows}</tbody>\n</table>"
     ]
     for number, (ours, theirs, wrong) in enumerate(zip(gold, predicted, found, strict=True), start=1):
         if wrong:
