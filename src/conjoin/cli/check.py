@@ -68,7 +68,7 @@ def check(
 
         html = inspection_to_html(inspection, title=str(path), problems=problems.counts(), limits=beyond)
         write_text(page, html)
-        Console(stderr=True, highlight=False).print(f"wrote {page}", markup=False)
+        Console(stderr=True, highlight=False).print(f"wrote {page}", markup=False, soft_wrap=True)
     if not inspection.total.documents:
         raise DataError(f"{path}: holds no documents; see that it is the right file and is not empty")
     if any(problem.repair for problem in problems.found) and not lenient:

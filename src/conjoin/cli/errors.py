@@ -66,4 +66,4 @@ def errors(
         for kind, count in counts.items():
             table.add_row(kind, str(count), KINDS[kind])
         Console(highlight=False).print(table)
-    Console(stderr=True, highlight=False).print(f"wrote {target}", markup=False)
+    Console(stderr=True, highlight=False).print(f"wrote {target}", markup=False, soft_wrap=True)

@@ -107,7 +107,7 @@ def experiment(
     )
     results = conduct(plan, workers=workers, listen=say)
     typer.echo(json.dumps(results.to_json(), ensure_ascii=False, indent=1) if as_json else str(results))
-    console.print(f"wrote {output / 'results.json'}", markup=False)
+    console.print(f"wrote {output / 'results.json'}", markup=False, soft_wrap=True)
 
 
 def _line(result: dict[str, Any]) -> str:

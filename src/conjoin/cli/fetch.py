@@ -11,6 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from conjoin.corpora import LICENSED, PUBLIC
 from conjoin.corpora import fetch as run
+from conjoin.errors import SettingError, unknown_name
 
 NAMES = ", ".join((*PUBLIC, *LICENSED))
 
@@ -38,6 +39,8 @@ def fetch(
                       markup=False, soft_wrap=True)
         return
     folder = output or Path("corpora") / corpus
+    if corpus not in PUBLIC:
+        raise SettingError(unknown_name("corpus", corpus, (*PUBLIC, *LICENSED)))
     bars: dict[str, int] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
