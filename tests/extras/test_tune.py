@@ -17,8 +17,8 @@ from conjoin.config import load_config
 from conjoin.document import Corpus, Document
 from conjoin.errors import DataError, ModelError, SettingError
 from conjoin.extras import tune as module
-from conjoin.extras.space import PAPER_SPACE, Choice, parse_space, samples
-from conjoin.extras.tune import Search, TrialResult, tune
+from conjoin.extras.space import PAPER_SPACE, Choice, grid, parse_space, samples
+from conjoin.extras.tune import Search, TrialResult, _study, tune
 from conjoin.training import EpochDone, loop
 
 
@@ -238,3 +238,40 @@ def conjoin_corpus(documents: list[Document], tmp_path: Path) -> Path:
     for split in ("train", "dev"):
         write_documents(documents, tmp_path / "corpus" / f"{split}.jsonl", "jsonl")
     return tmp_path / "corpus"
+
+
+def test_named_spaces_are_those_of_the_papers() -> None:
+    assert [choice.key for choice in parse_space(["giorgi2019", "stack.shared=0..1"])] == [
+        "training.batch_size", "training.learning_rate", "stack.shared"
+    ]
+    with pytest.raises(SettingError, match=r"is none of crone2020, giorgi2019"):
+        parse_space(["giorgi2020"])
+
+
+def test_grids() -> None:
+    assert len(grid(parse_space(["giorgi2019"]), 6) or []) == 6
+    assert grid(parse_space(["giorgi2019"]), 5) is None
+    assert grid(parse_space(["stack.dropout=0.1..0.2"]), 100) is None
+    assert len(grid(parse_space([]), 96) or []) == 96
+
+
+def test_a_small_space_is_tried_whole_and_once(search: Search) -> None:
+    whole = replace(search, choices=parse_space(["stack.shared=0..1", "stack.size=4|8"]), trials=9)
+    results = tune(whole)
+    tried = sorted((result.values["stack.shared"], result.values["stack.size"]) for result in results)
+    assert tried == [(0, "4"), (0, "8"), (1, "4"), (1, "8")]
+    assert tune(whole) == results
+
+
+def test_a_killed_combination_of_a_small_space_is_tried_again(search: Search) -> None:
+    whole = replace(search, choices=parse_space(["stack.size=4|8"]), trials=5)
+
+    def stop(result: TrialResult) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(whole, listen=stop)
+    study = _study(whole)
+    study.ask()  # the second combination, begun by a process that was then killed
+    results = tune(whole)
+    assert sorted(result.values["stack.size"] for result in results if result.state == "complete") == ["4", "8"]

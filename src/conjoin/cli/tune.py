@@ -45,7 +45,8 @@ def tune(
     space: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=CHOICES", help="As stack.shared=1..3, stack.cell=gru|lstm, "
-                     "training.learning_rate=1e-4..1e-2:log. Without any: RNN and depth of sharing, as in Crone 2020."),
+                     "training.learning_rate=1e-4..1e-2:log, or a paper's: crone2020 (RNN and depth of sharing; the "
+                     "same without any) or giorgi2019 (batch size and learning rate)."),
     ] = None,
     settings: Settings = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials the study is to hold in the end.")] = 20,

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 # Crone 2020 §4: LSTM or GRU, 1 to 3 shared layers, 0 to 3 of each task.
 PAPER_SPACE = ("stack.cell=gru|lstm", "stack.shared=1..3", "stack.entities=0..3", "stack.relations=0..3")
+SPACES = {
+    "crone2020": PAPER_SPACE,
+    # Giorgi et al. 2019, Table A.3
+    "giorgi2019": ("training.batch_size=16|32", "training.learning_rate=2e-5|3e-5|5e-5"),
+}
 RANGE = re.compile(r"([^|:]+?)\.\.([^|:]+)(?::(.*))?")
 
 
@@ -41,7 +46,8 @@ class Choice:
         """
         key, equals, spec = (part.strip() for part in text.partition("="))
         if not equals or not spec:
-            raise SettingError(f"space '{text}' has no key=choices form, like stack.shared=1..3 or stack.cell=gru|lstm")
+            raise SettingError(f"space '{text}' has no key=choices form, like stack.shared=1..3 or stack.cell=gru|lstm, and "
+                               f"is none of {', '.join(SPACES)}")
         if key not in all_keys():
             raise SettingError(unknown_name("setting", key, all_keys()))
         found = RANGE.fullmatch(spec)
@@ -73,15 +79,31 @@ class Choice:
         numbers = (int(end) if self.whole else end for end in (self.low, self.high))
         return tuple(f"{self.key}={value}" for value in self.values or numbers)
 
+    def every(self) -> list[str | int] | None:
+        """Every value as Optuna takes it; None where there is no end to them."""
+        if self.values:
+            return list(self.values)
+        return list(range(int(self.low), int(self.high) + 1)) if self.whole else None
+
 
 def parse_space(space: Sequence[str]) -> tuple[Choice, ...]:
-    """Choices of texts as for `Choice.parse`, the paper's when there are none; no key twice."""
-    choices = tuple(Choice.parse(text) for text in (space or PAPER_SPACE))
+    """Choices of texts as for `Choice.parse` or names of `SPACES`, that of Crone 2020 when there are none; no key twice."""
+    texts = [text for item in (space or ("crone2020",)) for text in SPACES.get(item.strip(), (item,))]
+    choices = tuple(Choice.parse(text) for text in texts)
     keys = [choice.key for choice in choices]
     for key in keys:
         if keys.count(key) > 1:
             raise SettingError(f"space names '{key}' twice; join its choices, like {key}=1..3")
     return choices
+
+
+def grid(choices: Sequence[Choice], most: int) -> list[dict[str, str | int]] | None:
+    """All combinations by key, if they are at most so many; else None."""
+    values = [found for choice in choices if (found := choice.every()) is not None]
+    if len(values) < len(choices) or math.prod(map(len, values)) > most:
+        return None
+    keys = [choice.key for choice in choices]
+    return [dict(zip(keys, found, strict=True)) for found in product(*values)]
 
 
 def samples(choices: Sequence[Choice]) -> Iterator[list[str]]:

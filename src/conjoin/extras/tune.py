@@ -19,7 +19,7 @@ from conjoin.cache import CACHE_LIMIT
 from conjoin.config import load_config, to_toml
 from conjoin.document import Corpus, documents_digest
 from conjoin.errors import ConjoinError, DataError, ModelError, require_extra
-from conjoin.extras.space import Choice, samples
+from conjoin.extras.space import Choice, grid, samples
 from conjoin.files import make_folder, write_text
 from conjoin.metrics import Report
 from conjoin.protocols import train
@@ -90,7 +90,8 @@ class TrialResult:
 def tune(
     search: Search, *, workers: int = 1, threads: int | None = None, listen: Callable[[TrialResult], None] | None = None
 ) -> list[TrialResult]:
-    """Run trials until the study holds `search.trials` finished or pruned ones; best first.
+    """Run trials until the study holds `search.trials` finished or pruned ones; best first. Where all combinations are no
+    more than that, each is tried once.
 
     The study is `study.db` in the folder: a search that was stopped goes on, and a trial that was killed does not count.
     `best.toml` holds the settings of the best trial so far, `trials.json` all trials, also when the search is stopped. With
@@ -123,6 +124,11 @@ def _claim(search: Search) -> None:
                          "another --output, or the same command as before")
     study.set_user_attr("plan", plan)
     _end_running(search)
+    counted = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.WAITING)
+    tried = [trial.params or trial.system_attrs.get("fixed_params") for trial in study.get_trials(states=counted)]
+    for combination in grid(search.choices, search.trials) or ():
+        if combination not in tried:
+            study.enqueue_trial(combination)
 
 
 def _end_running(search: Search) -> None:
@@ -213,8 +219,10 @@ def _work(search: Search, threads: int | None, listen: Callable[[TrialResult], N
 def _next(search: Search, study: optuna.Study) -> Trial | None:
     """A new trial, if those that ended well and those that are running are fewer than asked for."""
     counted = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+    every = grid(search.choices, search.trials)
+    most = search.trials if every is None else len(every)
     with FileLock(search.folder / "next.lock"):  # one worker at a time
-        return study.ask() if len(study.get_trials(deepcopy=False, states=counted)) < search.trials else None
+        return study.ask() if len(study.get_trials(deepcopy=False, states=counted)) < most else None
 
 
 def _objective(search: Search, trial: Trial) -> float:
