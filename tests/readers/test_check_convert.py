@@ -88,6 +88,23 @@ def test_check_caps_its_list(tmp_path: Path) -> None:
     assert len(json.loads(run("check", path, "--json")[1])["problems"]) == 60
 
 
+@pytest.mark.parametrize(("name", "file", "needs"), [
+    ("doccano", "sample.jsonl", None), ("labelstudio", "sample.json", None), ("prodigy", "sample.jsonl", None),
+    ("docbin", "sample.spacy", "spacy"), ("huggingface", "sample.parquet", "datasets"),
+])
+def test_tools_and_libraries(name: str, file: str, needs: str | None, tmp_path: Path) -> None:
+    if needs:
+        pytest.importorskip(needs)
+    code, output = run("check", DATA / name / file, "--json")
+    assert (code, json.loads(output)["format"]) == (0, name)
+    code, output = run("convert", DATA / name / file, tmp_path / "a.jsonl", "--to", "jsonl", "--json")
+    there = json.loads(output)
+    assert (code, there["read"], there["target_problems"]) == (0, there["written"], [])
+    code, output = run("convert", tmp_path / "a.jsonl", tmp_path / "b", "--to", name, "--json")
+    back = json.loads(output)
+    assert (code, back["written"], back["read"]) == (0, there["written"], there["written"])
+
+
 def test_check_refuses_bad_options() -> None:
     with pytest.raises(SettingError, match="key=value"):
         run("check", DATA / "ade" / "DRUG-AE.rel", "--option", "overlap")

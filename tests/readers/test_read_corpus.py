@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import BinaryIO
 import pytest
 
 from conjoin.document import Corpus, Document, Entity, Relation
-from conjoin.errors import DataError, SettingError
+from conjoin.errors import DataError, MissingExtraError, SettingError
 from conjoin.readers import (
     FORMATS,
     Problems,
@@ -21,6 +22,7 @@ from conjoin.readers import (
     read_corpus,
     read_documents,
     stream_documents,
+    to_datasets,
     write_corpus,
     write_documents,
 )
@@ -28,7 +30,10 @@ from conjoin.readers import (
 DATA = Path(__file__).parents[1] / "data"
 SAMPLES = {"bekoulis": "train.txt", "tfmtrnn": "corp.tsv", "giorgi": "sample.tsv", "spert": "sample_train.json",
            "ade": "DRUG-AE.rel", "jsonl": "sample.jsonl", "ace": "MARROW19990412.0830.0012.sgm", "i2b2": "record-1.con",
-           "brat": "harbour.ann", "dygie": "sample.json", "crossre": "sample-train.json", "pubtator": "sample.txt"}
+           "brat": "harbour.ann", "dygie": "sample.json", "crossre": "sample-train.json", "pubtator": "sample.txt",
+           "doccano": "sample.jsonl", "prodigy": "sample.jsonl", "labelstudio": "sample.json",
+           "docbin": "sample.spacy", "huggingface": "sample.parquet"}
+BINARY = {"docbin", "huggingface"}
 
 
 def a_document(id: str = "1") -> Document:
@@ -41,6 +46,49 @@ def test_detects_every_format_from_content(name: str, tmp_path: Path) -> None:
     assert detect(DATA / name / SAMPLES[name]) == name
     shutil.copy(DATA / name / SAMPLES[name], tmp_path / "anything.dat")
     assert detect(tmp_path / "anything.dat") == name
+
+
+@pytest.mark.parametrize(("text", "name"), [
+    ('{"text": "a", "labels": [], "entities": []}', "jsonl"),
+    ('{"text": "says \\"start_offset\\": 3 and \\"token_start\\": 4", "entities": []}', "jsonl"),
+    ('{"text": "a", "tokens": [[0, 1]], "meta": {}}', "jsonl"),
+    ('{"id": 4, "text": "a", "entities": [{"id": 1, "label": "X", "start_offset": 0, "end_offset": 1}]}', "doccano"),
+    ('{"text": "a", "label": []}', "doccano"), ('{"text": "a", "labels": [[0, 1, "X"]]}', "doccano"),
+    ('{"text": "a", "_input_hash": 7, "tokens": [], "label": []}', "prodigy"),
+    ('[{"tokens": ["a"], "data": 3, "entities": []}]', "spert"),
+    ('[{"id": 3, "data": {"tokens": "a b", "text": "a"}}]', "labelstudio"),
+    ('[{"id": 3, "annotations": [{"result": []}], "data": {"tokens": "a"}}]', "labelstudio"),
+    ('[{"text": "a", "id": 1, "ner": [{"start": 0, "end": 1, "labels": ["X"]}], "annotator": 5, "annotation_id": 2}]',
+     "labelstudio"),
+    ('[{"text": "a", "id": 1, "annotator": 5, "annotation_id": 2}]', "labelstudio"),
+])
+def test_detects_what_is_alike(text: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text(text)
+    assert detect(tmp_path / "a") == name
+
+
+@pytest.mark.parametrize(("name", "module", "extra"), [
+    ("docbin", "spacy.tokens", "spacy"), ("huggingface", "datasets", "datasets")])
+def test_a_missing_extra_is_one_sentence(
+    name: str, module: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    path = DATA / name / SAMPLES[name]
+    assert detect(path) == name
+    with pytest.raises(MissingExtraError, match=rf"pip install 'conjoin\[{extra}\]'"):
+        read_corpus(path)
+    with pytest.raises(MissingExtraError, match=rf"conjoin\[{extra}\]"):
+        write_documents([a_document()], tmp_path / "a", name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_datasets_is_known_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    (tmp_path / "dataset_dict.json").write_text("{}")
+    assert detect(tmp_path) == "huggingface"
+    for act in (lambda: read_corpus(tmp_path), lambda: to_datasets(Corpus({}))):
+        with pytest.raises(MissingExtraError, match=r"conjoin\[datasets\]"):
+            act()
 
 
 def test_detects_folders(tmp_path: Path) -> None:
@@ -106,7 +154,7 @@ def test_options_are_checked() -> None:
         read_corpus(path, options={"overlap": "keep-longest"})
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("name", sorted(SAMPLES.keys() - BINARY))
 def test_encoding_accidents_change_nothing(name: str, tmp_path: Path) -> None:
     source = DATA / name / SAMPLES[name]
     raw = source.read_bytes().rstrip(b"\n").replace(b"\n", b"\r\n")
@@ -116,7 +164,7 @@ def test_encoding_accidents_change_nothing(name: str, tmp_path: Path) -> None:
     target.write_bytes(b"\xef\xbb\xbf" + raw)
     problems = Problems()
     assert load(target, problems).splits == load(source, Problems()).splits
-    if name not in ("spert", "ace"):  # JSON has no lines, SGML no last one
+    if name not in ("spert", "ace", "labelstudio"):  # JSON has no lines, SGML no last one
         assert {"byte-order-mark", "crlf", "no-final-newline"} <= set(problems.counts())
 
 

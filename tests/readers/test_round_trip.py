@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from conjoin.document import Document, Entity, Relation, Token
 from conjoin.readers import read_documents, write_documents
+from conjoin.text import words
 
 TYPES = st.sampled_from(["Peop", "Loc", "Adverse-Effect", "Größe", "a b"])
 RELATIONS = st.sampled_from(["Kill", "Live_In", "it's", 'a "b"', "wirkt auf"])
@@ -58,12 +59,59 @@ def by_last_word(document: Document) -> Document:
     return document.annotated(document.entities, sorted(document.relations, key=lambda relation: relation.head.end))
 
 
-def there_and_back(documents: list[Document], name: str) -> None:
+@st.composite
+def in_characters(draw: Any) -> Document:
+    """A text in conjoin's own words."""
+    text = draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
+    tokens = words(text)
+    entities, relations = draw(annotations_of(len(tokens), nested=True))
+    return Document(text, tuple(tokens), tuple(entities), tuple(relations), draw(st.text(COLUMN_TEXT, max_size=6)))
+
+
+def by_pair(document: Document) -> Document:
+    """Relations with those of one pair beside each other."""
+    pairs = list(dict.fromkeys((relation.head, relation.tail) for relation in document.relations))
+    return document.annotated(document.entities, sorted(
+        document.relations, key=lambda relation: pairs.index((relation.head, relation.tail))))
+
+
+@st.composite
+def without_white_words(draw: Any) -> Document:
+    """Any text, words anywhere in it that are not white space only."""
+    document = draw(anything())
+    tokens = [token for token in document.tokens if not token.text.isspace()]
+    entities, relations = draw(annotations_of(len(tokens), nested=True))
+    return Document(document.text, tuple(tokens), tuple(entities), tuple(relations), draw(st.text(COLUMN_TEXT, max_size=6)))
+
+
+@st.composite
+def tokenised(draw: Any) -> Document:
+    """Words with nothing but white space between them, as spaCy has them."""
+    text, tokens = "", []
+    word_and_space = st.tuples(st.text(COLUMN_TEXT, min_size=1, max_size=5), st.text(" \n\u3000", max_size=3))
+    for word, space in draw(st.lists(word_and_space, max_size=6)):
+        if not word.isspace():
+            tokens.append(Token(word, len(text), len(text) + len(word)))
+            text += word + space
+    entities, relations = draw(annotations_of(len(tokens), nested=True))
+    return Document(text, tuple(tokens), tuple(entities), tuple(relations), draw(st.text(COLUMN_TEXT, max_size=6)))
+
+
+def unordered(document: Document) -> Document:
+    """Entities in the order of the text, which is all that spaCy keeps of it."""
+    return document.annotated(sorted(document.entities, key=lambda e: (e.start, e.end, e.type)), document.relations)
+
+
+def there_and_back(documents: list[Document], name: str, **options: str) -> None:
+    assert list(read_back(documents, name, **options)) == documents
+
+
+def read_back(documents: list[Document], name: str, **options: str) -> tuple[Document, ...]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a"
         write_documents(documents, path, name)
-        read, _ = read_documents(path, name)
-    assert list(read) == documents
+        read, _ = read_documents(path, name, options=options)
+    return read
 
 
 @settings(deadline=None)
@@ -108,6 +156,39 @@ def test_dygie(texts: list[tuple[str, list[Document]]]) -> None:
                     for number, sentence in enumerate(sentences, start=1)], "dygie")
 
 
-@pytest.mark.parametrize("name", ["bekoulis", "spert", "jsonl", "crossre"])
+@settings(deadline=None)
+@given(st.lists(in_characters(), max_size=3))
+def test_doccano(documents: list[Document]) -> None:
+    there_and_back(documents, "doccano", sentences="whole")
+
+
+@settings(deadline=None)
+@given(st.lists(in_characters(), max_size=3))
+def test_labelstudio(documents: list[Document]) -> None:
+    there_and_back([by_pair(document) for document in documents], "labelstudio", sentences="whole")
+
+
+@settings(deadline=None)
+@given(st.lists(without_white_words(), max_size=3))
+def test_prodigy(documents: list[Document]) -> None:
+    there_and_back(documents, "prodigy")
+
+
+@settings(deadline=None)
+@given(st.lists(tokenised(), max_size=3))
+def test_docbin(documents: list[Document]) -> None:
+    pytest.importorskip("spacy")
+    read = read_back(documents, "docbin")
+    assert [unordered(document) for document in read] == [unordered(document) for document in documents]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(anything(), max_size=3))
+def test_huggingface(documents: list[Document]) -> None:
+    pytest.importorskip("datasets")
+    there_and_back(documents, "huggingface")
+
+
+@pytest.mark.parametrize("name", ["bekoulis", "spert", "jsonl", "crossre", "prodigy"])
 def test_scores_and_ids(name: str) -> None:
     there_and_back([Document.from_words(["a"], id=id) for id in ("0", "007", "12", "x 1", "")], name)

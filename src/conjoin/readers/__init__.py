@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from conjoin.document import SPLITS, Corpus, Document, Problem
 from conjoin.errors import DataError, SettingError, unknown_name
@@ -14,15 +15,21 @@ from conjoin.readers import (
     bekoulis,
     brat,
     crossre,
+    docbin,
+    doccano,
     dygie,
     giorgi,
+    huggingface,
     i2b2,
     jsonl,
+    labelstudio,
+    prodigy,
     pubtator,
     spert,
     tfmtrnn,
 )
 from conjoin.readers.format import Format
+from conjoin.readers.huggingface import to_datasets
 from conjoin.readers.lines import opening
 from conjoin.readers.problems import Problems
 from conjoin.readers.splits import ALL, split_of, split_order
@@ -33,23 +40,27 @@ __all__ = [
     "Format",
     "Problems",
     "detect",
+    "from_datasets",
     "load",
     "open_corpus",
     "read_corpus",
     "read_documents",
     "stream_documents",
+    "to_datasets",
     "write_corpus",
     "write_documents",
 ]
 
+# What is asked first whether a file is its own stands first.
 FORMATS: Mapping[str, Format] = {
     module.FORMAT.name: module.FORMAT
-    for module in (jsonl, bekoulis, spert, tfmtrnn, giorgi, ade, ace, i2b2, brat, dygie, crossre, pubtator)
+    for module in (prodigy, doccano, labelstudio, jsonl, bekoulis, spert, tfmtrnn, giorgi, ade, ace, i2b2, brat,
+                   dygie, crossre, pubtator, docbin, huggingface)
 }
 
 # Endings that no other file has: what is wrong with such a file is best said by the reader of its format.
 _TELLING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "spert", ".rel": "ade", ".sgm": "ace", ".con": "i2b2",
-            ".ann": "brat"}
+            ".ann": "brat", ".spacy": "docbin", ".parquet": "huggingface"}
 
 
 def read_corpus(
@@ -104,6 +115,17 @@ def open_corpus(
     else:
         found = {split_of(path) or ALL: chosen.read(path, problems, settled)}
     return chosen, {split: found[split] for split in sorted(found, key=split_order)}
+
+
+def from_datasets(data: Any, *, lenient: bool = False, options: Mapping[str, str] | None = None) -> Corpus:
+    """The corpus in a `Dataset` or `DatasetDict` of Hugging Face's `datasets`, or in rows (dictionaries) by split.
+
+    Layouts, options and errors are those of the format `huggingface`; a split `validation` becomes dev.
+    """
+    chosen, problems = FORMATS[huggingface.FORMAT.name], Problems(lenient=lenient)
+    found = huggingface.splits_of(data, Path("dataset"), problems, _settled(chosen, options or {}))
+    splits = {split: tuple(found[split]) for split in sorted(found, key=split_order)}
+    return Corpus(splits, tuple(problems.found), chosen.name)
 
 
 def stream_documents(

@@ -37,3 +37,16 @@ def cut(text: str, tokens: Sequence[Token], positions: Iterable[int]) -> list[To
         edges = [token.char_start, *inside[first:last], token.char_end]
         pieces += [Token(text[a:b], a, b) for a, b in pairwise(edges)]
     return pieces
+
+
+def code_units(text: str) -> list[int]:
+    """The character that each UTF-16 code unit of the text belongs to, and the length of the text after the last.
+
+    JavaScript counts in code units, of which an emoji has two.
+    """
+    return [*(index for index, character in enumerate(text) for _ in range(1 + (ord(character) > 0xFFFF))), len(text)]
+
+
+def beyond_16_bits(text: str) -> bool:
+    """Whether some character has two UTF-16 code units, so that counting in these gives other numbers."""
+    return any(ord(character) > 0xFFFF for character in text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any, TextIO
 from conjoin.document import Document, Token
 from conjoin.readers.fields import NAME, NUMBER, STRING, misspelt, wrong_key
 from conjoin.readers.format import Format, Options
-from conjoin.readers.objects import objects
+from conjoin.readers.objects import finite, text_objects
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.standoff import Standoff
@@ -39,11 +38,8 @@ class _Line:
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
     unread: set[str] = set()
-    for number, value in objects(path, problems):
+    for number, value in text_objects(path, problems):
         line = _Line(value, path, number, problems)
-        if not isinstance(value.get("text"), str):
-            line.repair("malformed-document", "the line is no JSON object with a string 'text'", "leaves the line out")
-            continue
         wrong = misspelt(value, _ANNOTATION, _FIELDS)
         for field, meant in wrong.items():
             line.repair("misspelt-field", f"field '{field}' is not read; did you mean '{meant}'?", "leaves it out")
@@ -51,6 +47,11 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
         yield _document(line, options.get("overlap", "keep"))
     if unread:
         problems.note(path, None, "unread-field", f"fields that are not read: {', '.join(sorted(unread))}")
+
+
+def document_of(value: dict[str, Any], path: Path, number: int, problems: Problems, overlap: str) -> Document:
+    """The document of one object, which has a string `text`; `number` is its line."""
+    return _document(_Line(value, path, number, problems), overlap)
 
 
 def _document(line: _Line, overlap: str) -> Document:
@@ -114,13 +115,9 @@ def _score(item: dict[str, Any], what: str, line: _Line) -> float | None:
     score = item.get("score")
     if score is None:
         return None
-    try:
-        if isinstance(score, int | float) and math.isfinite(score):
-            return float(score)
-    except OverflowError:
-        pass  # a whole number beyond every float
-    line.repair("malformed-score", f"the score of {what} is no finite number", "leaves the score out", loss=False)
-    return None
+    if finite(score) is None:
+        line.repair("malformed-score", f"the score of {what} is no finite number", "leaves the score out", loss=False)
+    return finite(score)
 
 
 def _add_relations(standoff: Standoff, line: _Line) -> None:

@@ -1,13 +1,15 @@
-"""Files of one JSON object per line."""
+"""JSON objects in files: one on each line, or the items of one list."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from conjoin.readers.lines import lines
+from conjoin.errors import DataError
+from conjoin.readers.lines import content, lines
 from conjoin.readers.problems import Problems
 
 
@@ -16,7 +18,7 @@ def objects(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any
     for number, text in lines(path, problems):
         if not text.strip():
             continue
-        value, wrong = _parsed(text)
+        value, wrong, _ = _parsed(text)
         if wrong:
             problems.repair(path, number, "malformed-json", f"malformed JSON {wrong}", "leaves the line out")
         elif isinstance(value, dict):
@@ -25,13 +27,46 @@ def objects(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any
             problems.repair(path, number, "malformed-document", "the line is no JSON object", "leaves the line out")
 
 
-def _parsed(text: str) -> tuple[Any, str]:
-    """The value, and what is wrong with the text if it is no JSON."""
+def text_objects(
+    path: Path, problems: Problems, keys: Sequence[str] = ("text",)
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """`objects` that have a string under one of the keys; the others are repairs."""
+    for number, value in objects(path, problems):
+        if any(isinstance(value.get(key), str) for key in keys):
+            yield number, value
+        else:
+            problems.repair(path, number, "malformed-document", f"the line is no JSON object with a string '{keys[0]}'",
+                            "leaves the line out")
+
+
+def listed(path: Path, problems: Problems, what: str) -> list[Any]:
+    """The items of a file that is one JSON list; `what` says what such a file holds.
+
+    Raises `DataError`, also in lenient reading, when the file is something else.
+    """
+    value, wrong, line = _parsed(content(path, problems))
+    if wrong:
+        raise DataError(f"{path}{line}: malformed JSON {wrong}; correct the file")
+    if not isinstance(value, list):
+        raise DataError(f"{path}: the file is no JSON list; {what}")
+    return value
+
+
+def _parsed(text: str) -> tuple[Any, str, str]:
+    """The value, what is wrong with the text if it is no JSON, and on which line of it, if that is known (`:3`)."""
     try:
-        return json.loads(text), ""
+        return json.loads(text), "", ""
     except json.JSONDecodeError as error:
-        return None, f"at column {error.colno} ({error.msg})"
+        return None, f"at column {error.colno} ({error.msg})", f":{error.lineno}"
     except ValueError:
-        return None, "(a number of thousands of digits)"
+        return None, "(a number of thousands of digits)", ""
     except RecursionError:
-        return None, "(nested too deeply)"
+        return None, "(nested too deeply)", ""
+
+
+def finite(score: Any) -> float | None:
+    """A score as a float; None when it is no number, or not a finite one."""
+    try:
+        return float(score) if isinstance(score, int | float) and math.isfinite(score) else None
+    except OverflowError:  # a whole number beyond every float
+        return None

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from conjoin.document import Document
-from conjoin.errors import DataError
 from conjoin.readers.draft import Draft
 from conjoin.readers.fields import NUMBER, STRING, misspelt, wrong_key
 from conjoin.readers.format import Format, Options
-from conjoin.readers.lines import content
+from conjoin.readers.objects import listed
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.writing import worded
@@ -22,42 +21,26 @@ _ANNOTATION = ("tokens", "entities", "relations")
 _FIELDS = {*_ANNOTATION, "orig_id"}
 _ENTITY = {"type": STRING, "start": NUMBER, "end": NUMBER}
 _RELATION = {"type": STRING, "head": NUMBER, "tail": NUMBER}
+_NEEDS = "it needs a list 'tokens' of words and lists 'entities' and 'relations' of objects"
 
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
     unread: set[str] = set()
-    for number, value in enumerate(_sentences(path, problems)):
+    for number, value in enumerate(listed(path, problems, "SpERT JSON is a list of sentences")):
         label = f"sentence {number}: "
         if not _well_formed(value):
-            problems.repair(path, None, "malformed-sentence", f"{label}it needs a list 'tokens' of words and lists "
-                            "'entities' and 'relations' of objects", "leaves it out")
+            problems.repair(path, None, "malformed-sentence", f"{label}{_NEEDS}", "leaves it out")
             continue
         wrong = misspelt(value, _ANNOTATION, _FIELDS)
         for field, meant in wrong.items():
             problems.repair(path, None, "misspelt-field", f"{label}field '{field}' is not read; did you mean '{meant}'?",
                             "leaves it out")
         unread |= set(value) - _FIELDS - wrong.keys()
-        if value["tokens"]:
-            yield _draft(value, label, path, problems).finish(options.get("overlap", "keep"))
-        else:
-            problems.repair(path, None, "empty-sentence", f"{label}it has no words", "leaves it out", loss=False)
+        document = _document(value, label, path, None, problems, options.get("overlap", "keep"))
+        if document is not None:
+            yield document
     if unread:
         problems.note(path, None, "unread-field", f"fields that are not read: {', '.join(sorted(unread))}")
-
-
-def _sentences(path: Path, problems: Problems) -> list[Any]:
-    try:
-        value = json.loads(content(path, problems))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: malformed JSON at column {error.colno} ({error.msg}); "
-                        "correct the file") from error
-    except ValueError as error:
-        raise DataError(f"{path}: malformed JSON (a number of thousands of digits); correct the file") from error
-    except RecursionError as error:
-        raise DataError(f"{path}: malformed JSON (nested too deeply); correct the file") from error
-    if not isinstance(value, list):
-        raise DataError(f"{path}: the file is no JSON list; SpERT JSON is a list of sentences")
-    return value
 
 
 def _well_formed(value: Any) -> bool:
@@ -68,22 +51,39 @@ def _well_formed(value: Any) -> bool:
             and all(isinstance(part, list) and all(isinstance(item, dict) for item in part) for part in parts))
 
 
-def _draft(value: dict[str, Any], label: str, path: Path, problems: Problems) -> Draft:
-    draft = Draft.of_words(value["tokens"], id=str(value.get("orig_id", "")), path=path, line=None, problems=problems,
+def document_of(value: dict[str, Any], path: Path, line: int, problems: Problems, overlap: str) -> Document | None:
+    """The document of one object that has a line (or row) of its own; None, after the repair is said, when there is none
+    in it."""
+    if _well_formed(value):
+        return _document(value, "", path, line, problems, overlap)
+    problems.repair(path, line, "malformed-sentence", _NEEDS, "leaves it out")
+    return None
+
+
+def _document(value: dict[str, Any], label: str, path: Path, line: int | None, problems: Problems,
+              overlap: str) -> Document | None:
+    if value["tokens"]:
+        return _draft(value, label, path, line, problems).finish(overlap)
+    problems.repair(path, line, "empty-sentence", f"{label}it has no words", "leaves it out", loss=False)
+    return None
+
+
+def _draft(value: dict[str, Any], label: str, path: Path, line: int | None, problems: Problems) -> Draft:
+    draft = Draft.of_words(value["tokens"], id=str(value.get("orig_id", "")), path=path, line=line, problems=problems,
                            missing=("relation-out-of-range", "entity number {}, which is none"), label=label)
     for number, item in enumerate(value.get("entities", [])):
         match item:
             case {"type": str(type), "start": int(start), "end": int(end)} if type:
-                draft.entity(number, type, start, end, line=None)
+                draft.entity(number, type, start, end, line=line)
             case _:
-                draft.repair(None, "malformed-entity", f"entity {number} needs type, start and end: "
+                draft.repair(line, "malformed-entity", f"entity {number} needs type, start and end: "
                              f"{wrong_key(item, _ENTITY)}", "leaves it out")
     for number, item in enumerate(value.get("relations", [])):
         match item:
             case {"type": str(type), "head": int(head), "tail": int(tail)} if type:
-                draft.relation(type, head, tail, line=None)
+                draft.relation(type, head, tail, line=line)
             case _:
-                draft.repair(None, "malformed-relation", f"relation {number} needs type, head and tail: "
+                draft.repair(line, "malformed-relation", f"relation {number} needs type, head and tail: "
                              f"{wrong_key(item, _RELATION)}", "leaves it out")
     return draft
 

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from conjoin.document import Document
+from conjoin.document import Document, Entity, Relation
 from conjoin.errors import DataError
 from conjoin.files import whole_file, whole_folder
+from conjoin.readers.characters import cut
 from conjoin.readers.format import Format
 from conjoin.readers.problems import Problems
+from conjoin.text import words
 
 
 def write_whole(files: Mapping[Path, Iterable[Document]], format: Format, problems: Problems) -> None:
@@ -46,13 +48,27 @@ def worded(documents: Iterable[Document], path: Path, problems: Problems) -> Ite
                             loss=False)
 
 
+def charactered(documents: Iterable[Document], path: Path, problems: Problems) -> Iterator[Document]:
+    """The documents for a format of text and characters. Words that are split otherwise when read back are noted."""
+    for document in documents:
+        edges = [edge for entity in document.entities for edge in (entity.char_start, entity.char_end)]
+        if tuple(cut(document.text, words(document.text), edges)) != document.tokens:
+            problems.note(path, None, "words", f"document '{document.id}': the format holds text and characters; reading "
+                          "it splits the text into words anew")
+        yield document
+
+
 def _note_words_only(document: Document, path: Path, problems: Problems) -> None:
     """Note the loss of scores and of the white space between words."""
     if document.text != " ".join(document.words):
         problems.note(path, None, "spacing", f"document '{document.id}': the format holds words only; the text becomes "
                       "the words with one blank between them")
-    scores = [entity.score for entity in document.entities] + [relation.score for relation in document.relations]
-    if any(score is not None for score in scores):
+    note_scores(document, (*document.entities, *document.relations), path, problems)
+
+
+def note_scores(document: Document, unheld: Iterable[Entity | Relation], path: Path, problems: Problems) -> None:
+    """Note that the scores of these annotations are lost, if they have any."""
+    if any(annotation.score is not None for annotation in unheld):
         problems.note(path, None, "score", f"document '{document.id}': the format holds no scores")
 
 
