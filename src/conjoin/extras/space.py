@@ -46,8 +46,8 @@ class Choice:
         """
         key, equals, spec = (part.strip() for part in text.partition("="))
         if not equals or not spec:
-            raise SettingError(f"space '{text}' has no key=choices form, like stack.shared=1..3 or stack.cell=gru|lstm, and "
-                               f"is none of {', '.join(SPACES)}")
+            raise SettingError(f"space '{text}' has no key=choices form, like stack.shared=1..3 or stack.cell=gru|lstm, "
+                               f"and is none of {', '.join(SPACES)}")
         if key not in all_keys():
             raise SettingError(unknown_name("setting", key, all_keys()))
         found = RANGE.fullmatch(spec)
