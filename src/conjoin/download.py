@@ -51,8 +51,8 @@ def _download(source: str, path: Path) -> None:
     except http.client.IncompleteRead as error:
         raise ModelError(f"{source}: the connection was cut; try again") from error
     except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a port or host that is none
-        raise ModelError(f"{source}: cannot be downloaded ({str(error).strip()}); check the address and the connection, or give the "
-                         "path of a file") from error
+        raise ModelError(f"{source}: cannot be downloaded ({str(error).strip()}); check the address and the connection, or "
+                         "give the path of a file") from error
     if promised not in (-1, path.stat().st_size):
         raise ModelError(f"{source}: the connection was cut after {path.stat().st_size} of {promised} bytes; try again")
 
