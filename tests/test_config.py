@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -203,6 +204,45 @@ def test_values_out_of_range_are_one_sentence(override: str) -> None:
     assert value in text or value in ("none", "1e-5", "-1e-5")
 
 
+CRONE = "crone2020-conll04-minilm"
+
+
+@pytest.mark.parametrize(("preset", "overrides", "wrong"), [
+    ("conjoin-base", ["encoder.frozen=true"],
+     "encoder.casing and encoder.masking change what a fine-tuned encoder reads, and encoder.frozen keeps it as it is; set "
+     "encoder.casing=false and encoder.masking=0"),
+    (CRONE, ["encoder.masking=0.2"], "encoder.masking change what .*; set encoder.masking=0$"),
+    ("conjoin-base", ["elmo.weights=w.hdf5"], "elmo.options and elmo.weights belong together"),
+    ("conjoin-base", ["elmo.options=o.json"], "elmo.options and elmo.weights belong together"),
+    ("conjoin-base", ["elmo.weights_sha256=ab"], "elmo.weights_sha256 is the checksum of elmo.weights; set both"),
+    (CRONE, ["entities.decoding=argmax"], "entities.decoding=argmax is for .*; set entities.decoding=legal"),
+    (CRONE, ["relations.bilinear=false"], r"relations.bilinear=false .* distmult\+cosine has no bilinear term; set"),
+    (CRONE, ["characters.place=input"], "characters.place=input needs an encoder that is fine-tuned; set encoder.name"),
+    ("conjoin-base", ["encoder.name=none", "characters.size=4", "characters.place=input"], "characters.place=input needs"),
+])
+def test_settings_that_do_not_go_together_are_refused(preset: str, overrides: list[str], wrong: str) -> None:
+    assert re.search(rf"^{preset}: {wrong}", message(*overrides, source=preset))
+
+
+@pytest.mark.parametrize(("preset", "overrides"), [
+    ("conjoin-base", ["encoder.frozen=true", "encoder.casing=false", "encoder.masking=0"]),
+    ("giorgi2019-conll04", ["relations.bilinear=false", "relations.scorer=biaffine+feedforward"]),
+    ("giorgi2019-conll04", ["entities.output=crf", "entities.decoding=legal"]),
+    ("conjoin-base", ["characters.size=4", "characters.place=input"]),
+    ("conjoin-base", ["elmo.options=o.json", "elmo.weights=w.hdf5", "elmo.weights_sha256=ab"]),
+])
+def test_settings_that_go_together(preset: str, overrides: list[str]) -> None:
+    load_config(preset, overrides)
+
+
+def test_none_is_a_text_where_a_setting_must_be_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "own.toml", 'base = "crone2020-ade"\nsymmetric = ["none"]\n[paper]\ncitation = "none"\n')
+    config = load_config(path, ["elmo.options=none", "elmo.weights=None", "relations.labels=none"])
+    assert config.paper is not None and config.paper.citation == "none" and config.symmetric == ("none",)
+    assert (config.elmo.options, config.elmo.weights, config.relations.labels) == (None, None, "none")
+    assert load_config(write(tmp_path / "again.toml", to_toml(config))) == config
+
+
 @pytest.mark.parametrize("override", ["training.epochs", "=3", "", "training.epochs.more=3"])
 def test_overrides_of_no_form(override: str) -> None:
     assert "training" in message(override)
@@ -272,12 +312,14 @@ def test_all_keys_are_the_keys() -> None:
     assert keys == expected | {"symmetric", "paper"}
 
 
-@given(st.text(max_size=20), st.lists(st.text(max_size=8), max_size=3), st.floats(1e-12, 1e12), st.none() | st.integers(1))
+@given(st.just("none") | st.text(max_size=20), st.lists(st.text(max_size=8), max_size=3), st.floats(1e-12, 1e12),
+       st.none() | st.integers(1))
 def test_toml_holds_any_text_and_number(name: str, symmetric: list[str], rate: float, patience: int | None) -> None:
     paper = {"citation": name, "table": name, "protocol": name, "reported": {name: rate}}
     values = {"encoder": {"name": name}, "symmetric": symmetric, "paper": paper,
               "training": {"learning_rate": rate, "patience": patience}}
     config = parse_config(values, "test")
+    assert config.paper is not None and config.paper.citation == name
     assert parse_config(tomllib.loads(to_toml(config)), "test") == config
 
 

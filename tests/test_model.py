@@ -90,7 +90,8 @@ SLOTS = {
     "relations.context": ["true", "false"],
     "relations.decision": ["softmax", "sigmoid"],
 }
-TAGGERS = list(product(["bio", "bioes"], ["argmax", "legal"], ["1", "2"], ["softmax", "crf"]))
+OUTPUTS = [("argmax", "softmax"), ("legal", "softmax"), ("legal", "crf")]
+TAGGERS = list(product(["bio", "bioes"], OUTPUTS, ["1", "2"]))
 STACKS = [(0, 0, 0, "gru"), (1, 0, 2, "gru"), (0, 1, 1, "lstm"), (2, 0, 0, "lstm"), (1, 1, 1, "gru")]
 
 
@@ -104,7 +105,7 @@ def test_a_document_alone_equals_itself_in_a_batch(
     empty = Document.from_words([], id="empty")
     fixed = {"relations.pooling": [pooling], "relations.scorer": [scorer]}
     for number, values in enumerate(product(*(SLOTS | fixed).values())):
-        scheme, decoding, layers, output = TAGGERS[number % len(TAGGERS)]
+        scheme, (decoding, output), layers = TAGGERS[number % len(TAGGERS)]
         shared, own, related, cell = STACKS[number % len(STACKS)]
         model = eager(assemble(
             embedder, symmetric, *(f"{key}={value}" for key, value in zip(SLOTS, values, strict=True)),

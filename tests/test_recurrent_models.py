@@ -50,6 +50,7 @@ TABLE_1 = {
     "training.relation_weight": (5, 5), "training.weight_decay": (0, 0), "entities.scheme": ("bio", "bio"),
     "entities.output": ("crf", "crf"), "entities.layers": (2, 2), "relations.proposals": ("gold", "gold"),
     "relations.pooling": ("last", "last"), "relations.scorer": ("distmult+cosine", "distmult+cosine"),
+    "entities.outside_prior": (0, 0), "characters.masking": (0, 0), "training.max_gradient_norm": (None, None),
     "relations.decision": ("sigmoid", "sigmoid"), "words.casing": (True, True), "encoder.name": (None, None),
 }
 
@@ -60,6 +61,12 @@ def test_presets_are_table_1(column: int, preset: str) -> None:
     for key, values in TABLE_1.items():
         table, name = key.split(".")
         assert getattr(getattr(config, table), name) == values[column], key
+
+
+@pytest.mark.parametrize("preset", ["crone2020-ade", "crone2020-conll04"])
+def test_what_the_paper_does_not_know_is_in_the_measured_presets_alone(preset: str) -> None:
+    config = load_config(f"{preset}-minilm")
+    assert (config.entities.outside_prior, config.characters.masking, config.training.max_gradient_norm) == (3, 0.005, 1)
 
 
 class Stub(nn.Module):

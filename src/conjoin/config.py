@@ -67,7 +67,7 @@ def load_config(source: str | Path, overrides: Iterable[str] = ()) -> Config:
 def parse_config(values: Mapping[str, Any], source: str) -> Config:
     """Settings from plain values; `source` names them in errors."""
     try:
-        return Config.model_validate(_absent(values))
+        return Config.model_validate(values)
     except ValidationError as error:
         raise SettingError(f"{source}: {_explain(error)}") from error
 
@@ -93,13 +93,6 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     if str(base).endswith(".toml"):  # named from where the file that names it lies
         base = (path.parent / str(base)).resolve()
     return _merge(_read(base, (*seen, name)), values) if base else values
-
-
-def _absent(value: Any) -> Any:
-    """TOML has no word for what is absent; in settings it is "none"."""
-    if isinstance(value, dict):
-        return {key: _absent(inner) for key, inner in value.items()}
-    return None if value == "none" else value
 
 
 def _read_text(path: Path) -> str:
@@ -128,7 +121,7 @@ def _put(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
 
 def _parse(text: str) -> Any:
     if text.lower() == "none":
-        return None
+        return "none"
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -138,6 +131,8 @@ def _parse(text: str) -> Any:
 def _explain(error: ValidationError) -> str:
     """The first thing wrong, in one sentence."""
     first = error.errors()[0]
+    if first["type"] == "value_error":  # settings that do not go together
+        return str(first["ctx"]["error"])
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         inner = next(iter(first["input"]), "") if isinstance(first["input"], dict) else ""
@@ -236,9 +231,6 @@ def build_embedder(
     texts = [document.words for document in documents]
     parts: dict[str, Any] = {}
     to_input = config.characters.size > 0 and config.characters.place == "input"
-    if to_input and (config.encoder.name is None or config.encoder.frozen):
-        raise SettingError("characters.place = input needs an encoder that is fine-tuned: set encoder.name and "
-                           "encoder.frozen = false, or characters.place = beside")
     if config.encoder.name is not None:
         inputs: dict[str, Embedder] = {"casing": CasingEmbedder()} if config.encoder.casing else {}
         if to_input:
@@ -285,8 +277,8 @@ def build_transformer(
         most_pieces=settings.most_pieces,
         overlap=settings.overlap,
         train_word_table=settings.train_word_table,
-        masking=settings.masking if fine_tuned else 0.0,
-        inputs=inputs if fine_tuned else {},
+        masking=settings.masking,
+        inputs=inputs,
         mix=settings.layers == "mix" and fine_tuned,
     )
     if fine_tuned:
@@ -298,10 +290,8 @@ def build_elmo(settings: ElmoSettings, *, folder: Path | None) -> Elmo:
     """The ELMo model of the settings, or the saved one."""
     if folder:
         return saved_elmo(folder)
-    if settings.options is None or settings.weights is None:
-        raise SettingError("ELMo needs both elmo.options and elmo.weights, each the path or address of a file")
-    options = local_file(settings.options, sha256=None, cache=cache_folder())
-    return load_elmo(options, local_file(settings.weights, sha256=settings.weights_sha256, cache=cache_folder()))
+    options = local_file(str(settings.options), sha256=None, cache=cache_folder())
+    return load_elmo(options, local_file(str(settings.weights), sha256=settings.weights_sha256, cache=cache_folder()))
 
 
 def build_word_vectors(source: str, texts: Sequence[Sequence[str]], *, folder: Path | None) -> WordVectors:
@@ -332,6 +322,7 @@ def build_entity_head(settings: EntitySettings, schema: Schema, width: int) -> T
         decoding=settings.decoding,
         output=settings.output,
         reduction=settings.reduction,
+        outside_prior=settings.outside_prior,
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from conjoin.embedders.transformer import WordPooling
 from conjoin.heads.relations import Decision
-from conjoin.heads.tagger import Decoding, Labels, Output, Reduction
+from conjoin.heads.tagger import OUTSIDE_PRIOR, Decoding, Labels, Output, Reduction
 from conjoin.model import LabelSource, Proposals
 from conjoin.nn.layers import Activation
 from conjoin.nn.recurrent import Cell
@@ -26,6 +27,16 @@ class Settings(BaseModel):
     """Parent of all tables of settings: unknown keys are errors, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _absent(cls, values: Any) -> Any:
+        """TOML has no word for what is absent; for a setting that may be, it is "none"."""
+        if not isinstance(values, dict):
+            return values
+        fields = cls.model_fields
+        optional = {key for key in values if key in fields and type(None) in get_args(fields[key].annotation)}
+        return {key: None if value == "none" and key in optional else value for key, value in values.items()}
 
 
 class EncoderSettings(Settings):
@@ -91,6 +102,7 @@ class EntitySettings(Settings):
     activation: Activation = "gelu"
     dropout: Dropout = 0.1
     decoding: Decoding = Field("legal", description="argmax of each word, or the best legal string of tags")
+    outside_prior: float = Field(OUTSIDE_PRIOR, description="the bias of O to begin with; 0 leaves it to chance")
 
 
 class RelationSettings(Settings):
@@ -117,13 +129,6 @@ class RelationSettings(Settings):
     threshold: Share | None = Field(None, description="least probability of a relation; none: above NEG (sigmoid: 0.5)")
     constrain: bool = Field(True, description="only argument types seen in training (or written in the schema)")
 
-    @field_validator("labels", "projections", mode="before")
-    @classmethod
-    def _none_is_a_choice(cls, value: Any) -> Any:
-        """`relations.labels=none` reads as absent everywhere else; here it names a choice."""
-        return "none" if value is None else value
-
-
 class TrainingSettings(Settings):
     """The training loop. Sizes of batches are in documents and in pieces, whichever is reached first."""
 
@@ -139,7 +144,7 @@ class TrainingSettings(Settings):
     weight_decay: float = Field(0.01, ge=0)
     schedule: Schedule = "linear"
     warmup: Share = Field(0.1, description="share of all steps in which learning rates rise from 0")
-    max_gradient_norm: float = Field(1.0, gt=0)
+    max_gradient_norm: float | None = Field(1.0, gt=0, description="longer gradients are cut to it; none: never")
     precision: Precision = Field("no", description="auto is bf16 where the hardware computes it, else no")
     entity_weight: float = Field(1.0, ge=0, description="weight of the entity loss")
     relation_weight: float = Field(1.0, ge=0, description="lambda: weight of the relation loss")
@@ -180,3 +185,37 @@ class Config(Settings):
     text: TextSettings = TextSettings()
     symmetric: tuple[str, ...] = Field((), description="relation types that hold both ways")
     paper: PaperSettings | None = None
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Config:
+        """Refuse settings of which one would be dropped silently because of another."""
+        for wrong in (*_encoder_conflicts(self), *_head_conflicts(self)):
+            raise ValueError(wrong)
+        return self
+
+
+def _encoder_conflicts(config: Config) -> Iterator[str]:
+    encoder, elmo, characters = config.encoder, config.elmo, config.characters
+    switched = {"casing": (encoder.casing, "false"), "masking": (encoder.masking, "0")}
+    useless = {name: off for name, (on, off) in switched.items() if on}
+    if encoder.name is not None and encoder.frozen and useless:
+        named = " and ".join(f"encoder.{name}" for name in useless)
+        off = " and ".join(f"encoder.{name}={off}" for name, off in useless.items())
+        yield f"{named} change what a fine-tuned encoder reads, and encoder.frozen keeps it as it is; set {off}"
+    if characters.size and characters.place == "input" and (encoder.name is None or encoder.frozen):
+        yield ("characters.place=input needs an encoder that is fine-tuned; set encoder.name and encoder.frozen=false, or "
+               "characters.place=beside")
+    if (elmo.options is None) != (elmo.weights is None):
+        yield "elmo.options and elmo.weights belong together, each the path or address of a file; set both, or both to none"
+    if elmo.weights_sha256 is not None and elmo.weights is None:
+        yield "elmo.weights_sha256 is the checksum of elmo.weights; set both, or elmo.weights_sha256=none"
+
+
+def _head_conflicts(config: Config) -> Iterator[str]:
+    entities, relations = config.entities, config.relations
+    if entities.output == "crf" and entities.decoding == "argmax":
+        yield "entities.decoding=argmax is for entities.output=softmax, and a crf takes the best string; set " \
+              "entities.decoding=legal"
+    if not relations.bilinear and "biaffine" not in relations.scorer:
+        yield f"relations.bilinear=false is for a biaffine scorer, and {relations.scorer} has no bilinear term; set " \
+              "relations.bilinear=true, or relations.scorer=biaffine"

@@ -15,7 +15,6 @@ from conjoin.document import Document
 from conjoin.embedders.casing import casing
 from conjoin.embedders.static import CasingEmbedder
 from conjoin.embedders.transformer import TransformerEmbedder, load_transformer
-from conjoin.errors import SettingError
 from conjoin.extractor import Extractor
 from conjoin.schema import Schema
 
@@ -139,13 +138,6 @@ def test_the_alphabet_is_saved_and_loaded(encoder: str, documents: list[Document
     with torch.inference_mode():
         saved = model.embedder.eval()(model.embedder.features([words]))  # type: ignore[attr-defined]
         assert torch.allclose(loaded(loaded.features([words])), saved, atol=1e-6)
-
-
-@pytest.mark.parametrize("more", [["encoder.frozen=true"], ["encoder.name=none"]])
-def test_characters_in_the_input_need_an_encoder_that_learns(encoder: str, more: list[str]) -> None:
-    config = load_config("conjoin-base", [f"encoder.name='{encoder}'", *CHARACTERS, *more])
-    with pytest.raises(SettingError, match=r"characters\.place = input needs an encoder that is fine-tuned"):
-        build_model(config, Schema(("Loc",)), documents=[ALPHABET])
 
 
 def test_encoders_whose_input_is_narrower_than_their_states_see_casing_too(encoder: str, tmp_path: Path) -> None:

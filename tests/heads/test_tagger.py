@@ -168,6 +168,11 @@ def test_layers_count_linear_layers_and_the_first_bias_favours_outside() -> None
     assert sum(isinstance(module, torch.nn.Linear) for module in head(layers=1).modules()) == 1
     assert sum(isinstance(module, torch.nn.Linear) for module in head(layers=3).modules()) == 3
     assert head().output.bias[0].item() == OUTSIDE_PRIOR
+    torch.manual_seed(0)
+    plain = TaggerHead(4, TYPES, scheme="bio", layers=1, size=6, activation="gelu", dropout=0.0, decoding="legal",
+                       outside_prior=0.0)
+    torch.manual_seed(0)
+    assert plain.output.bias[0] == torch.nn.Linear(4, 5).bias[0], "left to chance"
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,7 @@ def test_rates_follow_the_schedule_and_stop_epoch_does_not_change_it() -> None:
 def test_gradients_are_clipped(monkeypatch: pytest.MonkeyPatch) -> None:
     free = gradients_at_steps(Model(), monkeypatch, epochs=1, max_gradient_norm=1e6)
     assert min(free) > 10
+    assert gradients_at_steps(Model(), monkeypatch, epochs=1, max_gradient_norm=None) == free
     clipped = gradients_at_steps(Model(), monkeypatch, epochs=1, max_gradient_norm=0.5)
     assert clipped == pytest.approx([0.5] * 6, rel=1e-4)
 

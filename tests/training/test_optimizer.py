@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from conjoin.config import build_model
+from conjoin.document import Document
 from conjoin.model import JointModel
 from conjoin.schema import Schema
 from conjoin.settings import Config
@@ -67,6 +68,23 @@ def test_every_trainable_parameter_is_in_one_group_and_biases_and_norms_do_not_d
         seen += 1
     assert seen == sum(len(group["params"]) for group in optimizer.param_groups)
     assert len(optimizer.param_groups) == 4
+
+
+def test_transitions_and_diagonals_do_not_decay(shrunk: Callable[..., Config], documents: list[Document]) -> None:
+    config = shrunk("crone2020-conll04-minilm", "stack.shared=2", "stack.residual=true")
+    model = build_model(config, Schema.from_documents(documents), documents=documents)
+    optimizer = build_optimizer(model, learning_rate=1.0, head_learning_rate=None, layer_decay=1.0, weight_decay=0.1)
+    undecayed = {name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.ndim > 1
+                 and group_of(optimizer, parameter)[1] == 0}
+    assert undecayed == {"entities.crf.transitions", "relations.scorer.distmult.diagonals"}
+
+
+def test_nadam_is_nadam_with_decoupled_decay(model: JointModel) -> None:
+    optimizer = build_optimizer(model, learning_rate=1e-3, head_learning_rate=None, layer_decay=1.0, weight_decay=0.1,
+                                optimizer="nadam")
+    assert isinstance(optimizer, torch.optim.NAdam)
+    assert {(group["weight_decay"], group["decoupled_weight_decay"]) for group in optimizer.param_groups} \
+        == {(0.0, True), (0.1, True)}
 
 
 def test_heads_learn_at_the_encoders_rate_unless_told(model: JointModel) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,8 @@ class ElmoShape:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], source: str) -> ElmoShape:
-        """Read the options; `source` names them in errors. Raises `ModelError` when one is missing or of another kind."""
+        """Read the options; `source` names them in errors. Raises `ModelError` when one is missing, of another kind or of a
+        size that there is not."""
         try:
             cnn, lstm = options["char_cnn"], options["lstm"]
             shape = cls(
@@ -57,14 +58,28 @@ class ElmoShape:
                 projection=int(lstm["projection_dim"]),
                 clip_cell=float(lstm["cell_clip"]),
                 clip_projection=float(lstm["proj_clip"]),
-                skip=bool(lstm["use_skip_connections"]),
+                skip={True: True, False: False}[lstm["use_skip_connections"]],
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{source}: not the options of an ELMo model ({error}); give the options.json that belongs to "
                              "the weights") from error
         if shape.activation not in ("relu", "tanh"):
             raise ModelError(f"{source}: unknown activation '{shape.activation}' of the character CNN; it is relu or tanh")
+        for name, least, size in shape._sizes():
+            if not size >= least:
+                raise ModelError(f"{source}: {name} is {size}, and {least} is the least; give the options.json that "
+                                 "belongs to the weights")
         return shape
+
+    def _sizes(self) -> Iterator[tuple[str, float, float]]:
+        """What the options call a size, the least that it may be, and what it is."""
+        yield from (("filters", 1, len(self.filters)), ("n_highway", 0, self.highways), ("n_layers", 1, self.layers))
+        yield from (("embedding.dim", 1, self.character_size), ("dim", 1, self.cell), ("cell_clip", 0, self.clip_cell))
+        yield from (("projection_dim", 1, self.projection), ("proj_clip", 0, self.clip_projection))
+        for width, number in self.filters:
+            yield from (("the width of a filter", 1, width), ("the number of a filter", 1, number))
+        widest = max((width for width, _ in self.filters), default=0)
+        yield "max_characters_per_token", max(3, widest), self.characters  # a word of one letter has its two ends
 
 
 class Elmo(nn.Module):
@@ -259,29 +274,45 @@ def _fill(elmo: Elmo, path: Path) -> None:
         raise ModelError(f"{path}: no such file; give the weights of an ELMo model with elmo.weights=PATH")
     try:
         with h5py.File(path, "r") as file:  # type: ignore[attr-defined, no-untyped-call]
-            _copy_all(elmo, _Weights(file, path))
+            weights = _Weights(file, path)
+            _copy_all(elmo, weights)
+            weights.check_all_read()
     except OSError as error:
         raise ModelError(f"{path}: not an HDF5 file, or cut off ({error}); download it again") from error
 
 
 class _Weights:
-    """Reads datasets by name, and checks the shape of each."""
+    """Reads datasets by name, checks the shape of each, and that none is left."""
 
     def __init__(self, file: Any, path: Path) -> None:
         self.file, self.path = file, path
+        self.read: set[str] = set()
 
     def copy(self, name: str, target: Tensor, *, transposed: bool = False) -> None:
         """Fill `target` with the dataset; 2-dimensional matrices of linear layers lie transposed in the file."""
         if name not in self.file:
             raise ModelError(f"{self.path}: has no dataset '{name}'; options and weights are not of the same model")
-        value = torch.from_numpy(self.file[name][...]).to(target.dtype)
+        self.read.add(name)
+        found = self.file[name]
+        if getattr(found, "dtype", None) is None or found.dtype.kind != "f":
+            raise ModelError(f"{self.path}: '{name}' is no dataset of numbers; download the weights again")
+        value = torch.from_numpy(found[...]).to(target.dtype)
         if transposed:
             value = value.T
         if value.shape != target.shape:
-            raise ModelError(f"{self.path}: dataset '{name}' has shape {tuple(self.file[name].shape)}, the options ask for "
+            raise ModelError(f"{self.path}: dataset '{name}' has shape {tuple(found.shape)}, the options ask for "
                              f"{tuple(target.T.shape if transposed else target.shape)}; options and weights are not of the "
                              "same model")
         target.copy_(value)
+
+    def check_all_read(self) -> None:
+        """Raise when the file holds more than the options ask for: another model, of more layers say."""
+        names: list[str] = []
+        self.file.visititems(lambda name, found: names.append(name) if hasattr(found, "dtype") else None)
+        left = sorted(set(names) - self.read)
+        if left:
+            raise ModelError(f"{self.path}: the options do not ask for the dataset '{left[0]}' ({len(left)} of "
+                             f"{len(names)} are left over); options and weights are not of the same model")
 
 
 @torch.no_grad()

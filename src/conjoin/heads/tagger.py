@@ -31,7 +31,7 @@ class TaggerHead(nn.Module):
     (`argmax`); `legal` takes the best string of tags that the scheme allows, which is Viterbi decoding with free legal
     and forbidden illegal steps. `crf` (Crone 2020, eq. 2) learns the weight of each legal step and always decodes so.
     `layers` counts the linear layers, the last of which gives the emissions. `reduction` says what the loss is a mean
-    over: words, or sentences, whose losses are then sums over their words.
+    over: words, or sentences, whose losses are then sums over their words. `outside_prior` is the bias of O to begin with.
     """
 
     legal_starts: Tensor
@@ -51,6 +51,7 @@ class TaggerHead(nn.Module):
         decoding: Decoding,
         output: Output = "softmax",
         reduction: Reduction = "words",
+        outside_prior: float = OUTSIDE_PRIOR,
     ) -> None:
         super().__init__()
         self.types = tuple(types)
@@ -62,7 +63,8 @@ class TaggerHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.inner = FeedForward(width, size, layers=layers - 1, activation=activation, dropout=dropout)
         self.output = nn.Linear(self.inner.width, len(self.tags))
-        nn.init.constant_(self.output.bias[:1].detach(), OUTSIDE_PRIOR)
+        if outside_prior:
+            nn.init.constant_(self.output.bias[:1].detach(), outside_prior)
         starts, steps, ends = legal_steps(self.tags, scheme)
         self.crf = ChainCRF(starts, steps, ends) if output == "crf" else None
         if self.crf is None:

@@ -44,7 +44,7 @@ class TrainingPlan(Protocol):
     weight_decay: float
     schedule: Schedule
     warmup: float
-    max_gradient_norm: float
+    max_gradient_norm: float | None
     precision: Precision
     entity_weight: float
     relation_weight: float
@@ -191,7 +191,8 @@ class _Run:
                 self.accelerator.backward(loss / len(batches))
             values = {name: term.item() for name, term in terms.items()}
             total += loss.item() / len(batches)
-        self.accelerator.clip_grad_norm_(self.bare.parameters(), settings.max_gradient_norm)
+        if settings.max_gradient_norm is not None:
+            self.accelerator.clip_grad_norm_(self.bare.parameters(), settings.max_gradient_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.averaged:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 Schedule = Literal["constant", "linear", "cosine"]
 Optimizer = Literal["adamw", "nadam"]
+# Of two dimensions, and no weights of a product all the same: XLNet's biases, CRF transitions, DistMult's diagonals.
+UNDECAYED = ("bias", ".transitions", ".diagonals")
 
 
 def build_optimizer(
@@ -23,8 +25,8 @@ def build_optimizer(
     weight_decay: float,
     optimizer: Optimizer = "adamw",
 ) -> torch.optim.Optimizer:
-    """Adam, or with Nesterov momentum NAdam, over the trainable parameters, with decoupled decay, none of it on biases and
-    norms; the encoder and the rest at their own rates.
+    """Adam, or with Nesterov momentum NAdam, over the trainable parameters, with decoupled decay, none of it on biases,
+    norms, the transitions of a CRF and the diagonals of DistMult; the encoder and the rest at their own rates.
 
     `layer_decay` multiplies an encoder layer's rate once for each layer above it.
     """
@@ -38,8 +40,7 @@ def build_optimizer(
             rate = learning_rate * layer_decay**above
         else:
             rate = head_learning_rate or learning_rate
-        is_bias = parameter.ndim < 2 or name.endswith("bias")  # XLNet's biases have a row for each head
-        decay = 0.0 if is_bias else weight_decay
+        decay = 0.0 if parameter.ndim < 2 or name.endswith(UNDECAYED) else weight_decay
         groups.setdefault((rate, decay), []).append(parameter)
     tables = [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]
     if optimizer == "nadam":
