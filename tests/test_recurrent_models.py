@@ -15,7 +15,7 @@ from conjoin.batching import annotate_all
 from conjoin.config import assemble_model, build_model
 from conjoin.document import Document
 from conjoin.embedders.characters import CharacterEmbedder
-from conjoin.errors import SettingError
+from conjoin.errors import ModelError, SettingError
 from conjoin.metrics import score
 from conjoin.nn.layers import LayerMix
 from conjoin.nn.pairs import DistMultCosine
@@ -135,6 +135,18 @@ def test_everything_trains_saves_loads_and_extracts_as_any_model(
     assert again.evaluate(documents).to_json() == extractor.evaluate(documents).to_json()
     card = (tmp_path / "run/model/README.md").read_text()
     assert "ELMo" in card and "word vectors" in card and "frozen" in card
+
+
+@pytest.mark.parametrize("name", ["characters.json", "words.json", "elmo.json"])
+def test_a_model_folder_without_one_of_its_files_is_broken(
+    name: str, shrunk: Shrunk, own_files: list[str], documents: list[Document], tmp_path: Path
+) -> None:
+    config = shrunk("crone2020-conll04-minilm", *own_files, *FAST)
+    model = build_model(config, Schema.from_documents(documents), documents=documents)
+    Extractor(model, config).save(tmp_path / "model")
+    (tmp_path / "model" / name).unlink()
+    with pytest.raises(ModelError, match=rf"model: broken model folder \(.*{name}.*\); copy it again or train anew"):
+        Extractor.load(tmp_path / "model")
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(shrunk: Shrunk, documents: list[Document], tmp_path: Path) -> None:

@@ -296,10 +296,9 @@ def build_elmo(settings: ElmoSettings, *, folder: Path | None) -> Elmo:
 
 def build_word_vectors(source: str, texts: Sequence[Sequence[str]], *, folder: Path | None) -> WordVectors:
     """Word vectors for the words of the texts; of a saved model, with the whole file beside them if it is still there."""
-    if folder is None:
-        return WordVectors.from_table(VectorTable.open(source, cache=cache_folder()), texts)
-    table = VectorTable.open(source, cache=cache_folder()) if Path(source).expanduser().is_file() else None
-    return saved_words(folder, table=table)
+    if folder is not None:
+        return saved_words(folder, source=source, cache=cache_folder())
+    return WordVectors.from_table(VectorTable.open(source, cache=cache_folder()), texts)
 
 
 def build_stack(settings: StackSettings, width: int, layers: int) -> RecurrentStack:

@@ -34,8 +34,8 @@ LABELS_KEY = "conjoin.labels"  # in the header of the weights: a digest of the t
 FIRST_LOOK_AHEAD_CHARACTERS = 2_000
 LOOK_AHEAD_CHARACTERS = 50_000
 BATCH_PIECES = 2048
-# What settings, schema, transformers and tokenizers raise over files that are JSON but not what they should be.
-BROKEN = (ConjoinError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+# What settings, schema, transformers and tokenizers raise over files that are missing, or JSON but not what they should be.
+BROKEN = (ConjoinError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)

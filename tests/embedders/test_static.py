@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import pytest
@@ -115,19 +116,70 @@ def test_vectors_of_words_lower_case_and_unknown(table: VectorTable) -> None:
     assert set(words.index) == {"maria", "oslo", "US", "us"}, "of the table the corpus' words only"
 
 
-def test_unseen_words_come_from_the_table_while_it_is_there(table: VectorTable, tmp_path: Path) -> None:
+def vectors_of(words: WordVectors, texts: list[list[str]]) -> list[list[list[float]]]:
+    result: list[list[list[float]]] = words(words.features(texts)).tolist()
+    return result
+
+
+def test_unseen_words_come_from_the_table_while_it_is_there(
+    table: VectorTable, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     words = WordVectors.from_table(table, [["Oslo"]])
     words.save(tmp_path)
-    for at_hand, expected in ((table, [1, 2, 3]), (None, [0, 0, 0])):
-        again = saved_words(tmp_path, table=at_hand)
+    path, cache = tmp_path / "v.txt", tmp_path / "cache"
+
+    def read_again() -> list[list[list[float]]]:
+        caplog.clear()
+        again = saved_words(tmp_path, source=str(path), cache=cache)
         again.load_state_dict(words.state_dict())
-        assert again.features([["The", "OSLO"]])["vectors"].tolist() == [[expected, [4, 5, 6]]]
+        return vectors_of(again, [["The", "OSLO", "xyz", "US"], ["The"]])
+
+    assert read_again() == [[[1, 2, 3], [4, 5, 6], [0, 0, 0], [7, 8, 9]], [[1, 2, 3], [0, 0, 0], [0, 0, 0], [0, 0, 0]]]
+    assert caplog.messages == []
+    without = [[[0, 0, 0], [4, 5, 6], [0, 0, 0], [0, 0, 0]], [[0, 0, 0]] * 4]
+    for lines, said in (
+        (["the 1 2"], rf"the word vectors {path} are left out \(its vectors have 2 values, the model's 3\): words"),
+        (["the 1 2 3", "oslo 1"], r"are left out \(.*v.txt:2: a word and 3 numbers are expected"), ([], "no such file"),
+    ):
+        write(path, lines)
+        if not lines:
+            path.unlink()
+        assert read_again() == without
+        assert len(caplog.messages) == 1
+        assert re.search(said, caplog.messages[0])
+    path.mkdir()
+    assert read_again() == without
 
 
 def test_no_word_of_the_corpus_has_a_vector(table: VectorTable) -> None:
     words = WordVectors.from_table(table, [["xyz"]])
     assert words.vectors.shape == (0, 3)
-    assert words.features([["xyz"], []])["vectors"].tolist() == [[[0, 0, 0]], [[0, 0, 0]]]
+    assert vectors_of(words, [["xyz"], []]) == [[[0, 0, 0]], [[0, 0, 0]]]
+    assert vectors_of(words, [["xyz", "the"]]) == [[[0, 0, 0], [1, 2, 3]]]
+    assert vectors_of(words, [[], []]) == [[], []]
+
+
+def test_the_models_own_words_are_numbers_until_they_are_on_the_device(table: VectorTable) -> None:
+    """Nothing is fetched from the device word by word."""
+    features = WordVectors.from_table(table, TEXTS).features(TEXTS)
+    assert {name: value.dtype for name, value in features.items()} == {"words": torch.long, "others": torch.float}
+    assert len(features["others"]) == 0
+
+
+@pytest.mark.parametrize("text", [
+    "a\t1\t2\nb\t3\t4\n", "a  1  2\nb 3 4 \n", "\ufeffa 1 2\r\nb 3 4\r\n", "\ufeff2 2\na 1 2\nb 3\t4\n",
+])
+def test_tabs_double_blanks_and_byte_order_marks(text: str, tmp_path: Path) -> None:
+    (tmp_path / "v.txt").write_bytes(text.encode())
+    table = VectorTable.open(tmp_path / "v.txt", cache=tmp_path)
+    assert (found(table, "a"), found(table, "b")) == ([1, 2], [3, 4])
+
+
+@pytest.mark.parametrize("text", ["2 2\na 1.5 2.5\nb 3.5 4", "a 1.5 2.5\nb 3.5 4"])
+def test_a_file_cut_inside_its_last_number(text: str, tmp_path: Path) -> None:
+    (tmp_path / "v.txt").write_text(text)
+    with pytest.raises(ModelError, match=r"v.txt:\d: the last line has no end, .*: download it again, or end the line"):
+        VectorTable.open(tmp_path / "v.txt", cache=tmp_path)
 
 
 def test_word_vectors_are_not_trained(table: VectorTable) -> None:

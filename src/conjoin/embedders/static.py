@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from torch.nn import functional
 from conjoin.embedders.casing import CASINGS, casing
 from conjoin.embedders.embedder import Features, Texts, pad_words, word_counts
 from conjoin.embedders.vector_table import VectorTable
+from conjoin.errors import ModelError
 
+LOGGER = logging.getLogger("conjoin")
 SAVED = "words.json"
 
 
@@ -48,29 +51,39 @@ class WordVectors(nn.Module):
 
     sizes = staticmethod(word_counts)
 
-    def find(self, word: str) -> Tensor | None:
-        """The vector of a word as spelt or else in lower case [width], None when it has none."""
+    def _find(self, word: str) -> int | Tensor | None:
+        """The number of a word among the model's own, or its vector in the table [width]; as spelt, or in lower case."""
         for form in dict.fromkeys((word, word.lower())):
             if form in self.index:
-                return self.vectors[self.index[form]].cpu()
+                return self.index[form]
             vector = self.table.find(form) if self.table is not None else None
             if vector is not None:
                 return vector
         return None
 
     def features(self, texts: Texts) -> Features:
-        """→ `vectors` [batch, word, width]."""
-        unknown = torch.zeros(self.width)
-        known: dict[str, Tensor] = {}
+        """→ `words` [batch, word]: 0 for a word without a vector and for padding, then the model's own words counted from
+        1, then those of `others` [other word, width], whose vectors come from the table."""
+        others: list[Tensor] = []
+        numbers: dict[str, int] = {}
         for word in dict.fromkeys(word for words in texts for word in words):
-            vector = self.find(word)
-            known[word] = unknown if vector is None else vector
-        empty = torch.zeros(0, self.width)
-        return {"vectors": pad_words([torch.stack([known[w] for w in words]) if words else empty for words in texts])}
+            found = self._find(word)
+            if isinstance(found, Tensor):
+                others.append(found)
+                found = len(self.index) + len(others) - 1
+            numbers[word] = 0 if found is None else 1 + found
+        rows = [torch.tensor([numbers[word] for word in words], dtype=torch.long) for words in texts]
+        return {"words": pad_words(rows), "others": torch.stack(others) if others else torch.zeros(0, self.width)}
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """→ [batch, word, width]."""
-        return features["vectors"]
+        words, others = features["words"], features["others"]
+        result = self.vectors.new_zeros(*words.shape, self.width)
+        for table, places in ((self.vectors, words - 1), (others, words - 1 - len(self.vectors))):
+            if len(table):
+                held = (places >= 0) & (places < len(table))
+                result = torch.where(held.unsqueeze(2), table[places.clamp(0, len(table) - 1)], result)
+        return result
 
     def save(self, folder: Path) -> None:
         """Write the words, in the order of their vectors."""
@@ -78,10 +91,26 @@ class WordVectors(nn.Module):
         (folder / SAVED).write_text(json.dumps(value, ensure_ascii=True) + "\n", encoding="utf-8")
 
 
-def saved_words(folder: Path, *, table: VectorTable | None) -> WordVectors:
-    """The word vectors of a saved model, still without their values."""
+def saved_words(folder: Path, *, source: str, cache: Path) -> WordVectors:
+    """The word vectors of a saved model, still without their values, with the table of `source` if it is still there."""
     value = json.loads((folder / SAVED).read_text(encoding="utf-8"))
+    table = _table_at_hand(source, cache, int(value["width"]))
     return WordVectors(value["words"], torch.zeros(len(value["words"]), value["width"]), table=table)
+
+
+def _table_at_hand(source: str, cache: Path, width: int) -> VectorTable | None:
+    """The table that a model was trained with, or a warning. It was then read from the same path; a file that lies there
+    now may be another one, of which the width is all that can be told."""
+    try:
+        table = VectorTable.open(source, cache=cache)
+        wrong = f"its vectors have {table.width} values, the model's {width}" if table.width != width else ""
+    except (ModelError, OSError) as error:
+        wrong = str(error).partition(";")[0]
+    if not wrong:
+        return table
+    LOGGER.warning("the word vectors %s are left out (%s): words that the training data lack have none; put the file back, "
+                   "or do without them", source, wrong)
+    return None
 
 
 class CasingEmbedder(nn.Module):

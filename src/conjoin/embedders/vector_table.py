@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from itertools import chain
@@ -18,7 +19,9 @@ from torch import Tensor
 from conjoin.errors import ModelError
 from conjoin.files import whole_folder
 
-VERSION = 1
+VERSION = 2
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BLANKS = re.compile(r"[ \t]+")
 
 
 class VectorTable:
@@ -39,8 +42,9 @@ class VectorTable:
     def open(cls, path: str | Path, *, cache: Path) -> VectorTable:
         """The table of a file in the text format of GloVe or word2vec, plain or gzip.
 
-        The arrays are made in `cache` when the file is first seen or has changed. Raises `ModelError` when the file is
-        missing, truncated, or a line has another number of values than the first.
+        Values stand apart by blanks or tabs. The arrays are made in `cache` when the file is first seen or has changed.
+        Raises `ModelError` when the file is missing or truncated (also when its last line does not end), or a line has
+        another number of values than the first.
         """
         path = Path(path).expanduser()
         try:
@@ -110,6 +114,7 @@ def _parse(
     if first is None:
         return
     width = promised = None
+    first = (1, first[1].removeprefix(BYTE_ORDER_MARK))
     fields = first[1].split()
     if len(fields) == 2 and all(field.isdigit() for field in fields):
         promised, width = int(fields[0]), int(fields[1])
@@ -120,9 +125,11 @@ def _parse(
         raise ModelError(f"{path}:1: not a table of word vectors: each line is a word and its values, separated by blanks")
     count = 0
     for number, line in lines:
-        text = line.decode("utf-8", "replace").rstrip("\r\n ")
+        text = line.decode("utf-8", "replace").rstrip("\r\n\t ")
         if not text:
             continue
+        if "\t" in text or "  " in text:
+            text = BLANKS.sub(" ", text)
         word, *values = text.rsplit(" ", width)  # a few words of large tables hold blanks themselves
         try:
             vector = np.array(values, dtype=np.float32)
@@ -132,6 +139,9 @@ def _parse(
         if len(vector) != width or not np.isfinite(vector).all() or (blank and _is_number(last)):
             raise ModelError(f"{path}:{number}: a word and {width} numbers are expected, as in the first line; the file is "
                              "damaged or cut off: download it again")
+        if not line.endswith(b"\n"):
+            raise ModelError(f"{path}:{number}: the last line has no end, so that the file may be cut off inside a number: "
+                             "download it again, or end the line if it is whole")
         count += 1
         yield word, vector
     if promised is not None and count < promised:
