@@ -69,6 +69,16 @@ def test_with_constraints_only_pairs_that_some_type_allows() -> None:
     assert named(spans, head(constrain=True).candidates(spans)) == [(ANN, BOB), (ANN, ROME), (BOB, ROME)]
 
 
+def test_entity_vectors_are_dropped_out_in_training_only() -> None:
+    """Crone 2020, §3.4; no other dropout is on here."""
+    tagger = head(dropout=0.5)
+    spans = spans_of([ANN, BOB, ROME])
+    pairs, states = tagger.candidates(spans), torch.randn(1, 6, 4)
+    assert not torch.equal(tagger(states, spans, None, pairs), tagger(states, spans, None, pairs))
+    tagger.eval()
+    assert torch.equal(tagger(states, spans, None, pairs), tagger(states, spans, None, pairs))
+
+
 def test_targets() -> None:
     tagger = head()
     spans = spans_of([ROME], [ANN, BOB, ROME])

@@ -164,6 +164,10 @@ def test_rows_without_words() -> None:
     assert tagger.decode(emissions, torch.tensor([0, 1])) == [[], [Entity("Loc", 0, 1)]]
 
 
+def test_legal_steps_are_held_once() -> None:
+    assert [len(list(head(output=output).buffers())) for output in ("softmax", "crf")] == [3, 3]
+
+
 def test_layers_count_linear_layers_and_the_first_bias_favours_outside() -> None:
     assert sum(isinstance(module, torch.nn.Linear) for module in head(layers=1).modules()) == 1
     assert sum(isinstance(module, torch.nn.Linear) for module in head(layers=3).modules()) == 3

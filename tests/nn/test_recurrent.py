@@ -21,10 +21,13 @@ def test_no_layers_are_the_identity() -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("layers", [1, 3])
-def test_a_row_does_not_know_its_batch(cell: Cell, layers: int) -> None:
-    network = stack(layers, cell)
-    rows = [torch.randn(n, 6) for n in (1, 7, 0, 4)]
-    batch = torch.full((4, 9, 6), 1e3)  # padding must never be read
+@pytest.mark.parametrize("residual", [False, True])
+def test_a_row_does_not_know_its_batch(cell: Cell, layers: int, residual: bool) -> None:
+    network = stack(layers, cell, width=8, residual=residual)
+    for scale in network.scales.values():
+        nn.init.normal_(scale)
+    rows = [torch.randn(n, 8) for n in (1, 7, 0, 4)]
+    batch = torch.full((4, 9, 8), 1e3)  # padding must never be read, nor given
     for number, row in enumerate(rows):
         batch[number, : len(row)] = row
     output = network(batch, torch.tensor([len(row) for row in rows]))
@@ -70,6 +73,7 @@ def test_dropout_comes_before_each_layer_in_training_only() -> None:
     network = RecurrentStack(6, layers=1, size=4, cell="gru", dropout=0.5)
     states, lengths = torch.randn(1, 5, 6), torch.tensor([5])
     assert not torch.equal(network(states, lengths), network(states, lengths))
+    assert network(states, lengths).all(), "none after it, which would leave zeros"
     network.eval()
     assert torch.equal(network(states, lengths), network(states, lengths))
 

@@ -16,8 +16,9 @@ class RecurrentStack(nn.Module):
     """Bidirectional recurrent layers one on another, dropout before each (Crone 2020 §3.1 to 3.4).
 
     `size` is that of one direction. No layers are the identity. With `residual` a layer as wide as its input gives the
-    input plus its output times a trained vector that starts at zero (as in ReZero, Bachlechner et al. 2021): at first such
-    a stack changes nothing, and a fine-tuned encoder below it begins undisturbed. What a row gives never depends on the
+    input plus its output times a trained vector that starts at zero, one factor a unit: at first such a stack changes
+    nothing, and a fine-tuned encoder below it begins undisturbed. ReZero (Bachlechner et al. 2021) has one factor a layer,
+    LayerScale (Touvron et al. 2021) one a unit that starts above zero. What a row gives never depends on the
     rows beside it or on its padding.
     """
 
@@ -46,13 +47,12 @@ class RecurrentStack(nn.Module):
         if states.shape[1] == 0:
             return found + [states.new_zeros(len(states), 0, self.width) for _ in self.layers]
         sizes = lengths.clamp(min=1).cpu()
-        empty = (lengths == 0)[:, None, None]
+        beyond = (torch.arange(states.shape[1], device=lengths.device) >= lengths.unsqueeze(1)).unsqueeze(2)
         for number, layer in enumerate(self.layers):
             packed = pack_padded_sequence(self.dropout(states), sizes, batch_first=True, enforce_sorted=False)
             output, _ = pad_packed_sequence(layer(packed)[0], batch_first=True, total_length=states.shape[1])
-            output = output.masked_fill(empty, 0.0)
             scale = self.scales.get(str(number))
-            states = output if scale is None else states + scale * output
+            states = (output if scale is None else states + scale * output).masked_fill(beyond, 0.0)
             found.append(states)
         return found
 
