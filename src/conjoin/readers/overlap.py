@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from itertools import combinations
+from collections.abc import Callable, Mapping
 
 from conjoin.document import Document, Entity
 
 
-def overlapping_pairs(document: Document) -> Iterator[tuple[Entity, Entity]]:
+def overlapping_pairs(document: Document) -> list[tuple[Entity, Entity]]:
     """All pairs of entities that share a word, each once, in document order."""
-    return ((a, b) for a, b in combinations(document.entities, 2) if a.overlaps(b))
+    entities = document.entities
+    pairs = []
+    open_ones: list[int] = []  # those that begin before the place where the sweep is, and end after it
+    for number in sorted(range(len(entities)), key=lambda index: entities[index].start):
+        open_ones = [other for other in open_ones if entities[other].end > entities[number].start]
+        pairs += [(min(other, number), max(other, number)) for other in open_ones]
+        open_ones.append(number)
+    return [(entities[first], entities[second]) for first, second in sorted(pairs)]
 
 
 def keep(document: Document) -> Document:
