@@ -124,6 +124,20 @@ def test_an_emptied_cache_is_begun_anew(tmp_path: Path) -> None:
     assert not holds(opened(tmp_path), 1)
 
 
+def test_a_new_index_under_the_old_inode_is_read_anew(tmp_path: Path) -> None:
+    """A file system may give a new file the number of the one that was removed."""
+    file, other = opened(tmp_path), opened(tmp_path, name="b")
+    fill(file, range(4))
+    fill(other, range(10, 20))
+    for name in ("index.bin", "vectors.bin"):
+        raw = (tmp_path / "features/b" / name).read_bytes()
+        with (tmp_path / "features/a" / name).open("r+b") as old:
+            old.write(raw)  # the inode stays
+    fill(file, range(20, 23))
+    for reader in (file, opened(tmp_path)):
+        assert all(holds(reader, n) for n in (*range(10, 20), *range(20, 23)))
+
+
 def test_the_limit_holds_and_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = opened(tmp_path, limit=200)
     with caplog.at_level(logging.WARNING, "conjoin"):

@@ -73,6 +73,7 @@ class FeatureFile:
         self.data, self.index = folder / "vectors.bin", folder / "index.bin"
         self.places: dict[bytes, tuple[int, int, int]] = {}  # digest → offset, words, checksum
         self.known = 0  # bytes of the index that have been read
+        self.last = b""  # the last entry among them: a new index may have got the old one's inode
         self.end = 0  # where the vectors of the last entry end
         self.full = False
         self._checked: set[bytes] = set()
@@ -84,6 +85,7 @@ class FeatureFile:
         self.places.clear()
         self._checked.clear()
         self.known = self.end = 0
+        self.last = b""
         self._map = None
 
     def get(self, words: Sequence[str]) -> np.ndarray | None:
@@ -152,7 +154,8 @@ class FeatureFile:
         try:
             with self.index.open("rb") as file:
                 state = os.fstat(file.fileno())
-                if state.st_ino != self._inode or state.st_size < self.known:
+                file.seek(self.known - len(self.last))
+                if state.st_ino != self._inode or file.read(len(self.last)) != self.last:
                     self._forget()
                     self._inode = state.st_ino
                 file.seek(self.known)
@@ -168,6 +171,7 @@ class FeatureFile:
             self.places[key] = offset, words, checksum
             self.end = offset + words * self.word_bytes
             self.known += RECORD
+            self.last = raw[start : start + RECORD]
 
     def _view(self, offset: int, size: int) -> memoryview | None:
         if self._map is None or len(self._map) < offset + size:
