@@ -126,7 +126,6 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no weights": (lambda folder: (folder / "weights.safetensors").unlink(), "weights missing, truncated"),
     "no tokenizer": (lambda folder: (folder / "encoder/tokenizer.json").unlink(), "tokenizer.json: missing"),
     "no encoder": (lambda folder: shutil.rmtree(folder / "encoder"), "encoder/config.json: missing"),
-    "half the metrics": (cut("metrics.json", 10), "metrics.json: missing or not JSON"),
     "other version": (change("config.json", lambda value: value.update(format=99)), "model format 99"),
     "unknown setting": (
         change("config.json", lambda value: value["config"]["training"].update(epoks=3)), "unknown setting"),
@@ -170,12 +169,19 @@ def test_a_broken_folder_is_one_sentence(case: str, trained_run: Path, tmp_path:
     assert ";" in message  # a remedy
 
 
-def test_a_model_without_its_scores_is_loaded(extractor: Extractor, trained_run: Path, tmp_path: Path) -> None:
+def test_a_model_without_its_scores_is_loaded(
+    extractor: Extractor, trained_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = tmp_path / "model"
     shutil.copytree(trained_run / "model", folder)
     (folder / "metrics.json").unlink()
     bare = Extractor.load(folder)
-    assert bare.metrics == {}
+    assert bare.metrics == {} and caplog.messages == []
+    (folder / "metrics.json").write_text('{"test": ')
+    assert Extractor.load(folder).metrics == {}
+    [said] = caplog.messages
+    assert said.startswith(f"{folder}/metrics.json: missing or not JSON")
+    assert said.endswith("; the scores of this model are not known, the rest of it is read")
     assert found(bare(TEXT)) == found(extractor(TEXT))
     bare.save(tmp_path / "again")
 

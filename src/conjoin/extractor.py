@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from conjoin.settings import Config
 from conjoin.text import Unit, merge, split
 from conjoin.version import __version__
 
+LOGGER = logging.getLogger("conjoin")
 FORMAT_VERSION = 1
 MODEL_FILES = ("config.json", "schema.json")  # a folder that holds both is a model
 LABELS_KEY = "conjoin.labels"  # in the header of the weights: a digest of the types that their rows stand for
@@ -252,8 +254,14 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 def _read_metrics(path: Path) -> dict[str, Any]:
-    """The scores of a saved model; a model without the file works as well, its scores are not known."""
-    return _read_json(path) if path.exists() else {}
+    """The scores of a saved model; a model without them works as well."""
+    if not path.exists():
+        return {}
+    try:
+        return _read_json(path)
+    except ModelError as error:
+        LOGGER.warning("%s; the scores of this model are not known, the rest of it is read", str(error).partition(";")[0])
+        return {}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -151,6 +151,15 @@ def test_retraining_finds_the_epoch_where_a_preset_keeps_the_last(
     assert extractor.config.training.select == "last"  # the settings are those that were given
 
 
+def test_other_splits_are_mentioned(small: list[str], documents: list[Document], caplog: pytest.LogCaptureFixture) -> None:
+    config = small_config(small, "training.epochs=1")
+    train(config, corpus_of(documents, dev=documents))
+    assert caplog.messages == []
+    train(config, corpus_of(documents, all=documents, validation=documents[:1]))
+    assert caplog.messages == [
+        "splits other than train, dev and test are not looked at: 'all' (3 documents), 'validation' (1 documents)"]
+
+
 def test_retraining_needs_dev(small: list[str], documents: list[Document], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="needs a dev split"):
         train(small_config(small), corpus_of(documents), output=tmp_path / "run", retrain_on_dev=True)

@@ -16,7 +16,7 @@ from accelerate.utils.random import set_seed
 from conjoin.cache import CACHE_LIMIT as CACHE_LIMIT
 from conjoin.cache import cache_folder
 from conjoin.config import build_model
-from conjoin.document import Corpus, Document
+from conjoin.document import SPLITS, Corpus, Document
 from conjoin.embedders.feature_cache import FeatureCache
 from conjoin.errors import DataError, ModelError
 from conjoin.extractor import MODEL_FILES, Extractor
@@ -63,6 +63,7 @@ def train(
     corpus = _prepared(corpus, relation_free, lenient)
     if retrain_on_dev and not corpus.dev:
         raise DataError("--retrain-on-dev (retrain_on_dev=True) needs a dev split to find the epoch on; the data has none")
+    _mention_other_splits(corpus)
     more = _taggable(corpus.dev, lenient) if retrain_on_dev else ()
     _mention_pairs_of_several_types((*corpus.train, *more), config)
     _make_room(folder, overwrite)
@@ -182,6 +183,12 @@ def _taggable(documents: Sequence[Document], lenient: bool) -> tuple[Document, .
     for document in documents:
         _check_overlaps(document)
     return tuple(documents)
+
+
+def _mention_other_splits(corpus: Corpus) -> None:
+    others = [f"'{split}' ({len(corpus.splits[split]):,} documents)" for split in sorted(corpus.splits.keys() - SPLITS)]
+    if others:
+        LOGGER.warning("splits other than train, dev and test are not looked at: %s", ", ".join(others))
 
 
 def _mention_pairs_of_several_types(documents: Iterable[Document], config: Config) -> None:
