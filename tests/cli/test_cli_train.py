@@ -196,10 +196,10 @@ def test_control_c_ends_quietly_and_the_same_command_goes_on(
     checkpoints = tmp_path / "run" / "checkpoints"
     while process.poll() is None and not list(checkpoints.glob("step-*")):
         time.sleep(0.1)
-    for _ in range(30):  # Python drops an interrupt that falls into a destructor; a person would press again
+    for _ in range(6):  # Python drops an interrupt that falls into a destructor; a person would press again
         process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=4)
+            process.wait(timeout=20)
             break
     assert process.returncode == 130
     assert "conjoin:" not in (tmp_path / "out").read_text()

@@ -25,7 +25,7 @@ from conjoin.training import EpochDone, loop
 @pytest.fixture
 def search(small: list[str], documents: list[Document], tmp_path: Path) -> Search:
     corpus = Corpus({"train": tuple(documents), "dev": tuple(documents)})
-    return Search("conjoin-base", (*small, "training.epochs=2"), parse_space(["stack.shared=0..1", "stack.size=4|8"]),
+    return Search("conjoin-base", (*small, "training.epochs=2"), parse_space(["stack.shared=0..1", "stack.size=4|6|8"]),
                   corpus, tmp_path / "study", trials=3, cache_limit=0)
 
 
