@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -171,6 +172,30 @@ def test_a_killed_run_goes_on_to_the_same_weights(shrunk: Shrunk, documents: lis
     cut = train(config, corpus, output=tmp_path / "cut")
     for (name, one), other in zip(whole.model.state_dict().items(), cut.model.state_dict().values(), strict=True):
         assert torch.equal(one, other), name
+
+
+def test_weights_that_are_views_of_one_block_are_saved(
+    shrunk: Shrunk, documents: list[Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of recurrent layers are on a GPU: checkpoints, the best epoch and the model are written all the same."""
+    config = shrunk("crone2020-conll04-minilm", *FAST, "training.epochs=2", "training.select=best")
+
+    def fused(*arguments: Any, **options: Any) -> Any:
+        model = build_model(*arguments, **options)
+        for layer in model.modules():
+            if isinstance(layer, nn.GRU):
+                weights = list(layer.parameters())
+                block = torch.cat([weight.detach().flatten() for weight in weights])
+                for weight, part in zip(weights, block.split([weight.numel() for weight in weights]), strict=True):
+                    weight.data = part.view_as(weight)
+        return model
+
+    monkeypatch.setattr("conjoin.protocols.single.build_model", fused)
+    splits = {split: tuple(documents) for split in ("train", "dev")}
+    extractor = train(config, Corpus(splits), output=tmp_path / "run")
+    again = Extractor.load(tmp_path / "run").model.state_dict()
+    for name, value in extractor.model.state_dict().items():
+        assert torch.equal(value, again[name]), name
 
 
 def test_several_relations_of_one_pair(shrunk: Shrunk, documents: list[Document]) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_model, save_file
+from torch import Tensor
 
 from conjoin.batching import annotate_all
 from conjoin.card import model_card
@@ -178,7 +179,7 @@ class Extractor:
             _write_json(folder / "metrics.json", self.metrics)
             self.model.embedder.save(folder)
             weights = folder / "weights.safetensors"
-            save_model(self.model, str(weights), metadata={LABELS_KEY: _labels_digest(self.schema)})
+            save_file(_weights(self.model), weights, metadata={LABELS_KEY: _labels_digest(self.schema)})
             weights.chmod((folder / "config.json").stat().st_mode)  # safetensors gives it to the owner alone
             parameters = sum(value.numel() for value in self.model.parameters())
             card = model_card(self.config.model_dump(mode="json"), self.schema, self.metrics, parameters)
@@ -234,6 +235,13 @@ def _load_weights(model: JointModel, path: Path) -> None:
     except (OSError, SafetensorError, RuntimeError) as error:
         raise ModelError(f"{path}: weights missing, truncated or of another model ({_first_line(error)}); copy the "
                          "folder again or train anew") from error
+
+
+def _weights(model: JointModel) -> dict[str, Tensor]:
+    """Copies of all weights, on the CPU, those under several names once: on a GPU the weights of a recurrent layer are
+    views of one block, which cannot be written."""
+    named = {id(value): (name, value) for name, value in model.state_dict(keep_vars=True).items()}
+    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in named.values()}
 
 
 def _labels_digest(schema: Schema) -> str:

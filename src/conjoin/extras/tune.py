@@ -210,7 +210,7 @@ def _work(search: Search, threads: int | None, listen: Callable[[TrialResult], N
         except optuna.TrialPruned:
             state = TrialState.PRUNED
         finally:
-            ended = study.tell(trial, value, state=state)
+            ended = study.tell(trial, value, state=state, skip_if_finished=True)
         if listen is not None:
             listen(_result(ended))
         gc.collect()
@@ -234,8 +234,12 @@ def _objective(search: Search, trial: Trial) -> float:
         return float(same.value or 0.0)
     kept = 0.0
 
+    parent = multiprocessing.parent_process()
+
     def follow(event: Event) -> None:
         nonlocal kept
+        if parent is not None and not parent.is_alive():
+            sys.exit(1)  # the search was killed: nobody waits for this trial
         if not isinstance(event, EpochDone) or event.score is None or event.report is None:
             return
         if event.best or config.training.select == "last":

@@ -39,8 +39,13 @@ class Position:
 
 
 def trainable_state(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters that training changes, by name. Frozen ones come from where they were first loaded."""
-    return {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
+    """Copies of the parameters that training changes, by name, on the CPU: on a GPU the weights of a recurrent layer are
+    views of one block, which cannot be written. Frozen ones come from where they were first loaded."""
+    return {name: _copied(value) for name, value in model.named_parameters() if value.requires_grad}
+
+
+def _copied(value: Tensor) -> Tensor:
+    return value.detach().to("cpu", copy=True).contiguous()
 
 
 def load_trainable(model: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -76,7 +81,7 @@ def save_checkpoint(
         "scaler": scaler.state_dict() if scaler is not None else None,
     }
     with whole_folder(folder / f"{PREFIX}{position.step:09d}") as temporary:
-        save_file({name: value.contiguous() for name, value in tensors.items()}, temporary / "tensors.safetensors")
+        save_file({name: _copied(value) for name, value in tensors.items()}, temporary / "tensors.safetensors")
         (temporary / "state.json").write_text(json.dumps(values), encoding="utf-8")
     for old in _checkpoints(folder)[:-1]:
         shutil.rmtree(old)

@@ -231,9 +231,9 @@ class _Run:
         state = trainable_state(self.bare)
         if self.folder:
             with whole_file(self.folder / "best.safetensors") as temporary:
-                save_file({name: value.contiguous() for name, value in state.items()}, temporary)
+                save_file(state, temporary)
         elif self.settings.select == "best":
-            self._best_state = {name: value.clone() for name, value in state.items()}
+            self._best_state = state
 
     def _out_of_patience(self) -> bool:
         waited = self.position.epoch - self.position.improved_epoch

@@ -1,0 +1,130 @@
+"""Training and annotation on a GPU beside the bare encoder on the same batches, in one run.
+
+    python benchmarks/speed/gpu.py --data DATA/conll04/spert_json
+
+Prints, for conjoin-base and for the frozen recurrent family: seconds of a training epoch and of annotating test ten times,
+those of the plain encoder (forward and backward, or tokenisation and forward) on the same batches at the same precision,
+their ratios, sentences a second, and the peak of the GPU's memory. The result is gpu.json beside this script.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+import transformers
+from transformers import AutoModel
+
+from conjoin import Extractor, Schema, load_config, read_corpus
+from conjoin.batching import annotate_all, fill_batches, shuffled_batches
+from conjoin.config import build_model
+from conjoin.document import Document
+from conjoin.embedders.transformer import resolve_name
+from conjoin.sample import sample_corpus
+from conjoin.training import EpochDone, StepDone, train
+
+REPEATS = 10
+PIECES = 16384
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data")
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_name("gpu.json"))
+    arguments = parser.parse_args()
+    if not torch.cuda.is_available():
+        raise SystemExit("no GPU is to be seen; this benchmark needs one")
+    corpus = read_corpus(arguments.data) if arguments.data else sample_corpus()
+    documents = [*corpus.train, *corpus.dev]
+    result = {
+        "gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "transformers": transformers.__version__,
+        "train": len(documents), "test": len(corpus.test), "repeats": REPEATS,
+        "models": {preset: measured(preset, documents, list(corpus.test))
+                   for preset in ("conjoin-base", "crone2020-conll04-minilm")},
+    }
+    arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=1))
+
+
+def measured(preset: str, documents: list[Document], test: list[Document]) -> dict[str, object]:
+    torch.cuda.reset_peak_memory_stats()
+    config = load_config(preset, ["training.epochs=2", "training.select=last"])
+    model = build_model(config, Schema.from_documents(documents))
+    settings = config.training
+    batches = shuffled_batches(model.sizes(documents), documents=settings.batch_size, pieces=settings.batch_pieces,
+                               bucket_batches=settings.bucket_batches, seed=settings.seed, epoch=1)
+    ours, started = 0.0, 0.0
+    for event in train(model, documents, settings=settings):
+        if isinstance(event, EpochDone):
+            torch.cuda.synchronize()
+            ours, started = time.perf_counter() - started, time.perf_counter()
+        elif isinstance(event, StepDone) and not started:
+            started = time.perf_counter()
+    extractor = Extractor(model, config)
+    tokenizer_side = plain_features(documents)
+    alone = training_alone(tokenizer_side, batches, bf16=settings.precision == "auto")
+    annotate_all(model, test, batch_documents=1024, batch_pieces=PIECES)
+    seconds = timed(lambda: annotate_all(extractor.model, test * REPEATS, batch_documents=1024, batch_pieces=PIECES))
+    bare = annotating_alone(plain_features(test * REPEATS))
+    return {
+        "training_seconds": round(ours, 2), "encoder_training_seconds": round(alone, 2),
+        "training_ratio": round(ours / alone, 2), "training_sentences_per_second": round(len(documents) / ours),
+        "annotation_seconds": round(seconds, 2), "encoder_seconds": round(bare, 2),
+        "annotation_ratio": round(seconds / bare, 2),
+        "annotated_sentences_per_second": round(len(test) * REPEATS / seconds),
+        "peak_memory_mb": torch.cuda.max_memory_allocated() // 2**20,
+    }
+
+
+def timed(action) -> float:  # type: ignore[no-untyped-def]
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    action()
+    torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def plain_features(documents: list[Document]):  # type: ignore[no-untyped-def]
+    """The words of documents and what makes tensors of them: the embedder of conjoin-base, used for its tokenizer alone."""
+    embedder = build_model(load_config("conjoin-base"), Schema.from_documents(documents)).embedder
+    words = [document.words for document in documents]
+    return embedder, words
+
+
+def training_alone(features, batches: list[list[int]], *, bf16: bool) -> float:  # type: ignore[no-untyped-def]
+    embedder, words = features
+    plain = AutoModel.from_pretrained(resolve_name("minilm"), dtype=torch.float32).train().cuda()
+
+    def epoch() -> None:
+        for members in batches:
+            made = embedder.features([words[index] for index in members])
+            with torch.autocast("cuda", dtype=torch.bfloat16, enabled=bf16):
+                states = plain(input_ids=made["pieces"].cuda(), attention_mask=made["mask"].cuda()).last_hidden_state
+            states.float().sum().backward()
+            plain.zero_grad(set_to_none=True)
+
+    epoch()
+    return timed(epoch)
+
+
+def annotating_alone(features) -> float:  # type: ignore[no-untyped-def]
+    embedder, words = features
+    plain = AutoModel.from_pretrained(resolve_name("minilm"), dtype=torch.float32).eval().cuda()
+    sizes = embedder.sizes(words)
+    order = sorted(range(len(words)), key=lambda index: -sizes[index])
+
+    @torch.inference_mode()
+    def forward() -> None:
+        for members in fill_batches(order, sizes, documents=1024, pieces=PIECES):
+            made = embedder.features([words[index] for index in members])
+            plain(input_ids=made["pieces"].cuda(), attention_mask=made["mask"].cuda()).last_hidden_state[0, 0, 0].item()
+
+    forward()
+    return timed(forward)
+
+
+if __name__ == "__main__":
+    main()
