@@ -11,7 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conjoin.config import all_keys, build_model, load_config, parse_config, preset_names, to_toml
+from conjoin.builders import build_model
+from conjoin.config import all_keys, load_config, parse_config, preset_names, to_toml
 from conjoin.document import Document
 from conjoin.embedders.transformer import TransformerEmbedder
 from conjoin.errors import SettingError

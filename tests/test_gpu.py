@@ -10,7 +10,7 @@ import torch
 from accelerate.state import AcceleratorState
 
 from conjoin import Corpus, Extractor, train
-from conjoin.config import build_model
+from conjoin.builders import build_model
 from conjoin.document import Document
 from conjoin.schema import Schema
 from conjoin.settings import Config

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from conjoin.batching import annotate_all
-from conjoin.config import assemble_model, build_model, load_config
+from conjoin.builders import assemble_model, build_model
+from conjoin.config import load_config
 from conjoin.document import Document, Entity, Relation
 from conjoin.embedders.transformer import TransformerEmbedder, load_transformer
 from conjoin.metrics import score

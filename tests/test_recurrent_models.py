@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from conjoin import Corpus, Extractor, load_config, train
 from conjoin.batching import annotate_all
-from conjoin.config import assemble_model, build_model
+from conjoin.builders import assemble_model, build_model
 from conjoin.document import Document
 from conjoin.embedders.characters import CharacterEmbedder
 from conjoin.errors import ModelError, SettingError

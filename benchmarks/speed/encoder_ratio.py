@@ -27,11 +27,10 @@ import transformers
 from transformers import AutoModel
 
 from conjoin import Extractor, Schema, load_config, read_corpus
-from conjoin.batching import fill_batches, shuffled_batches
-from conjoin.config import build_model
+from conjoin.batching import BATCH_PIECES, fill_batches, shuffled_batches
+from conjoin.builders import build_model
 from conjoin.document import Corpus
 from conjoin.embedders.transformer import resolve_name
-from conjoin.extractor import BATCH_PIECES
 from conjoin.sample import sample_corpus
 from conjoin.training import EpochDone, StepDone, train
 from conjoin.training.precision import usable_precision

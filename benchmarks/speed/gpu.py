@@ -20,7 +20,7 @@ from transformers import AutoModel
 
 from conjoin import Extractor, Schema, load_config, read_corpus
 from conjoin.batching import annotate_all, fill_batches, shuffled_batches
-from conjoin.config import build_model
+from conjoin.builders import build_model
 from conjoin.document import Document
 from conjoin.embedders.transformer import resolve_name
 from conjoin.sample import sample_corpus

@@ -26,7 +26,7 @@ from torchcrf import CRF
 
 from conjoin import Schema, load_config, read_corpus
 from conjoin.batching import shuffled_batches
-from conjoin.config import build_model
+from conjoin.builders import build_model
 from conjoin.embedders.feature_cache import FeatureCache
 from conjoin.model import JointModel
 from conjoin.nn.crf import ChainCRF

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from conjoin.choices import Labels, LabelSource, Proposals
 from conjoin.document import Document, Entity
 from conjoin.embedders.embedder import Embedder
+from conjoin.embedders.frozen import FrozenEmbedder
 from conjoin.heads.relations import RelationHead
 from conjoin.heads.spans import Spans
-from conjoin.heads.tagger import Labels, TaggerHead
+from conjoin.heads.tagger import TaggerHead
 from conjoin.nn.recurrent import RecurrentStack
 from conjoin.schema import Schema
-
-Proposals = Literal["gold", "predicted", "both", "mixture"]
-LabelSource = Literal["own", "predicted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,15 +167,24 @@ class JointModel(nn.Module):
     def _marks(self, spans: Spans) -> Tensor | None:
         return None if self.labels == "none" else self.entities.marks(self.entities.last_tags(spans), self.labels)
 
-    @torch.inference_mode()
+    @property
+    def reads_ahead(self) -> bool:
+        """Not with a frozen encoder, which computes while it collates: two computations at once slow each other down."""
+        return not any(isinstance(part, FrozenEmbedder) for part in self.modules())
+
     def annotate(self, documents: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
         """The documents as one batch with predicted entities and relations in place of whatever they held.
 
         With `gold_entities` their entities are kept and only relations are predicted.
         """
-        if not documents:
-            return []
-        batch = self.collate(documents, gold=False).to(self.device)
+        return self.annotate_batch(self.collate(documents, gold=False), gold_entities=gold_entities) if documents else []
+
+    @torch.inference_mode()
+    def annotate_batch(self, batch: Batch, *, gold_entities: bool = False) -> list[Document]:
+        """As `annotate`, of documents that are collated."""
+        if self.training:
+            self.eval()
+        documents, batch = batch.documents, batch.to(self.device)
         states = self.shared(self.embedder(batch.features), batch.lengths)
         if gold_entities:
             entities = [list(document.entities) for document in documents]

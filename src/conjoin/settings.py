@@ -7,17 +7,25 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from conjoin.embedders.transformer import WordPooling
-from conjoin.heads.relations import Decision
-from conjoin.heads.tagger import OUTSIDE_PRIOR, Decoding, Labels, Output, Reduction
-from conjoin.model import LabelSource, Proposals
-from conjoin.nn.layers import Activation
-from conjoin.nn.recurrent import Cell
+from conjoin.choices import (
+    OUTSIDE_PRIOR,
+    Activation,
+    Cell,
+    Decision,
+    Decoding,
+    Labels,
+    LabelSource,
+    Optimizer,
+    Output,
+    Precision,
+    Proposals,
+    Reduction,
+    Schedule,
+    Scorer,
+    WordPooling,
+)
 from conjoin.tagging import Scheme
-from conjoin.training.optimizer import Optimizer, Schedule
-from conjoin.training.precision import Precision
 
-Scorer = Literal["biaffine", "feedforward", "biaffine+feedforward", "distmult", "cosine", "distmult+cosine"]
 Place = Literal["beside", "input"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conjoin.config import build_embedder, build_model
+from conjoin.builders import build_embedder, build_model
 from conjoin.document import Document
 from conjoin.embedders.embedder import JoinedEmbedder
 from conjoin.embedders.feature_cache import FeatureCache

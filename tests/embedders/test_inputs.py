@@ -10,12 +10,13 @@ import pytest
 import torch
 from transformers import ElectraConfig, ElectraModel
 
-from conjoin.config import build_model, load_config
+from conjoin.builders import build_model
+from conjoin.config import load_config
 from conjoin.document import Document
-from conjoin.embedders.casing import casing
 from conjoin.embedders.static import CasingEmbedder
 from conjoin.embedders.transformer import TransformerEmbedder, load_transformer
 from conjoin.extractor import Extractor
+from conjoin.features.casing import casing
 from conjoin.schema import Schema
 
 CASING = ("encoder.casing=true",)

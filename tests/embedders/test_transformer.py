@@ -12,14 +12,9 @@ from encoders import FAMILIES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conjoin.embedders.transformer import (
-    MOST_PIECES_PER_WORD,
-    TransformerEmbedder,
-    _owners,
-    load_transformer,
-    plan_windows,
-)
+from conjoin.embedders.transformer import TransformerEmbedder, load_transformer
 from conjoin.errors import ModelError, SettingError
+from conjoin.features.pieces import MOST_PIECES_PER_WORD, _owners, plan_windows
 
 SIZES = st.lists(st.integers(1, 9), max_size=60)
 
@@ -71,7 +66,7 @@ def test_a_word_longer_than_the_limit_has_a_window_to_itself() -> None:
 def test_a_word_is_owned_by_the_window_it_stands_deepest_in() -> None:
     # Windows 0-6 and 2-8 share words 2, 3, 4, 5. Words to the inner edge in the first and in the second window:
     # word 2: 3 and 0; word 3: 2 and 1; word 4: 1 and 2; word 5: 0 and 3.
-    assert _owners([(0, 6), (2, 8)], 8) == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert _owners([(0, 6), (2, 8)], 8).tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
 
 
 def words_of(number: int) -> list[str]:
@@ -86,7 +81,7 @@ def test_a_long_text_has_a_state_for_every_word(embedder: TransformerEmbedder) -
     assert (features["words"][0] >= 0).all()
     assert features["words"][0].flatten().unique().numel() == 300
     flat = features["pieces"].flatten()
-    firsts = [pieces[0] for pieces in embedder._pieces([words])[0]]
+    firsts = [pieces[0] for pieces in embedder.reader.pieces([words])[0]]
     assert flat[features["words"][0, :, 0]].tolist() == firsts
     states = states_of(embedder, words, ["oslo"])
     assert states.shape == (2, 300, 32)
@@ -97,12 +92,14 @@ def test_a_long_text_has_a_state_for_every_word(embedder: TransformerEmbedder) -
 def test_no_piece_of_a_long_text_is_dropped(embedder: TransformerEmbedder) -> None:
     words = words_of(300)
     features = embedder.features([words])
-    plan = plan_windows([len(word) for word in embedder._pieces([words])[0]], embedder.window, embedder.overlap)
-    pieces = [piece for word in embedder._pieces([words])[0] for piece in word]
+    reader = embedder.reader
+    vocabulary = reader.vocabulary
+    plan = plan_windows([len(word) for word in reader.pieces([words])[0]], reader.window, reader.overlap)
+    pieces = [piece for word in embedder.reader.pieces([words])[0] for piece in word]
     seen: list[int] = []
     for (start, _), row, size in zip(plan, features["pieces"].tolist(), features["mask"].sum(1).tolist(), strict=True):
-        before = sum(len(word) for word in embedder._pieces([words])[0][:start])
-        inner = row[len(embedder.prefix) : size - len(embedder.suffix)]
+        before = sum(len(word) for word in embedder.reader.pieces([words])[0][:start])
+        inner = row[len(vocabulary.prefix) : size - len(vocabulary.suffix)]
         seen = seen[:before] + inner
     assert seen == pieces
     assert embedder.sizes([words]) == [int(features["mask"].sum())]
@@ -111,8 +108,8 @@ def test_no_piece_of_a_long_text_is_dropped(embedder: TransformerEmbedder) -> No
 def test_a_window_is_a_text_of_its_own(embedder: TransformerEmbedder) -> None:
     """The states of a long text are those of its windows, read alone."""
     words = words_of(120)
-    pieces = embedder._pieces([words])[0]
-    plan = plan_windows([len(word) for word in pieces], embedder.window, embedder.overlap)
+    pieces = embedder.reader.pieces([words])[0]
+    plan = plan_windows([len(word) for word in pieces], embedder.reader.window, embedder.reader.overlap)
     whole = states_of(embedder, words)[0]
     owners = _owners(plan, len(words))
     assert len(plan) > 1
@@ -144,11 +141,11 @@ def test_words_that_give_no_pieces_still_have_a_state(embedder: TransformerEmbed
     states = states_of(embedder, ["maria", word, "oslo"])
     assert states.shape == (1, 3, 32)
     assert (states[0].abs().sum(1) > 0).all()
-    assert embedder._pieces([["maria", word, "oslo"]])[0][1] == [embedder.tokenizer.unk_token_id]
+    assert embedder.reader.pieces([["maria", word, "oslo"]])[0][1] == (embedder.tokenizer.unk_token_id,)
 
 
 def test_half_a_surrogate_pair_reads_as_a_question_mark(embedder: TransformerEmbedder) -> None:
-    assert embedder._pieces([["maria", "a\ud83d"]]) == embedder._pieces([["maria", "a?"]])
+    assert embedder.reader.pieces([["maria", "a\ud83d"]]) == embedder.reader.pieces([["maria", "a?"]])
     assert embedder.sizes([["\ud83d"]]) == embedder.sizes([["?"]])
 
 
@@ -158,7 +155,7 @@ def test_texts_of_nothing_but_such_words(embedder: TransformerEmbedder) -> None:
 
 def test_a_word_of_very_many_pieces_is_read_by_its_first(embedder: TransformerEmbedder) -> None:
     long = "acgt" * 20
-    [[pieces, after]] = embedder._pieces([[long, "oslo"]])
+    [[pieces, after]] = embedder.reader.pieces([[long, "oslo"]])
     assert len(pieces) == MOST_PIECES_PER_WORD
     assert len(after) == 1
     assert states_of(embedder, [long] * 20).shape == (1, 20, 32)
@@ -174,13 +171,13 @@ def test_texts_without_words(embedder: TransformerEmbedder) -> None:
 
 
 def test_special_pieces_stand_around_the_words(embedder: TransformerEmbedder) -> None:
-    names = embedder.tokenizer.convert_ids_to_tokens
-    assert (names(embedder.prefix), names(embedder.suffix)) == (["[CLS]"], ["[SEP]"])
+    names, vocabulary = embedder.tokenizer.convert_ids_to_tokens, embedder.reader.vocabulary
+    assert (names(vocabulary.prefix), names(vocabulary.suffix)) == (["[CLS]"], ["[SEP]"])
     features = embedder.features([["maria", "x1"]])
     length = int(features["mask"].sum())
     assert names(features["pieces"][0, :length].tolist()) == ["[CLS]", "maria", "x", "##1", "[SEP]"]
     assert features["words"].tolist() == [[[1], [2]]]
-    assert embedder.window == 126
+    assert embedder.reader.window == 126
 
 
 @pytest.mark.parametrize("pooling", ["first", "mean", "max"])
@@ -199,7 +196,7 @@ def test_word_pooling_by_hand(encoder: str, embedder: TransformerEmbedder, pooli
 
 def test_most_pieces_cuts_windows(encoder: str) -> None:
     short = embedder_of(encoder, most_pieces=80, overlap=8)
-    assert (short.window, short.overlap) == (78, 8)
+    assert (short.reader.window, short.reader.overlap) == (78, 8)
     features = short.features([words_of(100)])
     assert int(features["mask"].sum(1).max()) <= 80
 
@@ -211,7 +208,7 @@ def test_too_small_windows_are_refused(encoder: str) -> None:
 
 
 def test_overlap_never_exceeds_a_quarter_of_a_window(encoder: str) -> None:
-    assert embedder_of(encoder, most_pieces=82, overlap=10_000).overlap == 20
+    assert embedder_of(encoder, most_pieces=82, overlap=10_000).reader.overlap == 20
 
 
 def test_the_word_table_may_be_frozen(encoder: str) -> None:
@@ -262,13 +259,13 @@ def test_truncation_and_padding_of_a_saved_tokenizer_are_not_applied(tmp_path: P
 def test_other_families_of_encoders(tmp_path: Path, family: str) -> None:
     torch.manual_seed(0)
     embedder = embedder_of(FAMILIES[family](tmp_path / family))
-    names = embedder.tokenizer.convert_ids_to_tokens
+    names, vocabulary = embedder.tokenizer.convert_ids_to_tokens, embedder.reader.vocabulary
     around = {"roberta": (["<s>"], ["</s>"]), "deberta": (["<s>"], ["</s>"]), "xlnet": ([], ["<sep>", "<cls>"]),
               "deberta-v2": (["[CLS]"], ["[SEP]"])}
-    assert (names(embedder.prefix), names(embedder.suffix)) == around[family]
+    assert (names(vocabulary.prefix), names(vocabulary.suffix)) == around[family]
     # Every word is read as inside a text, after a blank, also the first.
     blank = "Ġ" if family in ("roberta", "deberta") else "▁"
-    for word in embedder._pieces([["leeds", "of"]])[0]:
+    for word in embedder.reader.pieces([["leeds", "of"]])[0]:
         assert names(word)[0].startswith(blank)
     alone = states_of(embedder, ["leeds", "\u200b", "of"])
     batch = states_of(embedder, ["leeds", "\u200b", "of"], ["maria", "ortiz"] * 20, [])
@@ -290,7 +287,7 @@ def test_a_saved_encoder_comes_back_without_its_weights(tmp_path: Path) -> None:
     second = TransformerEmbedder(encoder, tokenizer).eval()
     second.load_state_dict(first.state_dict())
     words = ["maria", "leeds", "x"]
-    assert second._pieces([words]) == first._pieces([words])
+    assert second.reader.pieces([words]) == first.reader.pieces([words])
     torch.testing.assert_close(states_of(second, words), states_of(first, words))
 
 

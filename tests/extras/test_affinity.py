@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conjoin.config import build_model
+from conjoin.builders import build_model
 from conjoin.document import Corpus, Document
 from conjoin.errors import DataError, MissingExtraError, ModelError, SettingError
 from conjoin.extractor import Extractor

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from conjoin.config import build_model, load_config
+from conjoin.builders import build_model
+from conjoin.config import load_config
 from conjoin.document import Document, Entity, Relation
 from conjoin.model import JointModel
 from conjoin.schema import Schema

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conjoin.config import build_model
+from conjoin.builders import build_model
 from conjoin.document import Document, Entity
 from conjoin.errors import DataError, SettingError
 from conjoin.schema import Schema

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from conjoin.config import build_model
+from conjoin.builders import build_model
 from conjoin.document import Document
 from conjoin.model import JointModel
 from conjoin.schema import Schema

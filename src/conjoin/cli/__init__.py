@@ -19,6 +19,7 @@ from conjoin.cli.demo import demo
 from conjoin.cli.errors import errors
 from conjoin.cli.evaluate import evaluate
 from conjoin.cli.experiment import experiment
+from conjoin.cli.export import export
 from conjoin.cli.extract import extract
 from conjoin.cli.fetch import fetch
 from conjoin.cli.presets import presets
@@ -37,7 +38,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 VERBS = (
-    train, evaluate, errors, experiment, compare, reproduce, tune, affinity, extract, check, convert, fetch, presets, demo
+    train, evaluate, errors, experiment, compare, reproduce, tune, affinity, extract, export, check, convert, fetch, presets, demo
 )
 for verb in VERBS:
     app.command(verb.__name__)(verb)

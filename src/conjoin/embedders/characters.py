@@ -9,12 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from conjoin.embedders.embedder import Features, Texts, word_counts
-from conjoin.nn.recurrent import CELLS, Cell, last_states
-
-SAVED = "characters.json"
-PADDING, UNKNOWN = 0, 1
-MOST_CHARACTERS = 64  # of a longer "word" the first and the last half of so many are read
+from conjoin.choices import Cell
+from conjoin.embedders.embedder import Features, as_tensors
+from conjoin.features.arrays import Texts
+from conjoin.features.characters import PADDING, SAVED, UNKNOWN, CharacterReader
+from conjoin.nn.recurrent import CELLS, last_states
 
 
 class CharacterEmbedder(nn.Module):
@@ -30,34 +29,16 @@ class CharacterEmbedder(nn.Module):
         self, alphabet: str, *, embedding_size: int, size: int, cell: Cell, masking: float = 0.005
     ) -> None:
         super().__init__()
-        self.alphabet = alphabet
-        self.index = {character: number for number, character in enumerate(alphabet, start=UNKNOWN + 1)}
+        self.reader = CharacterReader(alphabet)
+        self.sizes = self.reader.sizes
         self.table = nn.Embedding(len(alphabet) + 2, embedding_size, padding_idx=PADDING)
         self.layer = CELLS[cell](embedding_size, size, batch_first=True, bidirectional=True)
         self.width = 2 * size
         self.masking = masking
 
-    sizes = staticmethod(word_counts)
-
     def features(self, texts: Texts) -> Features:
-        """→ `characters` [distinct word, character], `lengths` [distinct word], `words` [batch, word]: the number of
-        each word among the distinct ones, counted from 1, 0 for padding."""
-        distinct = {word: number for number, word in enumerate(dict.fromkeys(w for words in texts for w in words))}
-        spelt = [self._spell(word) for word in distinct] or [[UNKNOWN]]
-        longest = max((len(words) for words in texts), default=0)
-        rows = [[1 + distinct[word] for word in words] + [0] * (longest - len(words)) for words in texts]
-        widest = max(map(len, spelt))
-        return {
-            "characters": torch.tensor([row + [PADDING] * (widest - len(row)) for row in spelt], dtype=torch.long),
-            "lengths": torch.tensor([len(row) for row in spelt], dtype=torch.long),
-            "words": torch.tensor(rows, dtype=torch.long).reshape(len(rows), longest),
-        }
-
-    def _spell(self, word: str) -> list[int]:
-        if len(word) > MOST_CHARACTERS:
-            half = MOST_CHARACTERS // 2
-            word = word[:half] + word[-half:]
-        return [self.index.get(character, UNKNOWN) for character in word] or [UNKNOWN]
+        """As `CharacterReader.arrays`."""
+        return as_tensors(self.reader.arrays(texts))
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """features as from `features` → [batch, word, width]; zeros beyond a text's words."""
@@ -71,15 +52,9 @@ class CharacterEmbedder(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write the alphabet."""
-        (folder / SAVED).write_text(json.dumps(self.alphabet, ensure_ascii=True) + "\n", encoding="utf-8")
+        (folder / SAVED).write_text(json.dumps(self.reader.alphabet, ensure_ascii=True) + "\n", encoding="utf-8")
 
 
 def alphabet_of(texts: Iterable[Iterable[str]]) -> str:
     """All characters of the words, each once, in order of their code points."""
     return "".join(sorted({character for words in texts for word in words for character in word}))
-
-
-def saved_alphabet(folder: Path) -> str:
-    """The alphabet of a saved model."""
-    value: str = json.loads((folder / SAVED).read_text(encoding="utf-8"))
-    return value

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from conjoin.embedders.embedder import Texts
 from conjoin.errors import ModelError, require_extra
+from conjoin.features.arrays import Texts
 
 SAVED = "elmo.json"
 SYMBOLS = 261  # bytes 0 to 255, then <S>, </S>, begin of word, end of word, padding

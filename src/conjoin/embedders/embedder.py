@@ -9,8 +9,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from conjoin.features.arrays import Arrays, Texts, joined
+
 Features = dict[str, Tensor]
-Texts = Sequence[Sequence[str]]
 
 
 class Embedder(Protocol):
@@ -57,18 +58,14 @@ class JoinedEmbedder(nn.Module):
             part.save(folder)  # type: ignore[operator]
 
 
-def word_counts(texts: Texts) -> list[int]:
-    """The words of each text: the cost of what reads no pieces."""
-    return [len(words) for words in texts]
+def as_tensors(arrays: Arrays) -> Features:
+    """Arrays as tensors over the same memory."""
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def features_of(parts: Mapping[str, nn.Module] | nn.ModuleDict, texts: Texts) -> Features:
     """The features of several embedders, named `part.feature`."""
-    return {
-        f"{name}.{key}": value
-        for name, part in parts.items()
-        for key, value in part.features(texts).items()  # type: ignore[operator]
-    }
+    return joined({name: part.features(texts) for name, part in parts.items()})  # type: ignore[operator]
 
 
 def own_features(part: str, features: Mapping[str, Tensor]) -> Features:

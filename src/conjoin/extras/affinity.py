@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -17,12 +18,13 @@ from conjoin.document import Corpus, Document, documents_digest
 from conjoin.embedders.embedder import Embedder, JoinedEmbedder, own_features
 from conjoin.embedders.transformer import TransformerEmbedder
 from conjoin.errors import DataError, ModelError, SettingError, require_extra
-from conjoin.extractor import Extractor, model_folder
 from conjoin.files import make_folder, read_json, whole_file, write_text
 from conjoin.model import JointModel
+from conjoin.model_folder import model_folder, read_contents
 from conjoin.protocols import train
 from conjoin.settings import Config
 from conjoin.training import Event
+from conjoin.weights import read_model
 
 SHARED_ABOVE = 0.8  # of the affinity that two runs of one task have
 TASKS: Mapping[str, tuple[str, ...]] = {
@@ -100,12 +102,13 @@ class SingleTask:
 
         run = self._run(task, seed)
         if run is not None and (run / "model").is_dir():
-            return Extractor.load(run).model
+            return read_model(read_contents(run))
         if run is not None:
             make_folder(run)
             write_text(run / PLAN, json.dumps(self._plan(task, seed), indent=1) + "\n")
-        return train(self.config(task, seed), Corpus({"train": self.corpus.train}), output=run, lenient=self.lenient,
-                     cache_limit=self.cache_limit, listen=follow).model
+        extractor = train(self.config(task, seed), Corpus({"train": self.corpus.train}), output=run, lenient=self.lenient,
+                          cache_limit=self.cache_limit, listen=follow)
+        return cast(JointModel, extractor.model)
 
 
 def trained_models(folder: Path) -> Runs:
@@ -113,12 +116,12 @@ def trained_models(folder: Path) -> Runs:
     models: dict[str, dict[int, JointModel]] = {task: {} for task in TASKS}
     for task, found in models.items():
         for path in sorted(folder.glob(f"{task}-*")):
-            extractor = Extractor.load(model_folder(path))
-            seed = extractor.config.training.seed
+            contents = read_contents(model_folder(path))
+            seed = contents.config.training.seed
             if seed in found:
                 raise ModelError(f"{path}: was trained with seed {seed}, as another of its task, and runs of one seed are "
                                  "alike from the start; train each with a --seed of its own")
-            found[seed] = extractor.model
+            found[seed] = read_model(contents)
         if len(found) < 2:
             raise ModelError(f"{folder}: holds {len(found)} of at least two models called {task}-…; each is a model folder "
                              "or a run of conjoin train, of a seed of its own")

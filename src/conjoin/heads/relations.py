@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from conjoin.choices import DISTANCES, Decision
 from conjoin.document import Relation
 from conjoin.heads.spans import Spans
 from conjoin.nn.layers import RangeMax, SpanPooling
 from conjoin.nn.pairs import candidate_pairs
 from conjoin.schema import Schema, canonical
 
-Decision = Literal["softmax", "sigmoid"]
-DISTANCES = (1, 2, 3, 4, 5, 7, 9, 12, 16, 24, 40)  # upper edges of the buckets, in words between two entities
 PAIRS_AT_ONCE = 8192  # bounds memory when a text holds very many entities
 
 
@@ -141,16 +139,19 @@ class RelationHead(nn.Module):
     def forward(self, states: Tensor, spans: Spans, marks: Tensor | None, pairs: Tensor) -> Tensor:
         """states: [batch, word, width]; marks: [span, mark]; pairs: [2, pair] → scores [pair, relation], with NEG at
         index 0 under softmax."""
-        vectors = self.pooling(states, spans.rows, spans.starts, spans.ends)  # [span, width]
-        if self.labels is not None and marks is not None:
-            vectors = torch.cat([vectors, self.labels(marks).to(vectors.dtype)], dim=-1)
-        vectors = self.dropout(vectors)
-        heads, tails = self.head(vectors), self.tail(vectors)
+        heads, tails = self.ends(self.pooling(states, spans.rows, spans.starts, spans.ends), marks)
         blocks = [
             self.scorer(heads, tails, block, self.features(states, spans, block))
             for block in torch.split(pairs, PAIRS_AT_ONCE, dim=1)
         ]
         return torch.cat(blocks).float()
+
+    def ends(self, vectors: Tensor, marks: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Pooled vectors [span, width] and marks [span, mark] → the entities as heads and as tails, both [span, d]."""
+        if self.labels is not None and marks is not None:
+            vectors = torch.cat([vectors, self.labels(marks).to(vectors.dtype)], dim=-1)
+        vectors = self.dropout(vectors)
+        return self.head(vectors), self.tail(vectors)
 
     def targets(self, spans: Spans, pairs: Tensor, relations: Sequence[Sequence[Relation]]) -> Tensor:
         """0/1 indicators of the gold relations on the candidates [pair, relation]."""

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from conjoin import tagging
+from conjoin.choices import OUTSIDE_PRIOR, Activation, Decoding, Labels, Output, Reduction
 from conjoin.document import Entity
 from conjoin.heads.spans import Spans
 from conjoin.nn.crf import ChainCRF, viterbi
-from conjoin.nn.layers import Activation, FeedForward
+from conjoin.nn.layers import FeedForward
 
-Decoding = Literal["argmax", "legal"]
-Labels = Literal["none", "tag", "type"]
-Output = Literal["softmax", "crf"]
-Reduction = Literal["words", "sentences"]
 IGNORED = -100
-OUTSIDE_PRIOR = 3.0  # the first bias of O: an untrained tagger proposes few entities, so few useless pairs are scored
 
 
 class TaggerHead(nn.Module):
@@ -126,14 +120,8 @@ class TaggerHead(nn.Module):
         result = []
         rows = zip(steps.tolist(), firsts.tolist(), later.tolist(), lengths.tolist(), strict=True)
         for tags, first, after, length in rows:
-            found = tagging.decode([self.tags[tag] for tag in tags[:length]]) if any(tags[:length]) else []
-            result.append([
-                Entity(
-                    entity.type, entity.start, entity.end,
-                    score=min(1.0, math.exp(first[entity.start] + sum(after[entity.start + 1 : entity.end]))),
-                )
-                for entity in found
-            ])
+            kept = tags[:length]
+            result.append(tagging.scored([self.tags[tag] for tag in kept], first, after) if any(kept) else [])
         return result
 
     def marks_width(self, labels: Labels) -> int:

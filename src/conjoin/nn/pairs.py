@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from conjoin.nn.layers import ACTIVATIONS, Activation
+from conjoin.choices import Activation
+from conjoin.nn.layers import ACTIVATIONS
 
 
 class Biaffine(nn.Module):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-Cell = Literal["gru", "lstm"]
+from conjoin.choices import Cell
+
 CELLS: dict[str, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}
+# torch 2.6 cannot tell; exporting needs a newer one anyway
+_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
 
 
 class RecurrentStack(nn.Module):
@@ -46,11 +49,9 @@ class RecurrentStack(nn.Module):
         found = [states]
         if states.shape[1] == 0:
             return found + [states.new_zeros(len(states), 0, self.width) for _ in self.layers]
-        sizes = lengths.clamp(min=1).cpu()
         beyond = (torch.arange(states.shape[1], device=lengths.device) >= lengths.unsqueeze(1)).unsqueeze(2)
         for number, layer in enumerate(self.layers):
-            packed = pack_padded_sequence(self.dropout(states), sizes, batch_first=True, enforce_sorted=False)
-            output, _ = pad_packed_sequence(layer(packed)[0], batch_first=True, total_length=states.shape[1])
+            output, _ = run_rows(layer, self.dropout(states), lengths.clamp(min=1))  # type: ignore[arg-type]
             scale = self.scales.get(str(number))
             states = (output if scale is None else states + scale * output).masked_fill(beyond, 0.0)
             found.append(states)
@@ -62,7 +63,43 @@ def last_states(layer: nn.GRU | nn.LSTM, inputs: Tensor, lengths: Tensor) -> Ten
 
     inputs: [row, step, in]; lengths: [row], at least 1 → [row, 2 · size].
     """
-    packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
-    _, state = layer(packed)
-    last = state[0] if isinstance(state, tuple) else state  # [direction, row, size]
+    _, last = run_rows(layer, inputs, lengths)
     return torch.cat([last[0], last[1]], dim=-1)
+
+
+def run_rows(layer: nn.GRU | nn.LSTM, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """A bidirectional layer over rows of unequal lengths.
+
+    inputs: [row, step, in]; lengths: [row], at least 1 → outputs [row, step, 2 · size], of no meaning beyond a row's
+    length, and the last states [direction, row, size].
+    """
+    if _exporting():
+        return _as_onnx(layer, inputs, lengths)
+    packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
+    output, state = layer(packed)
+    padded, _ = pad_packed_sequence(output, batch_first=True, total_length=inputs.shape[1])
+    return padded, state[0] if isinstance(state, tuple) else state
+
+
+def _as_onnx(layer: nn.GRU | nn.LSTM, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """The same as one operator of ONNX, which knows rows of unequal lengths; its gates stand in another order."""
+    gru = isinstance(layer, nn.GRU)
+    order = (1, 0, 2) if gru else (0, 3, 1, 2)  # torch: reset, update, new; in, forget, cell, out
+
+    def weights(kind: str) -> Tensor:
+        ways = [getattr(layer, f"{kind}_l0{way}").chunk(len(order)) for way in ("", "_reverse")]
+        return torch.stack([torch.cat([gates[number] for number in order]) for gates in ways])
+
+    bias = torch.cat([weights("bias_ih"), weights("bias_hh")], dim=1)
+    rows, steps, size = inputs.shape[0], inputs.shape[1], layer.hidden_size
+    attributes: dict[str, Any] = {"hidden_size": size, "direction": "bidirectional"}
+    if gru:
+        attributes["linear_before_reset"] = 1
+    output, last = torch.onnx.ops.symbolic_multi_out(
+        "GRU" if gru else "LSTM",
+        (inputs.transpose(0, 1), weights("weight_ih"), weights("weight_hh"), bias, lengths.to(torch.int32)),
+        attributes,
+        dtypes=(inputs.dtype, inputs.dtype),
+        shapes=((steps, 2, rows, size), (2, rows, size)),
+    )
+    return output.permute(2, 0, 1, 3).flatten(2), last

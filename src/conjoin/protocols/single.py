@@ -13,15 +13,16 @@ from typing import Any, Literal
 
 from accelerate.utils.random import set_seed
 
+from conjoin.builders import build_model
 from conjoin.cache import CACHE_LIMIT as CACHE_LIMIT
 from conjoin.cache import cache_folder
-from conjoin.config import build_model
 from conjoin.document import SPLITS, Corpus, Document
 from conjoin.embedders.feature_cache import FeatureCache
 from conjoin.errors import DataError, ModelError
-from conjoin.extractor import MODEL_FILES, Extractor
+from conjoin.extractor import Extractor
 from conjoin.files import check_replaceable, make_folder
 from conjoin.metrics import Report, score
+from conjoin.model_folder import MODEL_FILES
 from conjoin.readers.overlap import keep_longer, overlapping_pairs
 from conjoin.sample import cooccurrence_probe
 from conjoin.schema import Schema, canonical

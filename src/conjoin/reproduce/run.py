@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from conjoin.builders import assemble_model, build_embedder
 from conjoin.cache import CACHE_LIMIT
-from conjoin.config import assemble_model, build_embedder, load_config
+from conjoin.config import load_config
 from conjoin.document import Corpus, Document
 from conjoin.errors import DataError, SettingError, unknown_name
 from conjoin.protocols.experiment import Experiment, conduct

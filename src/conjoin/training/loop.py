@@ -19,14 +19,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from conjoin.batching import annotate_all, shuffled_batches
+from conjoin.choices import Optimizer, Precision, Schedule
 from conjoin.document import Document
 from conjoin.errors import DataError
 from conjoin.files import whole_file
 from conjoin.metrics import Report, score
 from conjoin.training.checkpoint import Position, load_checkpoint, load_trainable, save_checkpoint, trainable_state
 from conjoin.training.events import EpochDone, Event, Finished, Started, StepDone
-from conjoin.training.optimizer import AveragedWeights, Optimizer, Schedule, build_optimizer, ramp, rate_factor
-from conjoin.training.precision import Precision, usable_precision
+from conjoin.training.optimizer import AveragedWeights, build_optimizer, ramp, rate_factor
+from conjoin.training.precision import usable_precision
 
 
 class TrainingPlan(Protocol):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-Schedule = Literal["constant", "linear", "cosine"]
-Optimizer = Literal["adamw", "nadam"]
+from conjoin.choices import Optimizer, Schedule
+
 # Of two dimensions, and no weights of a product all the same: XLNet's biases, CRF transitions, DistMult's diagonals.
 UNDECAYED = ("bias", ".transitions", ".diagonals")
 

@@ -6,9 +6,8 @@ from typing import Any, Literal
 
 import torch
 
+from conjoin.choices import Precision
 from conjoin.errors import SettingError
-
-Precision = Literal["auto", "no", "bf16", "fp16"]
 
 
 def usable_precision(wanted: Precision) -> Literal["no", "bf16", "fp16"]:

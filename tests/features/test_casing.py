@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from conjoin.embedders.casing import CASINGS, casing
+from conjoin.features.casing import CASINGS, casing
 
 
 @pytest.mark.parametrize(

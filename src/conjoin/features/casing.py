@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+from conjoin.features.arrays import Arrays, Texts, padded, word_counts
+
 CASINGS = ("numeric", "lower", "upper", "initial upper", "mainly numeric", "contains digit", "other")
 
 
+@lru_cache(maxsize=2**16)
 def casing(word: str) -> int:
     """The index in `CASINGS` of a word's casing (Crone 2020, eq. 1; the paper does not list its classes).
 
@@ -21,3 +26,13 @@ def casing(word: str) -> int:
     if word.isupper():
         return CASINGS.index("upper")
     return CASINGS.index("initial upper" if word[:1].isupper() else "other")
+
+
+class CasingReader:
+    """The casing of each word."""
+
+    sizes = staticmethod(word_counts)
+
+    def arrays(self, texts: Texts) -> Arrays:
+        """→ `casings` [batch, word], counted from 1, 0 for padding."""
+        return {"casings": padded([[1 + casing(word) for word in words] for words in texts])}

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from conjoin.errors import ModelError
 from conjoin.files import whole_folder
@@ -22,6 +21,7 @@ from conjoin.files import whole_folder
 VERSION = 2
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BLANKS = re.compile(r"[ \t]+")
+Vector = NDArray[np.float32]
 
 
 class VectorTable:
@@ -62,13 +62,13 @@ class VectorTable:
     def __len__(self) -> int:
         return len(self.hashes)
 
-    def find(self, word: str) -> Tensor | None:
+    def find(self, word: str) -> Vector | None:
         """The vector of a word exactly as spelt [width], or None."""
         wanted = _hash(word)
         place = int(np.searchsorted(self.hashes, wanted))
         if place == len(self.hashes) or self.hashes[place] != wanted:
             return None
-        return torch.from_numpy(np.array(self.vectors[self.order[place]], dtype=np.float32))
+        return np.array(self.vectors[self.order[place]], dtype=np.float32)
 
 
 def _hash(word: str) -> np.uint64:

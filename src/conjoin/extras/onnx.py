@@ -1,0 +1,234 @@
+"""Exporting a model as graphs for ONNX Runtime, in full precision or with 8-bit weights."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.numpy import save_file
+from torch import Tensor, nn
+from torch.export import Dim
+
+from conjoin.document import Document
+from conjoin.embedders.characters import CharacterEmbedder
+from conjoin.embedders.embedder import JoinedEmbedder, own_features
+from conjoin.embedders.frozen import FrozenEmbedder, FrozenTransformer
+from conjoin.embedders.static import CasingEmbedder, WordVectors
+from conjoin.embedders.transformer import TransformerEmbedder
+from conjoin.errors import ModelError, require_extra
+from conjoin.exported import PAIRS, TABLES, WORDS
+from conjoin.features.arrays import JoinedReader
+from conjoin.files import whole_folder
+from conjoin.heads.relations import RelationHead
+from conjoin.model import JointModel
+from conjoin.model_folder import EXPORTED, MODEL_FILES, Contents, read_contents, write_contents, write_json
+from conjoin.weights import read_model
+
+try:
+    import onnx  # noqa: F401
+    import onnxscript  # noqa: F401
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+except ImportError as error:
+    raise require_extra("export", "onnx, onnxscript, onnxruntime") from error
+
+EXPORT_FILES = (*MODEL_FILES, EXPORTED)
+PROBE = ("Maria Ortiz leads the Halden Steel of Leeds , England .", "Oslo and Leeds", "X-9 met Kofi Mensah in 1998")
+
+
+def export(model: Path, output: Path, *, int8: bool = False) -> None:
+    """Write an export of a saved model, whole or not at all: graphs, settings, types, scores.
+
+    With `int8` the weights of products are 8-bit whole numbers and the activations are made so as they come, which
+    is smaller and faster and costs some accuracy: `conjoin evaluate` says how much. Raises `ModelError` for a folder that
+    is no model, and for ELMo, which is not exported.
+    """
+    contents = read_contents(model)
+    if contents.exported:
+        raise ModelError(f"{contents.folder}: is an export itself; name the model that conjoin train wrote")
+    network = read_model(contents, device="cpu")
+    with whole_folder(output, replaces=EXPORT_FILES) as folder:
+        facts = {"format": 1, "int8": int8, "reader": _reader_facts(network.embedder), **_head_facts(network)}
+        write_contents(Contents(folder, contents.config, contents.schema, contents.metrics))
+        write_json(folder / EXPORTED, facts)
+        save_file({name: value.numpy() for name, value in _tables(network).items()}, folder / TABLES)
+        _write_graphs(network, folder)
+        if int8:
+            _quantise(folder)
+
+
+class WordGraph(nn.Module):
+    """Features of words → emissions [batch, word, tag] and the states of the relation head [batch, word, width]."""
+
+    def __init__(self, model: JointModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: Mapping[str, Tensor], lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """features: as the readers give them; lengths: [batch]."""
+        model = self.model
+        states = model.shared(_embedded(model.embedder, features), lengths)
+        emissions = model.entities(model.entity_stack(states, lengths))
+        return emissions, states if model.relation_stack is None else model.relation_stack(states, lengths)
+
+
+def _embedded(embedder: Any, features: Mapping[str, Tensor]) -> Tensor:
+    """What `embedder(features)` gives, with a frozen encoder inside the graph, where training reads a cache."""
+    if isinstance(embedder, JoinedEmbedder):
+        parts = [_embedded(part, own_features(name, features)).float() for name, part in embedder.parts.items()]
+        return torch.cat(parts, dim=-1)
+    if isinstance(embedder, FrozenEmbedder):
+        frozen: FrozenTransformer = embedder.encoder  # type: ignore[assignment]
+        inner = frozen.transformer
+        layers = inner.layers(features) if frozen.all_layers else inner(features).unsqueeze(2)
+        mixed: Tensor = embedder({"layers": layers.half()})
+        return mixed
+    states: Tensor = embedder(features)
+    return states
+
+
+class PairGraph(nn.Module):
+    """Vectors of entities and what is known of pairs → scores [pair, relation]."""
+
+    def __init__(self, head: RelationHead) -> None:
+        super().__init__()
+        self.relations = head
+
+    def forward(
+        self, vectors: Tensor, head: Tensor, tail: Tensor, marks: Tensor | None, context: Tensor | None,
+        bucket: Tensor | None,
+    ) -> Tensor:
+        """vectors: [span, width]; head, tail, bucket: [pair]; marks: [span, mark]; context: [pair, width]."""
+        heads, tails = self.relations.ends(vectors, marks)
+        parts = [] if context is None else [context]
+        if bucket is not None and self.relations.features.distance is not None:
+            parts.append(self.relations.features.distance(bucket))
+        features = torch.cat(parts, dim=-1) if parts else None
+        scores: Tensor = self.relations.scorer(heads, tails, torch.stack([head, tail]), features)
+        return scores
+
+
+def _write_graphs(model: JointModel, folder: Path) -> None:
+    documents = [Document.from_words(text.split()) for text in PROBE]
+    texts = [document.words for document in documents]
+    features = {name: torch.from_numpy(value) for name, value in _arrays(model.embedder, texts).items()}
+    lengths = torch.tensor([len(words) for words in texts])
+    free = {name: dict.fromkeys(range(value.dim()), Dim.DYNAMIC) for name, value in features.items()}
+    _write(WordGraph(model), {"features": features, "lengths": lengths}, {"features": free, "lengths": {0: Dim.DYNAMIC}},
+           [*features, "lengths"], ["emissions", "states"], folder / WORDS)
+    head = model.relations
+    if head is None:
+        return
+    marks = head.labels.in_features if isinstance(head.labels, nn.Linear) else 0
+    width = head.pooling.width // (2 if head.pooling.how == "first-last" else 1)
+    values = {
+        "vectors": torch.rand(5, head.pooling.width), "head": torch.tensor([0, 1, 2]), "tail": torch.tensor([1, 3, 4]),
+        "marks": torch.rand(5, marks) if marks else None,
+        "context": torch.rand(3, width) if head.features.context is not None else None,
+        "bucket": torch.tensor([0, 1, 2]) if head.features.distance is not None else None,
+    }
+    shapes = {name: None if value is None else {0: Dim.DYNAMIC} for name, value in values.items()}
+    _write(PairGraph(head), values, shapes, [name for name, value in values.items() if value is not None], ["scores"],
+           folder / PAIRS)
+
+
+def _write(
+    graph: nn.Module, values: Mapping[str, Any], shapes: Mapping[str, Any], inputs: Sequence[str], outputs: Sequence[str],
+    path: Path,
+) -> None:
+    with _quiet(), torch.no_grad():
+        torch.onnx.export(
+            graph.eval(), (), kwargs=dict(values), f=path, dynamo=True, dynamic_shapes=dict(shapes),
+            input_names=list(inputs), output_names=list(outputs), external_data=False, verbose=False,
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's own notes are not for users."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _quantise(folder: Path) -> None:
+    """Products with 8-bit weights, one scale a column; word tables and recurrent layers stay as they are."""
+    for name in (WORDS, PAIRS):
+        path = folder / name
+        if path.is_file():
+            with _quiet():
+                quantize_dynamic(path, path, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul"])
+
+
+def _arrays(embedder: Any, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
+    reader = _reader(embedder)
+    arrays: dict[str, Any] = reader.arrays(texts)
+    return arrays
+
+
+def _reader(embedder: Any) -> Any:
+    if isinstance(embedder, JoinedEmbedder):
+        return JoinedReader({name: _reader(part) for name, part in embedder.parts.items()})
+    if isinstance(embedder, FrozenEmbedder):
+        if not isinstance(embedder.encoder, FrozenTransformer):
+            raise ModelError("a model that reads ELMo is not exported; use it with torch")
+        return embedder.encoder.transformer.reader
+    return embedder.reader
+
+
+def _reader_facts(embedder: Any) -> dict[str, Any]:
+    """What `exported` makes the reader of a model of again."""
+    if isinstance(embedder, JoinedEmbedder):
+        return {"kind": "joined", "parts": {name: _reader_facts(part) for name, part in embedder.parts.items()}}
+    if isinstance(embedder, CasingEmbedder):
+        return {"kind": "casing"}
+    if isinstance(embedder, CharacterEmbedder):
+        return {"kind": "characters", "alphabet": embedder.reader.alphabet}
+    if isinstance(embedder, WordVectors):
+        return {"kind": "words", "words": list(embedder.reader.index), "width": embedder.width}
+    reader = _reader(embedder)
+    inputs: Any = embedder.inputs if isinstance(embedder, TransformerEmbedder) else {}
+    special = reader.vocabulary
+    return {
+        "kind": "pieces", "tokenizer": reader.tokenizer.to_str(), "window": reader.window, "overlap": reader.overlap,
+        "first_only": reader.first_only,
+        "vocabulary": {"prefix": special.prefix, "suffix": special.suffix, "padding": special.padding,
+                       "unknown": special.unknown},
+        "inputs": {name: _reader_facts(part.embedder) for name, part in inputs.items()},
+    }
+
+
+def _head_facts(model: JointModel) -> dict[str, Any]:
+    head, tagger = model.relations, model.entities
+    return {
+        "scheme": tagger.scheme, "decoding": "crf" if tagger.crf is not None else tagger.decoding,
+        "labels": model.labels, "relations": head is not None,
+        "pooling": head.pooling.how if head else "last", "context": bool(head and head.features.context is not None),
+        "decision": head.decision if head else "softmax", "threshold": head.threshold if head else None,
+    }
+
+
+def _tables(model: JointModel) -> dict[str, Tensor]:
+    """The weights of steps between tags, and what pairs may be."""
+    tagger, head = model.entities, model.relations
+    starts, transitions, ends = (
+        tagger.crf.weights() if tagger.crf is not None else (tagger.legal_starts, tagger.legal, tagger.legal_ends)
+    )
+    tables = {"starts": starts, "transitions": transitions, "ends": ends}
+    types = len(model.schema.entity_types)
+    tables["allowed"] = head.allowed if head else torch.zeros(types, types, 0, dtype=torch.bool)
+    tables["symmetric"] = head.symmetric if head else torch.zeros(0, dtype=torch.bool)
+    tables["ranks"] = head.type_ranks if head else torch.zeros(types, dtype=torch.long)
+    return {name: value.detach().contiguous() for name, value in tables.items()}

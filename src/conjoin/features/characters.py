@@ -1,0 +1,47 @@
+"""The characters of words as numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from conjoin.features.arrays import Arrays, Texts, padded, word_counts
+
+SAVED = "characters.json"
+PADDING, UNKNOWN = 0, 1
+MOST_CHARACTERS = 64  # of a longer "word" the first and the last half of so many are read
+
+
+class CharacterReader:
+    """Each distinct word of a batch once, spelt in the numbers of an alphabet."""
+
+    def __init__(self, alphabet: str) -> None:
+        self.alphabet = alphabet
+        self.index = {character: number for number, character in enumerate(alphabet, start=UNKNOWN + 1)}
+
+    sizes = staticmethod(word_counts)
+
+    def arrays(self, texts: Texts) -> Arrays:
+        """→ `characters` [distinct word, character], `lengths` [distinct word], `words` [batch, word]: the number of
+        each word among the distinct ones, counted from 1, 0 for padding."""
+        distinct = {word: number for number, word in enumerate(dict.fromkeys(w for words in texts for w in words), start=1)}
+        spelt = [self._spell(word) for word in distinct] or [[UNKNOWN]]
+        return {
+            "characters": padded(spelt, PADDING),
+            "lengths": np.array([len(row) for row in spelt], dtype=np.int64),
+            "words": padded([[distinct[word] for word in words] for words in texts]),
+        }
+
+    def _spell(self, word: str) -> list[int]:
+        if len(word) > MOST_CHARACTERS:
+            half = MOST_CHARACTERS // 2
+            word = word[:half] + word[-half:]
+        return [self.index.get(character, UNKNOWN) for character in word] or [UNKNOWN]
+
+
+def saved_alphabet(folder: Path) -> str:
+    """The alphabet of a saved model."""
+    value: str = json.loads((folder / SAVED).read_text(encoding="utf-8"))
+    return value

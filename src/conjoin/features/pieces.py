@@ -1,0 +1,197 @@
+"""Words as the pieces of an encoder's vocabulary, in windows that fit the encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from conjoin.features.arrays import Arrays, Reader, Texts, joined
+
+MOST_PIECES_PER_WORD = 32  # a longer "word" (a URL, a gene sequence) is read by its first pieces
+PADDED_TO = 8  # windows are padded to a multiple: few distinct shapes keep the memory of the matrix library's caches low
+KNOWN_WORDS = 2**17  # whose pieces are kept: text repeats its words
+PROBE = ["An", "un-likely", "x9", "Ωmega", ",", "An", "WORDS", "."]
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The special pieces of a tokenizer: those around a text, the filler and the one for what it does not know."""
+
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    padding: int
+    unknown: int
+
+
+class PieceReader:
+    """Pieces of words, windows over long texts, and where the pieces of each word stand.
+
+    A text of more than `window` pieces is read in windows that share about `overlap` pieces; a word's place is in the
+    window in which it stands farthest from an edge, so no word is ever dropped. `word_pieces` is 1 where the first piece
+    of a word is all that is asked for. `inputs` read the same words; their arrays are named `input.array`.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        vocabulary: Vocabulary,
+        *,
+        window: int,
+        overlap: int,
+        first_only: bool,
+        inputs: dict[str, Reader] | None = None,
+    ) -> None:
+        self.tokenizer = Tokenizer.from_str(tokenizer.to_str())
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        self.vocabulary = vocabulary
+        self.window = window
+        self.overlap = overlap
+        self.first_only = first_only
+        self.inputs = inputs or {}
+        self._known: dict[str, tuple[int, ...]] = {}
+        self._alone = self._words_stand_alone()
+
+    def sizes(self, texts: Texts) -> list[int]:
+        """How many pieces each text takes, with special pieces and repeated overlaps: the cost of a forward pass."""
+        special = len(self.vocabulary.prefix) + len(self.vocabulary.suffix)
+        counts = []
+        for pieces in self.pieces(texts):
+            lengths = [len(word) for word in pieces]
+            total = sum(lengths)
+            if total <= self.window:
+                counts.append(total + special)
+            else:
+                plan = plan_windows(lengths, self.window, self.overlap)
+                counts.append(sum(sum(lengths[start:end]) + special for start, end in plan))
+        return counts
+
+    def arrays(self, texts: Texts) -> Arrays:
+        """Words of each text → `pieces` and `mask` [window, piece], `words` [batch, word, pieces of a word] (positions
+        in the flattened windows, -1 for none), and with `inputs` also `readings` [window, piece] (positions in the
+        flattened words counted from 1, 0 for none) and theirs, named `input.array`."""
+        windows: list[list[int]] = []
+        readings: list[NDArray[np.int64]] = []
+        homes = []  # per text and word: window, first piece, count
+        most_words = max((len(words) for words in texts), default=0)
+        for text, pieces in enumerate(self.pieces(texts)):
+            lengths = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
+            plan = plan_windows(lengths.tolist(), self.window, self.overlap)
+            owners = _owners(plan, len(pieces))
+            home = np.zeros((len(pieces), 3), dtype=np.int64)
+            home[:, 0] = owners + len(windows)
+            home[:, 2] = lengths
+            for number, (start, end) in enumerate(plan):
+                before = len(self.vocabulary.prefix) + np.cumsum(lengths[start:end]) - lengths[start:end]
+                own = owners[start:end] == number
+                home[start:end, 1] = np.where(own, before, home[start:end, 1])
+                windows.append([*self.vocabulary.prefix, *chain.from_iterable(pieces[start:end]), *self.vocabulary.suffix])
+                if self.inputs:
+                    readings.append(np.repeat(np.arange(start, end) + 1 + text * most_words, lengths[start:end]))
+            homes.append(home)
+        arrays = self._tables(windows, homes, most_words)
+        if self.inputs:
+            arrays["readings"] = self._readings(readings, arrays["pieces"].shape)
+            arrays |= joined({name: part.arrays(texts) for name, part in self.inputs.items()})
+        return arrays
+
+    def _tables(self, windows: list[list[int]], homes: Sequence[NDArray[np.int64]], most_words: int) -> Arrays:
+        most = self.window + len(self.vocabulary.prefix) + len(self.vocabulary.suffix)
+        lengths = np.array([len(row) for row in windows], dtype=np.int64)
+        longest = max(1, int(lengths.max(initial=1)))
+        longest = min(-(-longest // PADDED_TO) * PADDED_TO, most)
+        pieces = np.full((len(windows), longest), self.vocabulary.padding, dtype=np.int64)
+        for number, row in enumerate(windows):
+            pieces[number, : len(row)] = row
+        mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
+        most_pieces = 1
+        if not self.first_only:
+            most_pieces = max((int(home[:, 2].max(initial=1)) for home in homes), default=1)
+        words = np.full((len(homes), most_words, most_pieces), -1, dtype=np.int64)
+        for text, home in enumerate(homes):
+            first = home[:, 0] * longest + home[:, 1]
+            if most_pieces == 1:
+                words[text, : len(home), 0] = first
+            else:
+                places = np.arange(most_pieces)
+                words[text, : len(home)] = np.where(places < home[:, 2:], first[:, None] + places, -1)
+        return {"pieces": pieces, "mask": mask, "words": words}
+
+    def _readings(self, readings: Sequence[NDArray[np.int64]], shape: tuple[int, ...]) -> NDArray[np.int64]:
+        table = np.zeros(shape, dtype=np.int64)
+        start = len(self.vocabulary.prefix)
+        for number, row in enumerate(readings):
+            table[number, start : start + len(row)] = row
+        return table
+
+    def pieces(self, texts: Texts) -> list[list[tuple[int, ...]]]:
+        """Piece numbers by text and word; a word the tokenizer makes nothing of becomes its unknown piece.
+
+        Half a surrogate pair, which no tokenizer takes, is read as a question mark.
+        """
+        if not self._alone:
+            return self._in_context(texts)
+        known = self._known
+        fresh = list(dict.fromkeys(word for words in texts for word in words if word not in known))
+        if fresh:
+            if len(known) + len(fresh) > KNOWN_WORDS:
+                known = self._known = {}  # replaced, not emptied: another thread may be reading it
+                fresh = list(dict.fromkeys(word for words in texts for word in words))
+            known.update(zip(fresh, (found[0] for found in self._in_context([[word] for word in fresh])), strict=True))
+        return [[known[word] for word in words] for words in texts]
+
+    def _in_context(self, texts: Texts) -> list[list[tuple[int, ...]]]:
+        filled = [[word.encode("utf-8", "replace").decode("utf-8") for word in words] for words in texts]
+        encoded = iter(self.tokenizer.encode_batch([words for words in filled if words], is_pretokenized=True,
+                                                   add_special_tokens=False))
+        result = []
+        for words in filled:
+            pieces: list[list[int]] = [[] for _ in words]
+            if words:
+                found = next(encoded)
+                for word, piece in zip(found.word_ids, found.ids, strict=True):
+                    if word is not None and len(pieces[word]) < MOST_PIECES_PER_WORD:
+                        pieces[word].append(piece)
+            result.append([tuple(word) or (self.vocabulary.unknown,) for word in pieces])
+        return result
+
+    def _words_stand_alone(self) -> bool:
+        """Whether a word has the same pieces wherever it stands, as it has with every kind of tokenizer we know."""
+        together = self._in_context([PROBE])[0]
+        return together == [found[0] for found in self._in_context([[word] for word in PROBE])]
+
+
+def plan_windows(sizes: Sequence[int], limit: int, overlap: int) -> list[tuple[int, int]]:
+    """Cut words of the given piece counts into windows of at most `limit` pieces as (start, end) word indices.
+
+    Neighbours share about `overlap` pieces, at least one word unless it is 0 or a window holds a single word. One
+    window when everything fits; a word of more than `limit` pieces has one to itself.
+    """
+    windows: list[tuple[int, int]] = []
+    start = 0
+    while True:
+        end, total = start, 0
+        while end < len(sizes) and (end == start or total + sizes[end] <= limit):
+            total += sizes[end]
+            end += 1
+        windows.append((start, end))
+        if end >= len(sizes):
+            return windows
+        back, shared = end, 0
+        while back > start + 1 and shared < overlap:
+            back -= 1
+            shared += sizes[back]
+        start = back
+
+
+def _owners(plan: list[tuple[int, int]], words: int) -> NDArray[np.int64]:
+    """For each word, the window in which its distance to the nearer inner edge is largest [word]."""
+    owners = np.zeros(words, dtype=np.int64)
+    for number, ((_, previous_end), (start, _)) in enumerate(pairwise(plan), start=1):
+        owners[(start + previous_end + 1) // 2 :] = number
+    return owners

@@ -1,0 +1,50 @@
+"""Words as numbers of word vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from conjoin.features.arrays import Arrays, Texts, padded, word_counts
+from conjoin.features.vector_table import Vector, VectorTable
+
+
+class WordReader:
+    """The numbers of words that a model knows, and the vectors of others from the file of all vectors, when it is at hand.
+
+    A word that neither knows is tried in lower case.
+    """
+
+    def __init__(self, words: Iterable[str], *, width: int, table: VectorTable | None = None) -> None:
+        self.index = {word: number for number, word in enumerate(words)}
+        self.width = width
+        self.table = table
+
+    sizes = staticmethod(word_counts)
+
+    def _find(self, word: str) -> int | Vector | None:
+        """The number of a word among the model's own, or its vector in the table [width]; as spelt, or in lower case."""
+        for form in dict.fromkeys((word, word.lower())):
+            if form in self.index:
+                return self.index[form]
+            vector = self.table.find(form) if self.table is not None else None
+            if vector is not None:
+                return vector
+        return None
+
+    def arrays(self, texts: Texts) -> Arrays:
+        """→ `words` [batch, word]: 0 for a word without a vector and for padding, then the model's own words counted from
+        1, then those of `others` [other word, width], whose vectors come from the table."""
+        others: list[Vector] = []
+        numbers: dict[str, int] = {}
+        for word in dict.fromkeys(word for words in texts for word in words):
+            found = self._find(word)
+            if isinstance(found, np.ndarray):
+                others.append(found)
+                found = len(self.index) + len(others) - 1
+            numbers[word] = 0 if found is None else 1 + found
+        return {
+            "words": padded([[numbers[word] for word in words] for words in texts]),
+            "others": np.stack(others) if others else np.zeros((0, self.width), dtype=np.float32),
+        }
