@@ -484,3 +484,14 @@ def test_evaluate_refuses_types_it_does_not_know(extractor: Extractor) -> None:
         extractor.evaluate([Document.from_words(["a", "b"], [one, two], [Relation("Orbits", one, two)])])
     with pytest.raises(DataError, match="entity type 'Planet' is not one of the model's"):
         extractor.annotate([Document.from_words(["Mars"], [Entity("Planet", 0, 1)])], gold_entities=True)
+
+
+def test_half_precision_finds_the_same(trained_run: Path, documents: list[Document]) -> None:
+    half = Extractor.load(trained_run, device="cpu", precision="bf16")
+    full = Extractor.load(trained_run, device="cpu")
+    for one, other in zip(half.annotate(documents), full.annotate(documents), strict=True):
+        assert set(one.relations) == set(other.relations)
+        assert [e.score for e in one.entities] == pytest.approx([e.score for e in other.entities], abs=0.02)
+        assert [e.score for e in one.entities] != [e.score for e in other.entities]
+    with pytest.raises(SettingError, match="choose no, bf16 or auto"):
+        Extractor.load(trained_run, precision="fp16")

@@ -9,6 +9,7 @@ from typing import Any
 
 from conjoin.batching import Annotator, annotate_all
 from conjoin.card import model_card
+from conjoin.choices import Precision
 from conjoin.document import Document, Relation
 from conjoin.errors import ModelError, SettingError
 from conjoin.files import whole_folder
@@ -169,18 +170,30 @@ class Extractor:
             (folder / "README.md").write_text(card, encoding="utf-8")
 
     @classmethod
-    def load(cls, path: str | Path, *, device: str | None = None, thresholds: Thresholds | None = None) -> Extractor:
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        device: str | None = None,
+        precision: Precision = "no",
+        thresholds: Thresholds | None = None,
+    ) -> Extractor:
         """Load a model folder, an export or a training run. No code of the folder is run, and for an export torch is not
-        loaded. Raises `ModelError` when it is broken."""
+        loaded.
+
+        `precision` `bf16` runs a fine-tuned encoder in half precision, `auto` where the hardware computes that; scores
+        then differ in the third digit. Raises `ModelError` when the folder is broken.
+        """
         contents = read_contents(Path(path))
-        return cls(_annotator(contents, device), contents.config, metrics=contents.metrics, thresholds=thresholds)
+        model = _annotator(contents, device, precision)
+        return cls(model, contents.config, metrics=contents.metrics, thresholds=thresholds)
 
 
-def _annotator(contents: Contents, device: str | None) -> Annotator:
+def _annotator(contents: Contents, device: str | None, precision: Precision) -> Annotator:
     if contents.exported:
         from conjoin.exported import read_export
 
         return read_export(contents)
     from conjoin.weights import read_model
 
-    return read_model(contents, device=device)
+    return read_model(contents, device=device, precision=precision)

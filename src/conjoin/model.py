@@ -81,6 +81,7 @@ class JointModel(nn.Module):
         self.label_source = label_source
         self.proposals = proposals
         self.mixture = mixture
+        self.bf16 = False  # whether annotation runs a fine-tuned encoder in bf16
 
     @property
     def device(self) -> torch.device:
@@ -185,7 +186,9 @@ class JointModel(nn.Module):
         if self.training:
             self.eval()
         documents, batch = batch.documents, batch.to(self.device)
-        states = self.shared(self.embedder(batch.features), batch.lengths)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            states = self.embedder(batch.features).float()
+        states = self.shared(states, batch.lengths)
         if gold_entities:
             entities = [list(document.entities) for document in documents]
         else:

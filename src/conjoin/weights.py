@@ -10,10 +10,12 @@ from safetensors.torch import load_model, save_file
 from torch import Tensor
 
 from conjoin.builders import build_model
-from conjoin.errors import ModelError
+from conjoin.choices import Precision
+from conjoin.errors import ModelError, SettingError
 from conjoin.model import JointModel
 from conjoin.model_folder import BROKEN, Contents, broken, first_line, labels_digest, read_json
 from conjoin.settings import Config
+from conjoin.training.precision import usable_precision
 
 WEIGHTS = "weights.safetensors"
 LABELS_KEY = "conjoin.labels"  # in the header of the weights: a digest of the types that their rows stand for
@@ -27,14 +29,18 @@ def write_model(model: JointModel, folder: Path) -> None:
     weights.chmod((folder / "config.json").stat().st_mode)  # safetensors gives it to the owner alone
 
 
-def read_model(contents: Contents, *, device: str | None = None) -> JointModel:
-    """The model of a folder, on a GPU if there is one. Raises `ModelError` when the folder is broken."""
+def read_model(contents: Contents, *, device: str | None = None, precision: Precision = "no") -> JointModel:
+    """The model of a folder, on a GPU if there is one. Raises `ModelError` when the folder is broken, `SettingError` for
+    fp16, in which annotation is not computed."""
     try:
         _check_encoder(contents.config, contents.folder)
         model = build_model(contents.config, contents.schema, folder=contents.folder)
     except BROKEN as error:
         raise broken(contents.folder, error) from error
     _fill(model, contents.folder / WEIGHTS)
+    if precision == "fp16":
+        raise SettingError("annotation is computed in full precision or in bf16; choose no, bf16 or auto")
+    model.bf16 = usable_precision(precision) == "bf16"
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
 
 

@@ -38,7 +38,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 VERBS = (
-    train, evaluate, errors, experiment, compare, reproduce, tune, affinity, extract, export, check, convert, fetch, presets, demo
+    train, evaluate, errors, experiment, compare, reproduce, tune, affinity, extract, export, check, convert, fetch,
+    presets, demo,
 )
 for verb in VERBS:
     app.command(verb.__name__)(verb)
