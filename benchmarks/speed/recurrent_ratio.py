@@ -96,7 +96,7 @@ def training(documents: list, cache: FeatureCache) -> dict[str, float]:
         chosen = [documents[index] for index in members]
 
         def step(chosen: list = chosen) -> None:
-            terms = model(model.collate(chosen))
+            terms = model.loss(model.collate(chosen))
             (terms["entities"] + settings.relation_weight * terms["relations"]).backward()
             nn.utils.clip_grad_norm_(model.parameters(), settings.max_gradient_norm)
             optimizer.step()
@@ -124,8 +124,8 @@ def scorer_seconds(model: JointModel, documents: list) -> float:
         marks, pairs = model._marks(spans), model.relations.candidates(spans)
         scores = model.relations(states, spans, marks, pairs)
         gold = [document.relations for document in documents]
-        loss = model.relations.loss(scores, model.relations.targets(spans, pairs, gold))
-        (loss + model.entities.loss(emissions, batch.targets)).backward()
+        loss = model.relations.loss(scores, model.relations.targets(spans, pairs, gold)).mean
+        (loss + model.entities.loss(emissions, batch.targets).mean).backward()
 
     taken = seconds(both)
     model.zero_grad(set_to_none=True)

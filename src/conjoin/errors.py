@@ -24,6 +24,10 @@ class ModelError(ConjoinError):
     """A model folder or checkpoint is missing, incomplete or of another version."""
 
 
+class LostProcessError(ConjoinError):
+    """Another of the processes that train together has ended."""
+
+
 class MissingExtraError(ConjoinError):
     """A feature needs an optional dependency that is not installed."""
 

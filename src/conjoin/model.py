@@ -16,6 +16,7 @@ from conjoin.heads.relations import RelationHead
 from conjoin.heads.spans import Spans
 from conjoin.heads.tagger import TaggerHead
 from conjoin.nn.recurrent import RecurrentStack
+from conjoin.nn.term import Term
 from conjoin.schema import Schema
 
 
@@ -45,8 +46,9 @@ class Batch:
 class JointModel(nn.Module):
     """Joint entity and relation extraction with slots.
 
-    The world uses `collate`, `loss` and `annotate`. Words become vectors in the embedder, pass the shared stack, and then
-    each task's own stack and head (Crone 2020, Fig. 2); stacks without layers leave Giorgi et al. 2019.
+    The world uses `collate`, `loss` (training: `terms`, the same with sizes) and `annotate`. Words become vectors in the
+    embedder, pass the shared stack, and then each task's own stack and head (Crone 2020, Fig. 2); stacks without layers
+    leave Giorgi et al. 2019.
 
     `proposals` says which entities relation candidates are built from in training: `predicted` (Giorgi et al. 2019 §2),
     `gold` (Crone 2020 §3.3), `both`, their union, or a `mixture`: for a share of the sentences predicted, else gold.
@@ -102,7 +104,11 @@ class JointModel(nn.Module):
         )
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The terms of the loss by name, scalars; training weighs and adds them (Giorgi et al. 2019, eq. 9 and 10).
+        """The terms of the loss by name, scalars; training weighs and adds them (Giorgi et al. 2019, eq. 9 and 10)."""
+        return {name: term.mean for name, term in self.terms(batch).items()}
+
+    def terms(self, batch: Batch) -> dict[str, Term]:
+        """The terms of the loss with what each is a mean over, for the mean over several batches.
 
         Mixed precision is for the encoder. The heads are small, and compute in full precision: their shapes change with
         every batch, and on a CPU each new shape of a bf16 product leaves memory behind in the library's cache.
@@ -115,7 +121,7 @@ class JointModel(nn.Module):
         with torch.autocast(states.device.type, enabled=False):
             return self._terms(batch, targets, states)
 
-    def _terms(self, batch: Batch, targets: Tensor, states: Tensor) -> dict[str, Tensor]:
+    def _terms(self, batch: Batch, targets: Tensor, states: Tensor) -> dict[str, Term]:
         states = self.shared(states, batch.lengths)
         emissions = self.entities(self.entity_stack(states, batch.lengths))
         terms = {"entities": self.entities.loss(emissions, targets)}
@@ -128,7 +134,7 @@ class JointModel(nn.Module):
             terms["relations"] = self.relations.loss(scores, self.relations.targets(spans, pairs, related))
         return terms
 
-    forward = loss
+    forward = terms
 
     def _relation_scores(
         self, states: Tensor, lengths: Tensor, spans: Spans, marks: Tensor | None

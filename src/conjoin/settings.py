@@ -145,7 +145,7 @@ class TrainingSettings(Settings):
     batch_pieces: int = Field(1024, ge=1, description="most pieces of a batch, padding included")
     bucket_batches: int = Field(16, ge=1, description="batches sorted by length together; 1 for none")
     optimizer: Optimizer = Field("adamw", description="nadam is Adam with Nesterov momentum; the decay is decoupled in all")
-    accumulation: int = Field(1, ge=1, description="batches whose gradients are added before a step")
+    accumulation: int = Field(1, ge=1, description="batches that make one step together, as one large one")
     learning_rate: float = Field(5e-5, gt=0, description="of the encoder")
     head_learning_rate: float | None = Field(None, gt=0, description="of everything else; none: as the encoder's")
     layer_decay: float = Field(1.0, gt=0, le=1, description="factor on the rate of each lower encoder layer")

@@ -141,12 +141,12 @@ def test_softmax_loss_by_hand() -> None:
     # logits (0, 0, ln 2, 0): p(class 2) = 2/5; logits (ln 3, 0, 0, 0): p(NEG) = 3/6.
     scores = torch.tensor([[0, 0, math.log(2), 0], [math.log(3), 0, 0, 0]])
     targets = torch.tensor([[0, 1, 0], [0, 0, 0]])
-    assert head().loss(scores, targets).item() == pytest.approx(-(math.log(2 / 5) + math.log(1 / 2)) / 2)
+    assert head().loss(scores, targets).mean.item() == pytest.approx(-(math.log(2 / 5) + math.log(1 / 2)) / 2)
 
 
 def test_softmax_loss_takes_the_first_of_several_types() -> None:
     scores = torch.tensor([[0, math.log(2), 0, 0]])
-    assert head().loss(scores, torch.tensor([[1, 0, 1]])).item() == pytest.approx(-math.log(2 / 5))
+    assert head().loss(scores, torch.tensor([[1, 0, 1]])).mean.item() == pytest.approx(-math.log(2 / 5))
 
 
 def test_sigmoid_loss_by_hand() -> None:
@@ -154,7 +154,7 @@ def test_sigmoid_loss_by_hand() -> None:
     scores = torch.tensor([[math.log(3), 0.0, -math.log(4)], [0.0, 0.0, 0.0]])
     targets = torch.tensor([[1, 0, 1], [1, 0, 0]])
     expected = -(math.log(3 / 4) + math.log(1 / 2) + math.log(1 / 5) + 3 * math.log(1 / 2)) / 6
-    assert head(decision="sigmoid").loss(scores, targets).item() == pytest.approx(expected)
+    assert head(decision="sigmoid").loss(scores, targets).mean.item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("decision", ["softmax", "sigmoid"])
@@ -168,7 +168,7 @@ def test_no_candidates_give_loss_zero_with_a_gradient(decision: str, rows: list[
     pairs = tagger.candidates(spans)
     scores = tagger(torch.randn(len(rows), 6, 4), spans, None, pairs)
     assert scores.shape == (0, outputs)
-    loss = tagger.loss(scores, tagger.targets(spans, pairs, [[] for _ in rows]))
+    loss = tagger.loss(scores, tagger.targets(spans, pairs, [[] for _ in rows])).mean
     assert loss.item() == 0
     loss.backward()
     assert tagger.scorer.head.weight.grad is not None

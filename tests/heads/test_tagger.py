@@ -129,7 +129,7 @@ def test_loss_is_the_mean_over_words_and_ignores_padding() -> None:
     emissions = torch.randn(2, 2, 5)
     logs = emissions.log_softmax(-1)
     expected = -(logs[0, 0, 1] + logs[0, 1, 0] + logs[1, 0, 0]) / 3
-    torch.testing.assert_close(tagger.loss(emissions, targets), expected)
+    torch.testing.assert_close(tagger.loss(emissions, targets).mean, expected)
 
 
 @pytest.mark.parametrize("output", ["softmax", "crf"])
@@ -137,8 +137,8 @@ def test_a_mean_over_sentences_counts_those_with_words(output: Output) -> None:
     rows, lengths = [[Entity("Loc", 0, 1)], [], []], [3, 1, 0]
     of_words, of_sentences = head("bio", output=output), head("bio", output=output, reduction="sentences")
     targets, emissions = of_words.targets(rows, lengths), torch.randn(3, 3, 5)
-    total = 4 * of_words.loss(emissions, targets)
-    torch.testing.assert_close(of_sentences.loss(emissions, targets), total / 2)
+    total = 4 * of_words.loss(emissions, targets).mean
+    torch.testing.assert_close(of_sentences.loss(emissions, targets).mean, total / 2)
 
 
 @pytest.mark.parametrize("words", [0, 2])
@@ -147,7 +147,7 @@ def test_a_mean_over_sentences_counts_those_with_words(output: Output) -> None:
 def test_loss_of_no_words_is_zero_with_a_gradient(words: int, output: Output, reduction: Reduction) -> None:
     """Not the 0/0 of a mean over nothing, which would turn all weights into NaN."""
     tagger = head(output=output, reduction=reduction)
-    loss = tagger.loss(tagger(torch.randn(2, words, 4)), torch.full((2, words), IGNORED))
+    loss = tagger.loss(tagger(torch.randn(2, words, 4)), torch.full((2, words), IGNORED)).mean
     loss.backward()
     assert loss.item() == 0
     assert tagger.output.weight.grad is not None

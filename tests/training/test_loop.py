@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from conjoin.builders import build_model
 from conjoin.document import Document, Entity
 from conjoin.errors import DataError, SettingError
+from conjoin.nn.term import Term
 from conjoin.schema import Schema
 from conjoin.settings import Config, TrainingSettings
 from conjoin.training import EpochDone, Finished, Started, StepDone, train
@@ -37,13 +38,12 @@ class Model(nn.Module):
     def collate(self, documents: Sequence[Document]) -> list[Document]:
         return list(documents)
 
-    def loss(self, batch: Sequence[Document]) -> dict[str, Tensor]:
+    def forward(self, batch: Sequence[Document]) -> dict[str, Term]:
         assert self.training
         self.batches.append([document.id for document in batch])
         numbers = torch.tensor([float(document.id) for document in batch])
-        return {"entities": ((self.weight - numbers) ** 2).mean(), "relations": (3 * self.weight).sum()}
-
-    forward = loss
+        means = {"entities": ((self.weight - numbers) ** 2).mean(), "relations": (3 * self.weight).sum()}
+        return {name: Term(mean, torch.tensor(len(batch))) for name, mean in means.items()}
 
     def annotate(self, documents: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
         number = self.found[len(self.at_evaluation)]
@@ -89,7 +89,9 @@ def test_accumulation_counts_steps(accumulation: int, groups: list[int]) -> None
     model = Model()
     events = run(model, epochs=1, accumulation=accumulation)
     assert events[0].steps == len(groups) == len(of(events, StepDone))
-    assert len(model.batches) == 6
+    # Each batch is read once more before, to know how many pairs a step has.
+    assert len(model.batches) == (6 if accumulation == 1 else 12)
+    assert sorted({name for batch in model.batches for name in batch}) == list("012345")
 
 
 def gradients_at_steps(model: Model, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> list[float]:
@@ -108,7 +110,7 @@ def gradients_at_steps(model: Model, monkeypatch: pytest.MonkeyPatch, **changes:
 
 
 def test_accumulated_batches_are_one_large_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gradient is the mean over the batches, so two batches of three are one of six."""
+    """The gradient is that of the mean over all documents, so two batches of three are one of six."""
     small, large = Model(), Model()
     found = gradients_at_steps(small, monkeypatch, epochs=3, batch_size=3, accumulation=2, max_gradient_norm=1e6)
     expected = gradients_at_steps(large, monkeypatch, epochs=3, batch_size=6, max_gradient_norm=1e6)

@@ -66,6 +66,8 @@ def train(
       conjoin train conjoin-base --train a.jsonl --dev b.jsonl --output run --set training.epochs=10
 
       conjoin train giorgi2019-conll04 --encoder minilm --data conll04/ --retrain-on-dev --output run
+
+      torchrun --nproc-per-node 2 -m conjoin train conjoin-base --data corpus/ --output run
     """
     corpus = read_splits(data, {"train": train_file, "dev": dev_file, "test": test_file}, format, option, lenient)
     console = Console(stderr=True, highlight=False)
@@ -76,6 +78,7 @@ def train(
     from conjoin.config import load_config
     from conjoin.protocols import chosen
     from conjoin.protocols import train as run
+    from conjoin.training.processes import leave_processes
 
     config = load_config(preset, overrides(settings, encoder, seed))
     extra = chosen(_relation_free(relation_free, lenient), relation_free_count, seed=config.training.seed)
@@ -96,6 +99,7 @@ def train(
         if any(output.glob("checkpoints*/step-*")):
             console.print("stopped; the same command, without --overwrite, goes on from the last checkpoint")
         raise
+    leave_processes()
     print_metrics(extractor.metrics)
     console.print(f"saved {output / 'model'}", markup=False)
 

@@ -14,6 +14,7 @@ from conjoin.document import Relation
 from conjoin.heads.spans import Spans
 from conjoin.nn.layers import RangeMax, SpanPooling
 from conjoin.nn.pairs import candidate_pairs
+from conjoin.nn.term import Term
 from conjoin.schema import Schema, canonical
 
 PAIRS_AT_ONCE = 8192  # bounds memory when a text holds very many entities
@@ -175,17 +176,18 @@ class RelationHead(nn.Module):
         targets[found[hit], types[hit]] = 1
         return targets
 
-    def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, scores: Tensor, targets: Tensor) -> Term:
         """Cross-entropy, mean over candidates (eq. 8), or binary cross-entropy, mean over candidates and types.
 
-        scores: [pair, relation] (with NEG under softmax); targets: [pair, relation] → scalar, 0 without candidates.
+        scores: [pair, relation] (with NEG under softmax); targets: [pair, relation] → 0 without candidates.
         """
+        count = scores.new_tensor(targets.numel() if self.decision == "sigmoid" else len(scores), dtype=torch.long)
         if len(scores) == 0:
-            return scores.sum()
+            return Term(scores.sum(), count)
         if self.decision == "sigmoid":
-            return functional.binary_cross_entropy_with_logits(scores, targets.float())
+            return Term(functional.binary_cross_entropy_with_logits(scores, targets.float()), count)
         none = (targets.sum(1, keepdim=True) == 0).long()
-        return functional.cross_entropy(scores, torch.cat([none, targets], dim=1).argmax(1))
+        return Term(functional.cross_entropy(scores, torch.cat([none, targets], dim=1).argmax(1)), count)
 
     def _decide(self, scores: Tensor, possible: Tensor) -> tuple[Tensor, Tensor]:
         """Probabilities and which are predicted, both [pair, relation] without NEG."""

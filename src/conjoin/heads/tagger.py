@@ -14,6 +14,7 @@ from conjoin.document import Entity
 from conjoin.heads.spans import Spans
 from conjoin.nn.crf import ChainCRF, viterbi
 from conjoin.nn.layers import FeedForward
+from conjoin.nn.term import Term
 
 IGNORED = -100
 
@@ -80,10 +81,10 @@ class TaggerHead(nn.Module):
         emissions: Tensor = self.output(self.inner(self.dropout(states)))
         return emissions
 
-    def loss(self, emissions: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, emissions: Tensor, targets: Tensor) -> Term:
         """Cross-entropy, or the negative log-likelihood of the CRF; 0 without any words.
 
-        emissions: [batch, word, tag]; targets: [batch, word] → scalar.
+        emissions: [batch, word, tag]; targets: [batch, word].
         """
         lengths = (targets != IGNORED).sum(1)
         if self.crf is None:
@@ -94,7 +95,7 @@ class TaggerHead(nn.Module):
         else:
             total = -self.crf.log_likelihood(emissions[kept].float(), targets[kept], lengths[kept]).sum()
         count = (lengths > 0).sum() if self.reduction == "sentences" else lengths.sum()
-        return total / count.clamp(min=1)
+        return Term(total / count.clamp(min=1), count)
 
     def _decode(self, emissions: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tags, and what the probabilities of stretches of them are made of, as from `ChainCRF.chosen`: all

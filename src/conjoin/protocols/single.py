@@ -30,6 +30,7 @@ from conjoin.settings import Config
 from conjoin.text import learn_hyphens
 from conjoin.training import EpochDone, Event, Finished, Started
 from conjoin.training import train as training_events
+from conjoin.training.processes import Processes, join_processes, one_for_all
 
 LOGGER = logging.getLogger("conjoin")
 Listener = Callable[[Event], None]
@@ -57,6 +58,8 @@ def train(
     only the longest is trained on.
     Vectors of frozen encoders are kept between runs in a cache of at most `cache_limit` GB (0 for none), under
     $CONJOIN_CACHE or conjoin/ in the user's cache folder.
+    Processes that were started together (torchrun, accelerate launch) train one model: each calls this with the same
+    arguments and gets the same result, and the first one writes the files, where all of them can read.
 
     Raises `DataError` when there is nothing to train on, `ModelError` when `output` holds a finished model.
     """
@@ -67,29 +70,34 @@ def train(
     _mention_other_splits(corpus)
     more = _taggable(corpus.dev, lenient) if retrain_on_dev else ()
     _mention_pairs_of_several_types((*corpus.train, *more), config)
-    _make_room(folder, overwrite)
+    processes = join_processes()
+    _make_room(folder, overwrite, processes)
     if config.text.hyphens == "learn":
         learnt = config.text.model_copy(update={"hyphens": learn_hyphens(corpus.train)})
         config = config.model_copy(update={"text": learnt})
     cache = FeatureCache(cache_folder(), limit=round(cache_limit * 1e9)) if cache_limit > 0 else None
-    stage = _Stage(_selecting(config, "best") if retrain_on_dev else config, listen or _ignore, cache)
+    stage = _Stage(_selecting(config, "best") if retrain_on_dev else config, listen or _ignore, cache, processes)
     extractor = stage.run(corpus.train, corpus.dev, _inside(folder, "checkpoints"))
     if retrain_on_dev:
         del extractor  # one model in memory at a time
-        stage = _Stage(_selecting(config, "last"), stage.listen, cache, stop_epoch=stage.epoch, metrics=stage.metrics)
+        stage = _Stage(
+            _selecting(config, "last"), stage.listen, cache, processes, stop_epoch=stage.epoch, metrics=stage.metrics
+        )
         extractor = stage.run((*corpus.train, *more), (), _inside(folder, "checkpoints-retrain"))
         extractor = Extractor(extractor.model, config, metrics=stage.metrics)
         extractor.metrics["training"]["dev_scores"] = "of the model trained on train alone, which chose the epoch"
     extractor.metrics["data"] = {split: count(documents) for split, documents in corpus.splits.items()}
     if corpus.test:
-        extractor.metrics["test"] = _scored(extractor, corpus.test).to_json()
+        extractor.metrics["test"] = _scored(extractor, corpus.test, processes).to_json()
     probe = probe_cooccurrence(extractor)
     if probe is not None:
         extractor.metrics["probe"] = probe
-    if folder is not None:
+    if folder is not None and processes.main:
         extractor.save(folder / "model")
         for name in CHECKPOINTS:
             shutil.rmtree(folder / name, ignore_errors=True)
+    with one_for_all(processes):
+        processes.wait()  # until the model is there
     return extractor
 
 
@@ -100,6 +108,7 @@ class _Stage:
     config: Config
     listen: Listener
     cache: FeatureCache | None
+    processes: Processes
     stop_epoch: int | None = None
     metrics: dict[str, Any] | None = None
     epoch: int = 0
@@ -126,14 +135,16 @@ class _Stage:
                 training |= {"epoch": event.epoch, "documents": len(documents)}
         extractor = Extractor(model, self.config)
         if dev:
-            metrics["dev"] = (reports.get(self.epoch) or _scored(extractor, dev)).to_json()
+            metrics["dev"] = (reports.get(self.epoch) or _scored(extractor, dev, self.processes)).to_json()
         extractor.metrics = metrics
         return extractor
 
 
-def _scored(extractor: Extractor, documents: Sequence[Document]) -> Report:
+def _scored(extractor: Extractor, documents: Sequence[Document], processes: Processes) -> Report:
     """Scores of documents that may hold types which the training data lack: those are missed, and count as missed."""
-    return score(documents, extractor.annotate(documents), symmetric=extractor.schema.symmetric)
+    with one_for_all(processes):
+        annotated = processes.shared(extractor.annotate, documents)
+    return score(documents, annotated, symmetric=extractor.schema.symmetric)
 
 
 def _selecting(config: Config, select: Literal["best", "last"]) -> Config:
@@ -149,7 +160,7 @@ def _inside(folder: Path | None, name: str) -> Path | None:
     return folder / name if folder is not None else None
 
 
-def _make_room(folder: Path | None, overwrite: bool) -> None:
+def _make_room(folder: Path | None, overwrite: bool, processes: Processes) -> None:
     """Make the output folder; with `overwrite` checkpoints go from it. A finished model stays until the new one is saved.
 
     A model beside checkpoints is what a killed run with `overwrite` leaves: that run may go on.
@@ -160,7 +171,7 @@ def _make_room(folder: Path | None, overwrite: bool) -> None:
     check_replaceable(folder / "model", MODEL_FILES)
     checkpoints = [folder / name for name in CHECKPOINTS if (folder / name).exists()]
     if overwrite:
-        for checkpoint in checkpoints:
+        for checkpoint in checkpoints if processes.main else ():
             shutil.rmtree(checkpoint)
     elif (folder / "model").exists() and not checkpoints:
         raise ModelError(f"{folder}: holds a finished model; give another --output (output=), or replace it with "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from conjoin.errors import ModelError
 from conjoin.files import whole_folder
 from conjoin.training.optimizer import AveragedWeights
+from conjoin.training.processes import Processes, set_random_state
 
 PREFIX = "step-"
 
@@ -64,18 +65,19 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     averaged: AveragedWeights | None,
     scaler: Any,
+    random: Sequence[Mapping[str, Tensor]],
 ) -> None:
-    """Write a checkpoint and then remove the older ones."""
+    """Write a checkpoint and then remove the older ones. `random` holds the random state of each process."""
     tensors = {f"model.{name}": value for name, value in trainable_state(model).items()}
     state = optimizer.state_dict()
     for number, entries in state["state"].items():
         tensors |= {f"optimizer.{number}.{name}": value for name, value in entries.items()}
     if averaged:
         tensors |= {f"average.{number}": value for number, value in enumerate(averaged.values)}
-    tensors["random.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    for rank, generators in enumerate(random):
+        tensors |= {f"random.{rank}.{name}": value for name, value in generators.items()}
     values = {
+        "processes": len(random),
         "position": asdict(position),
         "updates": averaged.updates if averaged else 0,
         "scaler": scaler.state_dict() if scaler is not None else None,
@@ -95,23 +97,28 @@ def load_checkpoint(
     averaged: AveragedWeights | None,
     scaler: Any,
     plan: str,
+    processes: Processes,
 ) -> Position | None:
     """Restore the newest checkpoint of a folder, or return None when there is none.
 
-    Raises `ModelError` when it cannot be read or belongs to a run with other settings or data (another `plan`).
+    Raises `ModelError` when it cannot be read, belongs to a run with other settings or data (another `plan`) or to one of
+    another number of processes, whose batches and random states are others.
     """
     found = _checkpoints(folder)
     if not found:
         return None
     try:
         values = json.loads((found[-1] / "state.json").read_text(encoding="utf-8"))
-        position = Position(**values["position"])
+        position, count = Position(**values["position"]), int(values["processes"])
         tensors = load_file(found[-1] / "tensors.safetensors")
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ModelError(f"{found[-1]}: unreadable checkpoint ({error}); remove the folder to start anew") from error
     if position.plan != plan:
         raise ModelError(f"{found[-1]}: this checkpoint is of a run with other settings or data; give another --output "
                          "or --overwrite")
+    if count != processes.count:
+        raise ModelError(f"{found[-1]}: this checkpoint is of a run in {_counted(count)}, and this one has "
+                         f"{processes.count}; start as many, or give another --output or --overwrite")
     load_trainable(model, _under("model.", tensors))
     _restore_optimizer(optimizer, _under("optimizer.", tensors))
     if averaged:
@@ -120,10 +127,12 @@ def load_checkpoint(
             value.copy_(tensors[f"average.{number}"])
     if scaler is not None and values["scaler"]:
         scaler.load_state_dict(values["scaler"])
-    torch.set_rng_state(tensors["random.cpu"])
-    if torch.cuda.is_available() and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"])
+    set_random_state(_under(f"random.{processes.rank}.", tensors))
     return position
+
+
+def _counted(processes: int) -> str:
+    return "one process" if processes == 1 else f"{processes} processes"
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:

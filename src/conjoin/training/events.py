@@ -21,7 +21,8 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class StepDone:
-    """After each optimizer step. `terms` are the unweighted losses of its last batch."""
+    """After each optimizer step. `terms` are the unweighted losses, means over all documents of the step: of every
+    process and every accumulated batch."""
 
     step: int
     epoch: int

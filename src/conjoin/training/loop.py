@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from accelerate.accelerator import Accelerator
-from accelerate.state import AcceleratorState
 from accelerate.utils.random import set_seed
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -24,10 +22,18 @@ from conjoin.document import Document
 from conjoin.errors import DataError
 from conjoin.files import whole_file
 from conjoin.metrics import Report, score
+from conjoin.nn.term import Term
 from conjoin.training.checkpoint import Position, load_checkpoint, load_trainable, save_checkpoint, trainable_state
 from conjoin.training.events import EpochDone, Event, Finished, Started, StepDone
 from conjoin.training.optimizer import AveragedWeights, build_optimizer, ramp, rate_factor
-from conjoin.training.precision import usable_precision
+from conjoin.training.processes import (
+    Processes,
+    build_accelerator,
+    join_processes,
+    one_for_all,
+    random_state,
+    set_random_state,
+)
 
 
 class TrainingPlan(Protocol):
@@ -68,16 +74,20 @@ def train(
     symmetric: frozenset[str] = frozenset(),
     fingerprint: str = "",
 ) -> Iterator[Event]:
-    """Train a model by its verbs `collate`, `loss`, `annotate`; yield events; leave it with the chosen weights.
+    """Train a model by its verbs `collate`, `terms` (its `forward`), `annotate`; yield events; leave it with the chosen
+    weights.
 
     With `folder`, checkpoints are kept there and a run that was killed goes on from the newest, if settings, data, the
     model's parameters and `fingerprint` (whatever else must be the same, such as the model's settings) still agree.
-    `stop_epoch` ends early without changing the schedules. Raises `DataError` without documents and `SettingError` for
-    settings that this machine cannot run.
+    `stop_epoch` ends early without changing the schedules. In processes that were started together (torchrun, accelerate
+    launch) each call trains on its share of every step's documents, and all yield the same events. Raises `DataError`
+    without documents and `SettingError` for settings that this machine cannot run.
     """
     if not documents:
         raise DataError("there is nothing to train on: the train split holds no documents")
-    yield from _Run(model, documents, dev, settings, folder, stop_epoch, symmetric, fingerprint).events()
+    processes = join_processes()
+    with one_for_all(processes):
+        yield from _Run(model, documents, dev, settings, folder, stop_epoch, symmetric, fingerprint, processes).events()
 
 
 class _Run:
@@ -91,16 +101,17 @@ class _Run:
         stop_epoch: int | None,
         symmetric: frozenset[str],
         fingerprint: str,
+        processes: Processes,
     ) -> None:
-        set_seed(settings.seed)
+        self.processes = processes
+        set_seed(settings.seed + self.processes.rank)  # each process draws its own dropout
         self.settings = settings
         self.documents, self.dev, self.symmetric = documents, dev, symmetric
         self.folder = folder
         self.last_epoch = min(stop_epoch or settings.epochs, settings.epochs)
         self.sizes = model.sizes(documents)
-        self.steps_by_epoch = [len(self._groups(epoch)) for epoch in range(settings.epochs)]
-        AcceleratorState._reset_state()  # else a process's first run fixes the precision of all later ones
-        self.accelerator = Accelerator(mixed_precision=usable_precision(settings.precision))
+        self.steps_by_epoch = [len(self._batches(epoch)) for epoch in range(settings.epochs)]
+        self.accelerator = build_accelerator(self.processes, settings.precision)
         self.bare = model
         optimizer = build_optimizer(
             model,
@@ -125,19 +136,18 @@ class _Run:
             digest.update(document.to_json_line().encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
-    def _groups(self, epoch: int) -> list[list[list[int]]]:
-        """The batches of an epoch, grouped by optimizer step."""
+    def _batches(self, epoch: int) -> list[list[int]]:
+        """The documents of each optimizer step of an epoch, of all processes and accumulated batches together."""
         settings = self.settings
-        batches = shuffled_batches(
+        shares = self.processes.count * settings.accumulation
+        return shuffled_batches(
             self.sizes,
-            documents=settings.batch_size,
-            pieces=settings.batch_pieces,
+            documents=settings.batch_size * shares,
+            pieces=settings.batch_pieces * shares,
             bucket_batches=settings.bucket_batches,
             seed=settings.seed,
             epoch=epoch,
         )
-        starts = range(0, len(batches), settings.accumulation)
-        return [batches[start : start + settings.accumulation] for start in starts]
 
     def events(self) -> Iterator[Event]:
         started = time.perf_counter()
@@ -157,55 +167,81 @@ class _Run:
         started = time.perf_counter()
         self.model.train()
         epoch = self.position.epoch
-        groups = self._groups(epoch)
-        for number in range(self.position.batch, len(groups)):
-            loss, terms = self._step(groups[number])
+        batches = self._batches(epoch)
+        for number in range(self.position.batch, len(batches)):
+            loss, terms = self._step(batches[number])
             sums = {name: self.position.sums.get(name, 0.0) + value for name, value in terms.items()}
             self.position = replace(self.position, step=self.position.step + 1, batch=number + 1, sums=sums)
             yield StepDone(self.position.step, epoch + 1, loss, terms, self.optimizer.param_groups[0]["lr"])
             every = self.settings.checkpoint_steps
-            if every and self.position.step % every == 0 and number + 1 < len(groups):
+            if every and self.position.step % every == 0 and number + 1 < len(batches):
                 self._checkpoint()
-        means = {name: value / len(groups) for name, value in self.position.sums.items()}
+        means = {name: value / len(batches) for name, value in self.position.sums.items()}
         report, value, best = self._evaluate(epoch + 1)
         self.position = replace(self.position, epoch=epoch + 1, batch=0, sums={})
         self._checkpoint()
         yield EpochDone(epoch + 1, means, time.perf_counter() - started, report, value, best)
 
-    def _step(self, batches: Sequence[Sequence[int]]) -> tuple[float, dict[str, float]]:
+    def _step(self, members: Sequence[int]) -> tuple[float, dict[str, float]]:
+        """One step of the optimizer; the losses of all its documents, weighed and by term."""
+        weights = self._weights()
+        shares = step_shares(members, self.processes, self.settings.accumulation)
+        batches = [self.bare.collate([self.documents[index] for index in share or members[:1]]) for share in shares]
+        counts = self._counts_beforehand(batches, shares) if len(shares) > 1 else None
+        means: list[Tensor] = []
+        for number, (batch, share) in enumerate(zip(batches, shares, strict=True)):
+            waiting = number + 1 < len(shares)
+            with self.accelerator.no_sync(self.model) if waiting else nullcontext():
+                terms: Mapping[str, Term] = self.model(batch)
+                own = _counts(terms, share)
+                counts = self.processes.summed(own.clone()) if counts is None else counts
+                parts = torch.stack([term.mean for term in terms.values()]) * (own / counts.clamp(min=1))  # [term]
+                loss = torch.stack([weights[name] * part for name, part in zip(terms, parts, strict=True)]).sum()
+                # The wrapper takes the mean over processes; what each of them gives is its part of a sum.
+                self.accelerator.backward(loss * self.processes.count)
+            means.append(parts.detach())
+        self._update()
+        found = dict(zip(terms, self.processes.summed(torch.stack(means).sum(0)), strict=True))
+        total = torch.stack([weights[name] * mean for name, mean in found.items()]).sum().item()
+        return total, {name: mean.item() for name, mean in found.items()}
+
+    def _weights(self) -> dict[str, float]:
+        """The weight of each term at the present step."""
+        risen = ramp(self.position.step, steps=self.settings.relation_ramp * self.steps_by_epoch[0])
+        return {"entities": self.settings.entity_weight, "relations": self.settings.relation_weight * risen}
+
+    def _counts_beforehand(self, batches: Sequence[Any], shares: Sequence[Sequence[int]]) -> Tensor:
+        """What the terms of a whole step are means over [term], before the first gradient of it is computed.
+
+        How many pairs there are is known only when entities have been predicted, so every batch is read twice, the
+        second time with the same dropout. Gradients are recorded here too, so that the very same kernels run.
+        """
+        state = random_state()
+        counts = [_counts(self.bare(batch), share) for batch, share in zip(batches, shares, strict=True)]
+        set_random_state(state)
+        return self.processes.summed(torch.stack(counts).sum(0))
+
+    def _update(self) -> None:
         settings = self.settings
         factor = rate_factor(
             self.position.step, steps=sum(self.steps_by_epoch), warmup=settings.warmup, schedule=settings.schedule
         )
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
-        risen = ramp(self.position.step, steps=settings.relation_ramp * self.steps_by_epoch[0])
-        weights = {"entities": settings.entity_weight, "relations": settings.relation_weight * risen}
-        total = 0.0
-        values: dict[str, float] = {}
-        for number, members in enumerate(batches):
-            batch = self.bare.collate([self.documents[index] for index in members])
-            waiting = number + 1 < len(batches)
-            with self.accelerator.no_sync(self.model) if waiting else nullcontext():
-                terms: Mapping[str, Tensor] = self.model(batch)
-                loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
-                self.accelerator.backward(loss / len(batches))
-            values = {name: term.item() for name, term in terms.items()}
-            total += loss.item() / len(batches)
         if settings.max_gradient_norm is not None:
             self.accelerator.clip_grad_norm_(self.bare.parameters(), settings.max_gradient_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.averaged:
             self.averaged.update()
-        return total, values
 
     def _evaluate(self, epoch: int) -> tuple[Report | None, float | None, bool]:
         if not self.dev:
             return None, None, False
         with self._averaged_weights():
             self.bare.eval()
-            report = score(self.dev, annotate_all(self.bare, self.dev), symmetric=self.symmetric)
+            found = self.processes.shared(lambda share: annotate_all(self.bare, share), self.dev)
+            report = score(self.dev, found, symmetric=self.symmetric)
             value = _selection_score(report, self.dev)
             # Of equals the later: on a small dev set scores tie at once, and the later weights are the surer ones.
             old = self.position.best_score
@@ -231,6 +267,8 @@ class _Run:
     def _keep_best(self) -> None:
         state = trainable_state(self.bare)
         if self.folder:
+            if not self.processes.main:
+                return
             with whole_file(self.folder / "best.safetensors") as temporary:
                 save_file(state, temporary)
         elif self.settings.select == "best":
@@ -244,8 +282,10 @@ class _Run:
     def _finish(self, seconds: float) -> Finished:
         best = self.settings.select == "best" and self.position.best_epoch > 0
         if best:
+            self.processes.wait()  # until it is written
             state = load_file(self.folder / "best.safetensors") if self.folder else self._best_state
             load_trainable(self.bare, state)
+            self.processes.wait()  # until all have read it, before anyone may remove it
         elif self.averaged:
             self.averaged.swap()
         self.bare.eval()
@@ -253,7 +293,10 @@ class _Run:
         return Finished(epoch, self.position.epoch, self.position.best_score if best else None, seconds)
 
     def _checkpoint(self) -> None:
-        if self.folder:
+        if not self.folder:
+            return
+        random = self.processes.gathered(random_state())
+        if self.processes.main:
             save_checkpoint(
                 self.folder,
                 self.position,
@@ -261,10 +304,12 @@ class _Run:
                 optimizer=self.optimizer,
                 averaged=self.averaged,
                 scaler=self.accelerator.scaler,
+                random=random,
             )
 
     def _resume(self) -> None:
         if self.folder:
+            self.processes.wait()  # until the one that removes old checkpoints has done so
             position = load_checkpoint(
                 self.folder,
                 model=self.bare,
@@ -272,7 +317,9 @@ class _Run:
                 averaged=self.averaged,
                 scaler=self.accelerator.scaler,
                 plan=self.position.plan,
+                processes=self.processes,
             )
+            self.processes.wait()  # until all have read it
             self.position = position or self.position
 
 
@@ -284,3 +331,17 @@ def _selection_score(report: Report, dev: Sequence[Document]) -> float:
     return (entities + report.relations["strict"].micro.f1) / 2
 
 
+def step_shares(members: Sequence[int], processes: Processes, accumulation: int) -> list[Sequence[int]]:
+    """This process's batches of a step's documents: every n-th, so that all are about as long.
+
+    All processes get as many batches. Of a step with few documents the last of them may be empty.
+    """
+    most = processes.count * accumulation
+    rounds = min(accumulation, -(-len(members) // processes.count))
+    return [members[number * processes.count + processes.rank :: most] for number in range(rounds)]
+
+
+def _counts(terms: Mapping[str, Term], share: Sequence[int]) -> Tensor:
+    """What each term is a mean over [term]: nothing, where a process without documents has read one of another's along."""
+    counts = torch.stack([term.size for term in terms.values()]).float()
+    return counts if share else 0 * counts
