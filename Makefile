@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: demo test slow check bench clean
 
 demo: .venv/installed
-	$(BIN)/conjoin demo --output demo-run --page demo.html
+	$(BIN)/conjoin demo --output demo-run --page demo.html --overwrite
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2

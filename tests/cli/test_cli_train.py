@@ -354,9 +354,29 @@ def test_the_demo_removes_nothing_that_it_did_not_write(
 ) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     monkeypatch.setattr("conjoin.sample.sample_corpus", lambda: Corpus({"train": tuple(documents)}))
-    for _ in range(2):
-        assert conjoin("demo", "--output", tmp_path, "--page", tmp_path / "x.html", *settings).code == 0
+    command = ["demo", "--output", tmp_path, "--page", tmp_path / "x.html", *settings]
+    assert conjoin(*command).code == 0
+    model = (tmp_path / "model/weights.safetensors").read_bytes()
+    again = conjoin(*command, "--set", "training.seed=1")
+    assert "holds a finished model; give another --output (output=), or replace it with --overwrite" in again.sentence
+    assert (tmp_path / "model/weights.safetensors").read_bytes() == model
+    assert conjoin(*command, "--set", "training.seed=1", "--overwrite").code == 0
+    assert (tmp_path / "model/weights.safetensors").read_bytes() != model
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("verb", ["train", "demo"])
+def test_a_refused_run_leaves_no_folder(verb: str, conjoin: Any, corpus_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "v.txt").write_text("oslo 1 2\nleeds 1\n")
+    recurrent = ["encoder.name=none", "words.casing=true", f"words.vectors={tmp_path / 'v.txt'}"]
+    own = ["conjoin-mix", "--data", corpus_folder] if verb == "train" else ["--preset", "conjoin-mix"]
+    settings = [part for value in (*recurrent, "encoder.casing=false", "characters.size=0") for part in ("--set", value)]
+    command = [verb, *own, "--output", tmp_path / "deep/run", *settings]
+    assert "v.txt:2: a word and 2 numbers are expected" in conjoin(*command).err
+    assert not (tmp_path / "deep").exists()
+    (tmp_path / "deep").mkdir()
+    assert conjoin(*command).code == 1
+    assert list((tmp_path / "deep").iterdir()) == []
 
 
 def test_without_a_verb_and_with_a_wrong_one(conjoin: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from conjoin.cli.options import Encoder, Settings
+from conjoin.cli.options import Encoder, Overwrite, Settings
 
 PARAGRAPH = """\
 Ines Karlsen, who has led Nordlys Energi in Bergen since 2011, met the governor of Alaska, Thomas Whitfield, on \
@@ -26,16 +26,18 @@ def demo(
     preset: Annotated[str, typer.Option(help="A preset's name or a TOML file of settings.")] = "conjoin-base",
     encoder: Encoder = None,
     settings: Settings = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Train, score and extract on the sample corpus; write a page.
 
-    The page shows what was found in a paragraph of raw text.
+    The page shows what was found in a paragraph of raw text. A folder that holds a finished model is left alone, unless
+    --overwrite is given.
 
     Examples:
 
       conjoin demo
 
-      conjoin demo --set training.epochs=3 --page quick.html
+      conjoin demo --set training.epochs=3 --page quick.html --overwrite
     """
     from conjoin.cli.extract import print_tables
     from conjoin.cli.progress import TrainingProgress
@@ -49,7 +51,7 @@ def demo(
     config = load_config(preset, overrides(settings, encoder, None))
     with TrainingProgress() as progress:
         extractor = train(
-            config, sample_corpus(), output=output, overwrite=True, listen=progress.listen
+            config, sample_corpus(), output=output, overwrite=overwrite, listen=progress.listen
         )
     print_metrics(extractor.metrics)
     document = extractor(PARAGRAPH, id="paragraph")

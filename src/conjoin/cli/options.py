@@ -23,5 +23,6 @@ Settings = Annotated[
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Do not keep vectors of frozen encoders on disk.")]
 CacheLimit = Annotated[float, typer.Option(min=0.0, help="Most GB of them, in $CONJOIN_CACHE.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start anew; an old model goes at the end.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes side by side, each with its share of the cores.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON in place of text.")]

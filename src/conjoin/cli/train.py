@@ -20,6 +20,7 @@ from conjoin.cli.options import (
     FormatOptions,
     Lenient,
     NoCache,
+    Overwrite,
     Preset,
     Settings,
     TestFile,
@@ -52,7 +53,7 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     no_cache: NoCache = False,
     cache_limit: CacheLimit = CACHE_LIMIT,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew; an old model goes at the end.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Train a joint model, score it on test and save it.
 

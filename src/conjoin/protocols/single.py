@@ -6,7 +6,8 @@ import logging
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +21,7 @@ from conjoin.document import SPLITS, Corpus, Document
 from conjoin.embedders.feature_cache import FeatureCache
 from conjoin.errors import DataError, ModelError
 from conjoin.extractor import Extractor
-from conjoin.files import check_replaceable, make_folder
+from conjoin.files import check_replaceable, folder_to_fill
 from conjoin.metrics import Report, score
 from conjoin.model_folder import MODEL_FILES
 from conjoin.readers.overlap import keep_longer, overlapping_pairs
@@ -71,34 +72,34 @@ def train(
     more = _taggable(corpus.dev, lenient) if retrain_on_dev else ()
     _mention_pairs_of_several_types((*corpus.train, *more), config)
     processes = join_processes()
-    _make_room(folder, overwrite, processes)
-    if config.text.hyphens == "learn":
-        learnt = config.text.model_copy(update={"hyphens": learn_hyphens(corpus.train)})
-        config = config.model_copy(update={"text": learnt})
-    cache = FeatureCache(cache_folder(), limit=round(cache_limit * 1e9)) if cache_limit > 0 else None
-    stage = _Stage(_selecting(config, "best") if retrain_on_dev else config, listen or _ignore, cache, processes)
-    extractor = stage.run(corpus.train, corpus.dev, _inside(folder, "checkpoints"))
-    if retrain_on_dev:
-        del extractor  # one model in memory at a time
-        stage = _Stage(
-            _selecting(config, "last"), stage.listen, cache, processes, stop_epoch=stage.epoch, metrics=stage.metrics
-        )
-        extractor = stage.run((*corpus.train, *more), (), _inside(folder, "checkpoints-retrain"))
-        extractor = Extractor(extractor.model, config, metrics=stage.metrics)
-        extractor.metrics["training"]["dev_scores"] = "of the model trained on train alone, which chose the epoch"
-    extractor.metrics["data"] = {split: count(documents) for split, documents in corpus.splits.items()}
-    if corpus.test:
-        extractor.metrics["test"] = _scored(extractor, corpus.test, processes).to_json()
-    probe = probe_cooccurrence(extractor)
-    if probe is not None:
-        extractor.metrics["probe"] = probe
-    if folder is not None and processes.main:
-        extractor.save(folder / "model")
-        for name in CHECKPOINTS:
-            shutil.rmtree(folder / name, ignore_errors=True)
-    with one_for_all(processes):
-        processes.wait()  # until the model is there
-    return extractor
+    with _room(folder, overwrite, processes):
+        if config.text.hyphens == "learn":
+            learnt = config.text.model_copy(update={"hyphens": learn_hyphens(corpus.train)})
+            config = config.model_copy(update={"text": learnt})
+        cache = FeatureCache(cache_folder(), limit=round(cache_limit * 1e9)) if cache_limit > 0 else None
+        stage = _Stage(_selecting(config, "best") if retrain_on_dev else config, listen or _ignore, cache, processes)
+        extractor = stage.run(corpus.train, corpus.dev, _inside(folder, "checkpoints"))
+        if retrain_on_dev:
+            del extractor  # one model in memory at a time
+            stage = _Stage(
+                _selecting(config, "last"), stage.listen, cache, processes, stop_epoch=stage.epoch, metrics=stage.metrics
+            )
+            extractor = stage.run((*corpus.train, *more), (), _inside(folder, "checkpoints-retrain"))
+            extractor = Extractor(extractor.model, config, metrics=stage.metrics)
+            extractor.metrics["training"]["dev_scores"] = "of the model trained on train alone, which chose the epoch"
+        extractor.metrics["data"] = {split: count(documents) for split, documents in corpus.splits.items()}
+        if corpus.test:
+            extractor.metrics["test"] = _scored(extractor, corpus.test, processes).to_json()
+        probe = probe_cooccurrence(extractor)
+        if probe is not None:
+            extractor.metrics["probe"] = probe
+        if folder is not None and processes.main:
+            extractor.save(folder / "model")
+            for name in CHECKPOINTS:
+                shutil.rmtree(folder / name, ignore_errors=True)
+        with one_for_all(processes):
+            processes.wait()  # until the model is there
+        return extractor
 
 
 @dataclass
@@ -160,22 +161,26 @@ def _inside(folder: Path | None, name: str) -> Path | None:
     return folder / name if folder is not None else None
 
 
-def _make_room(folder: Path | None, overwrite: bool, processes: Processes) -> None:
-    """Make the output folder; with `overwrite` checkpoints go from it. A finished model stays until the new one is saved.
+@contextmanager
+def _room(folder: Path | None, overwrite: bool, processes: Processes) -> Iterator[None]:
+    """Make the output folder for a block; with `overwrite` checkpoints go from it. A finished model stays until the new one
+    is saved. A run that is refused before it has written anything leaves no folder.
 
     A model beside checkpoints is what a killed run with `overwrite` leaves: that run may go on.
     """
     if folder is None:
+        yield
         return
-    make_folder(folder)
-    check_replaceable(folder / "model", MODEL_FILES)
-    checkpoints = [folder / name for name in CHECKPOINTS if (folder / name).exists()]
-    if overwrite:
-        for checkpoint in checkpoints if processes.main else ():
-            shutil.rmtree(checkpoint)
-    elif (folder / "model").exists() and not checkpoints:
-        raise ModelError(f"{folder}: holds a finished model; give another --output (output=), or replace it with "
-                         "--overwrite (overwrite=True)")
+    with folder_to_fill(folder):
+        check_replaceable(folder / "model", MODEL_FILES)
+        checkpoints = [folder / name for name in CHECKPOINTS if (folder / name).exists()]
+        if overwrite:
+            for checkpoint in checkpoints if processes.main else ():
+                shutil.rmtree(checkpoint)
+        elif (folder / "model").exists() and not checkpoints:
+            raise ModelError(f"{folder}: holds a finished model; give another --output (output=), or replace it with "
+                             "--overwrite (overwrite=True)")
+        yield
 
 
 def _prepared(corpus: Corpus, relation_free: Sequence[Document], lenient: bool) -> Corpus:
