@@ -38,13 +38,25 @@ def test_the_card_shows_what_was_recorded() -> None:
         "- recurrent layers: none",
         "- parameters: 5,678, of which trained: 1,234",
         "- seed: 3",
-        "- epoch: 5",
+        "- epoch: 5 (the last)",
         "- Relations without direction: Meets.",
     ):
         assert line in card.splitlines()
     assert "in 25 % of them" in card
     assert "found 50 % of those" in card
     assert "Scores on dev" not in card
+
+
+def test_the_card_says_which_epoch_was_kept_and_how_many_words_have_a_vector() -> None:
+    on_dev = metrics() | {"dev": metrics()["test"]}
+    on_dev["training"]["word_vectors"] = {"found": 1500, "words": 2000}
+    lines = model_card(CONFIG, SCHEMA, on_dev, 5678).splitlines()
+    assert "- epoch: 5 (the best on dev)" in lines
+    assert "- vectors for 1,500 of 2,000 words of the training data (75 %)" in lines
+    last = CONFIG | {"training": CONFIG["training"] | {"select": "last"}}
+    assert "- epoch: 5 (the last)" in model_card(last, SCHEMA, on_dev, 5678).splitlines()
+    on_dev["training"]["dev_scores"] = "of the model trained on train alone, which chose the epoch"
+    assert "- epoch: 5 (the best on dev)" in model_card(last, SCHEMA, on_dev, 5678).splitlines()
 
 
 def test_a_card_without_records_is_still_a_card() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,9 @@ from conjoin.settings import (
     RelationSettings,
     StackSettings,
 )
+
+LOGGER = logging.getLogger("conjoin")
+LEAST_COVERAGE = 0.1  # of the words of the training data; with fewer it is hardly the right file
 
 
 def build_model(
@@ -156,7 +160,12 @@ def build_word_vectors(source: str, texts: Sequence[Sequence[str]], *, folder: P
     """Word vectors for the words of the texts; of a saved model, with the whole file beside them if it is still there."""
     if folder is not None:
         return saved_words(folder, source=source, cache=cache_folder())
-    return WordVectors.from_table(VectorTable.open(source, cache=cache_folder()), texts)
+    embedder = WordVectors.from_table(VectorTable.open(source, cache=cache_folder()), texts)
+    found, words = embedder.coverage or (0, 0)
+    if found < LEAST_COVERAGE * words:
+        LOGGER.warning("%s has a vector for only %d of the %d words of the training data; see that it is of their "
+                       "language, and that it spells words as they are or in lower case", source, found, words)
+    return embedder
 
 
 def build_stack(settings: StackSettings, width: int, layers: int) -> RecurrentStack:

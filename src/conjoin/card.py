@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from conjoin.schema import Schema
@@ -17,7 +18,7 @@ def model_card(config: Mapping[str, Any], schema: Schema, metrics: Mapping[str, 
     parts += [_scores(split, metrics[split]) for split in ("dev", "test") if split in metrics]
     if "probe" in metrics:
         parts.append(_probe(metrics["probe"]))
-    parts += [_training(config, metrics.get("training", {}), parameters), _limits(schema)]
+    parts += [_training(config, metrics, parameters), _limits(schema)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -67,9 +68,21 @@ def _probe(probe: Mapping[str, Any]) -> str:
     ])
 
 
-def _training(config: Mapping[str, Any], training: Mapping[str, Any], parameters: int) -> str:
+def coverage_line(found: int, words: int) -> str:
+    """How many distinct words of the training data have a word vector."""
+    return f"vectors for {found:,} of {words:,} words of the training data ({100 * found / max(1, words):.0f} %)"
+
+
+def _training(config: Mapping[str, Any], metrics: Mapping[str, Any], parameters: int) -> str:
+    training = dict(metrics.get("training", {}))
+    coverage = training.pop("word_vectors", None)
+    if "epoch" in training:
+        best = "dev_scores" in training or ("dev" in metrics and config["training"]["select"] == "best")
+        training["epoch"] = f"{training['epoch']} ({'the best on dev' if best else 'the last'})"
     lines = ["## Training", "", f"- words are seen through: {_embedders(config)}", f"- recurrent layers: {_layers(config)}",
              f"- parameters: {parameters:,}, of which trained: {training.get('trainable', 0):,}"]
+    if coverage is not None:
+        lines.append(f"- {coverage_line(coverage['found'], coverage['words'])}")
     lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in training.items() if name != "trainable"]
     return "\n".join(lines)
 
@@ -82,7 +95,7 @@ def _embedders(config: Mapping[str, Any]) -> str:
     if config["elmo"]["options"] is not None:
         parts.append("ELMo (frozen)")
     if words["vectors"] is not None:
-        parts.append(f"word vectors of {words['vectors']} (frozen)")
+        parts.append(f"word vectors of {Path(words['vectors']).name} (frozen)")
     if config["characters"]["size"]:
         parts.append("their characters")
     if words["casing"]:

@@ -43,6 +43,14 @@ def parse_config(values: Mapping[str, Any], source: str) -> Config:
         raise SettingError(f"{source}: {_explain(error)}") from error
 
 
+def with_absolute_paths(config: Config) -> Config:
+    """The settings with the path of the word vectors, which a saved model looks for too, free of the working folder."""
+    if config.words.vectors is None:
+        return config
+    path = str(Path(config.words.vectors).expanduser().absolute())
+    return config.model_copy(update={"words": config.words.model_copy(update={"vectors": path})})
+
+
 def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     name = str(source)
     if name in seen:

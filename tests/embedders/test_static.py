@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 from pathlib import Path
 
@@ -137,9 +138,14 @@ def test_unseen_words_come_from_the_table_while_it_is_there(
     assert read_again() == [[[1, 2, 3], [4, 5, 6], [0, 0, 0], [7, 8, 9]], [[1, 2, 3], [0, 0, 0], [0, 0, 0], [0, 0, 0]]]
     assert caplog.messages == []
     without = [[[0, 0, 0], [4, 5, 6], [0, 0, 0], [0, 0, 0]], [[0, 0, 0]] * 4]
+    trained_with = "put the file that the model was trained with there, or do without them"
+    others = r"\(its vectors of the training data's words are not the model's\)"
     for lines, said in (
         (["the 1 2"], rf"the word vectors {path} are left out \(its vectors have 2 values, the model's 3\): words"),
-        (["the 1 2 3", "oslo 1"], r"are left out \(.*v.txt:2: a word and 3 numbers are expected"), ([], "no such file"),
+        (["the 1 2 3", "oslo 4 5 7"], rf"{others}.*; {trained_with}"),
+        (["the 1 2 3"], r"are not the model's"),
+        (["the 1 2 3", "oslo 1"], r"v.txt:2: a word and 3 numbers are.*the file is there but damaged: download it"),
+        ([], r"\(no such file\).*; put the file back, or do without them"),
     ):
         write(path, lines)
         if not lines:
@@ -149,6 +155,33 @@ def test_unseen_words_come_from_the_table_while_it_is_there(
         assert re.search(said, caplog.messages[0])
     path.mkdir()
     assert read_again() == without
+    assert "see that it is a file that may be read" in caplog.text
+
+
+def test_a_model_without_a_digest_takes_a_file_of_its_width(
+    table: VectorTable, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = WordVectors.from_table(table, [["Oslo"]])
+    words.save(tmp_path)
+    value = json.loads((tmp_path / "words.json").read_text())
+    del value["digest"]
+    (tmp_path / "words.json").write_text(json.dumps(value))
+    write(tmp_path / "v.txt", ["the 9 9 9"])
+    again = saved_words(tmp_path, source=str(tmp_path / "v.txt"), cache=tmp_path / "cache")
+    assert vectors_of(again, [["the"]]) == [[[9, 9, 9]]]
+    assert caplog.messages == []
+
+
+def test_the_same_vectors_in_another_order_or_packing_are_the_same(table: VectorTable, tmp_path: Path) -> None:
+    WordVectors.from_table(table, TEXTS).save(tmp_path)
+    packed = tmp_path / "other.gz"
+    packed.write_bytes(gzip.compress(("\n".join(reversed(LINES)) + "\n").encode()))
+    again = saved_words(tmp_path, source=str(packed), cache=tmp_path / "cache")
+    assert vectors_of(again, [["the"]]) == [[[1, 2, 3]]]
+
+
+def test_how_many_words_have_a_vector(table: VectorTable) -> None:
+    assert WordVectors.from_table(table, [["Maria", "in", "Oslo"], ["US", "Oslo"]]).coverage == (3, 4)
 
 
 def test_no_word_of_the_corpus_has_a_vector(table: VectorTable) -> None:

@@ -71,7 +71,7 @@ def test_events_tell_the_whole_story() -> None:
     events = run(model, epochs=2, batch_size=4)
     kinds = [type(event) for event in events]
     assert kinds == [Started, StepDone, StepDone, EpochDone, StepDone, StepDone, EpochDone, Finished]
-    assert events[0] == Started(steps=4, epochs=2, trainable=1, parameters=1, resumed=0)
+    assert events[0] == Started(steps=4, epochs=2, trainable=1, parameters=1, resumed=0, select="last")
     assert [event.step for event in of(events, StepDone)] == [1, 2, 3, 4]
     assert [event.epoch for event in of(events, StepDone)] == [1, 1, 2, 2]
     assert (events[-1].epoch, events[-1].epochs, events[-1].score) == (2, 2, None)

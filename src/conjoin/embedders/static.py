@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,6 +23,7 @@ from conjoin.features.words import WordReader
 
 LOGGER = logging.getLogger("conjoin")
 SAVED = "words.json"
+DIGESTED_WORDS = 200  # as many vectors tell one file from another
 
 
 class WordVectors(nn.Module):
@@ -27,6 +31,7 @@ class WordVectors(nn.Module):
 
     The vectors of the training data's words are part of the model; other words are looked up in `table`, the file of
     all vectors, when it is at hand. A word that neither knows is tried in lower case, then has the vector 0.
+    `coverage`, of a new model: how many distinct words of the training data have a vector, and how many there are.
     """
 
     vectors: Tensor
@@ -35,6 +40,7 @@ class WordVectors(nn.Module):
         """words: those of the training data that have a vector; vectors: [word, width]."""
         super().__init__()
         self.width = vectors.shape[1]
+        self.coverage: tuple[int, int] | None = None
         self.reader = WordReader(words, width=self.width, table=table)
         self.sizes = self.reader.sizes
         self.register_buffer("vectors", vectors)
@@ -49,7 +55,9 @@ class WordVectors(nn.Module):
             if (vector := table.find(word)) is not None
         }
         vectors = torch.stack(list(found.values())) if found else torch.zeros(0, table.width)
-        return cls(found, vectors, table=table)
+        embedder = cls(found, vectors, table=table)
+        embedder.coverage = sum(word in found or word.lower() in found for word in spelt), len(spelt)
+        return embedder
 
     def features(self, texts: Texts) -> Features:
         """As `WordReader.arrays`."""
@@ -66,31 +74,64 @@ class WordVectors(nn.Module):
         return result
 
     def save(self, folder: Path) -> None:
-        """Write the words, in the order of their vectors."""
-        value = {"width": self.width, "words": list(self.reader.index)}
+        """Write the words, in the order of their vectors, and what tells the file of these vectors from others."""
+        words = list(self.reader.index)
+        rows = self.vectors.cpu().float().numpy()
+        value = {"width": self.width, "words": words, "digest": _digest(rows[number] for number in _some(words))}
         (folder / SAVED).write_text(json.dumps(value, ensure_ascii=True) + "\n", encoding="utf-8")
+
+
+def word_coverage(model: nn.Module) -> tuple[int, int] | None:
+    """How many distinct words of the training data have a word vector in a new model, and how many there are."""
+    return next((part.coverage for part in model.modules() if isinstance(part, WordVectors)), None)
+
+
+def _some(words: Sequence[str]) -> range:
+    """The numbers of some of the words, evenly spread."""
+    return range(0, len(words), max(1, len(words) // DIGESTED_WORDS))
+
+
+def _digest(vectors: Iterable[NDArray[np.float32]]) -> str:
+    digest = hashlib.sha256()
+    for vector in vectors:
+        digest.update(np.ascontiguousarray(vector, dtype="<f4").tobytes())
+    return digest.hexdigest()[:16]
 
 
 def saved_words(folder: Path, *, source: str, cache: Path) -> WordVectors:
     """The word vectors of a saved model, still without their values, with the table of `source` if it is still there."""
     value = json.loads((folder / SAVED).read_text(encoding="utf-8"))
-    table = _table_at_hand(source, cache, int(value["width"]))
-    return WordVectors(value["words"], torch.zeros(len(value["words"]), value["width"]), table=table)
+    words, width = value["words"], int(value["width"])
+    table, wrong, remedy = _table_at_hand(source, cache)
+    if table is not None:
+        wrong = _difference(table, words, width, value.get("digest"))
+        remedy = "put the file that the model was trained with there"
+    if wrong:
+        LOGGER.warning("the word vectors %s are left out (%s): words that the training data lack have none; %s, or do "
+                       "without them", source, wrong, remedy)
+    return WordVectors(words, torch.zeros(len(words), width), table=None if wrong else table)
 
 
-def _table_at_hand(source: str, cache: Path, width: int) -> VectorTable | None:
-    """The table that a model was trained with, or a warning. It was then read from the same path; a file that lies there
-    now may be another one, of which the width is all that can be told."""
+def _table_at_hand(source: str, cache: Path) -> tuple[VectorTable | None, str, str]:
+    """The table that lies where a model was trained with one; or what is wrong, and the remedy."""
+    if not Path(source).expanduser().exists():
+        return None, "no such file", "put the file back"
     try:
-        table = VectorTable.open(source, cache=cache)
-        wrong = f"its vectors have {table.width} values, the model's {width}" if table.width != width else ""
-    except (ModelError, OSError) as error:
-        wrong = str(error).partition(";")[0]
-    if not wrong:
-        return table
-    LOGGER.warning("the word vectors %s are left out (%s): words that the training data lack have none; put the file back, "
-                   "or do without them", source, wrong)
-    return None
+        return VectorTable.open(source, cache=cache), "", ""
+    except ModelError as error:
+        return None, str(error).partition(";")[0], "the file is there but damaged: download it again"
+    except OSError as error:
+        return None, error.strerror or str(error), "see that it is a file that may be read"
+
+
+def _difference(table: VectorTable, words: Sequence[str], width: int, digest: str | None) -> str:
+    """How a table differs from that which a model was trained with; one saved without a digest knows the width alone."""
+    if table.width != width:
+        return f"its vectors have {table.width} values, the model's {width}"
+    found = [table.find(words[number]) for number in _some(words)]
+    if digest is not None and digest != _digest(vector for vector in found if vector is not None):
+        return "its vectors of the training data's words are not the model's"
+    return ""
 
 
 class CasingEmbedder(nn.Module):

@@ -17,8 +17,10 @@ from accelerate.utils.random import set_seed
 from conjoin.builders import build_model
 from conjoin.cache import CACHE_LIMIT as CACHE_LIMIT
 from conjoin.cache import cache_folder
+from conjoin.config import with_absolute_paths
 from conjoin.document import SPLITS, Corpus, Document
 from conjoin.embedders.feature_cache import FeatureCache
+from conjoin.embedders.static import word_coverage
 from conjoin.errors import DataError, ModelError
 from conjoin.extractor import Extractor
 from conjoin.files import check_replaceable, folder_to_fill
@@ -65,6 +67,7 @@ def train(
     Raises `DataError` when there is nothing to train on, `ModelError` when `output` holds a finished model.
     """
     folder = Path(output) if output is not None else None
+    config = with_absolute_paths(config)
     corpus = _prepared(corpus, relation_free, lenient)
     if retrain_on_dev and not corpus.dev:
         raise DataError("--retrain-on-dev (retrain_on_dev=True) needs a dev split to find the epoch on; the data has none")
@@ -120,12 +123,17 @@ class _Stage:
         model = build_model(self.config, schema, documents=documents, cache=self.cache)
         metrics = self.metrics = self.metrics or {"training": {"seed": self.config.training.seed}}
         training = metrics["training"]
+        coverage = word_coverage(model)
+        if coverage is not None:
+            training["word_vectors"] = dict(zip(("found", "words"), coverage, strict=True))
         events = training_events(
             model, documents, dev=dev, settings=self.config.training, folder=folder, stop_epoch=self.stop_epoch,
             symmetric=schema.symmetric, fingerprint=self.config.model_dump_json(exclude={"training", "paper"}),
         )
         reports: dict[int, Report | None] = {}
         for event in events:
+            if isinstance(event, Started):
+                event = replace(event, word_vectors=coverage)
             self.listen(event)
             if isinstance(event, Started):
                 training["trainable"] = event.trainable

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from conjoin.metrics import Report
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Before the first step. Parameters are counts of numbers; `resumed` is the step a checkpoint was taken at."""
+    """Before the first step. Parameters are counts of numbers; `resumed` is the step a checkpoint was taken at, in `epoch`
+    (from 1). `select` tells which epoch counts: the best on dev or the last. `word_vectors`: how many distinct words of the
+    training data have a word vector, and how many there are; None for a model without such vectors."""
 
     steps: int
     epochs: int
     trainable: int
     parameters: int
     resumed: int
+    epoch: int = 1
+    select: Literal["best", "last"] = "best"
+    word_vectors: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

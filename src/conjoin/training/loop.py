@@ -158,6 +158,8 @@ class _Run:
             trainable=sum(value.numel() for value in self.bare.parameters() if value.requires_grad),
             parameters=sum(value.numel() for value in self.bare.parameters()),
             resumed=self.position.step,
+            epoch=self.position.epoch + 1,
+            select="best" if self.dev and self.settings.select == "best" else "last",
         )
         while self.position.epoch < self.last_epoch and not self._out_of_patience():
             yield from self._epoch()
