@@ -212,7 +212,43 @@ def test_one_epoch_is_not_several(capsys: pytest.CaptureFixture[str]) -> None:
     for epochs in (1, 2):
         TrainingProgress().listen(Started(steps=1, epochs=epochs, parameters=5, trainable=5, resumed=0))
     said = capsys.readouterr().err.splitlines()
-    assert [line.rpartition(", ")[2] for line in said if "parameters" in line] == ["1 epoch", "2 epochs"]
+    assert [line.split(", ")[1] for line in said if "parameters" in line] == ["1 epoch", "2 epochs"]
+
+
+def test_a_run_that_goes_on_says_where(capsys: pytest.CaptureFixture[str]) -> None:
+    TrainingProgress().listen(Started(steps=9, epochs=3, parameters=5, trainable=5, resumed=4, epoch=2, select="last"))
+    assert "3 epochs, the last epoch counts, going on after step 4, in epoch 2\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("select", "said"), [("best", "the best on dev"), ("last", "the last")])
+def test_which_epoch_counts_is_said(
+    select: str, said: str, conjoin: Any, corpus_folder: Path, settings: list[str], tmp_path: Path
+) -> None:
+    result = conjoin("train", "conjoin-base", "--data", corpus_folder, "--output", tmp_path / "run", *settings, "--set",
+                     f"training.select={select}")
+    lines = result.err.splitlines()
+    assert sum("(best so far)" in line for line in lines) == (2 if select == "best" else 0), lines
+    assert sum("the last epoch counts" in line for line in lines) == (select == "last")
+    assert any(line.startswith("kept epoch 2 of 2, " + said) for line in lines)
+    assert f"- epoch: 2 ({said})" in (tmp_path / "run/model/README.md").read_text().splitlines()
+
+
+def test_word_vectors_are_counted_and_found_again_from_elsewhere(
+    conjoin: Any, corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "v.txt").write_text("oslo 1 2\nleeds 0 1\nunseen 1 1\n")
+    recurrent = ("encoder.name=none", "encoder.casing=false", "encoder.masking=0", "words.vectors=v.txt", "stack.shared=1",
+                 "stack.size=4", "training.epochs=1")
+    monkeypatch.chdir(tmp_path)
+    result = conjoin("train", "conjoin-base", "--data", corpus_folder, "--output", tmp_path / "run",
+                     *(part for value in recurrent for part in ("--set", value)))
+    assert "vectors for 2 of 21 words of the training data (10 %)" in result.err.splitlines()
+    assert "has a vector for only 2 of the 21 words of the training data; see that it is of their language" in result.err
+    card = (tmp_path / "run/model/README.md").read_text()
+    assert "- vectors for 2 of 21 words of the training data (10 %)\n" in card
+    assert "word vectors of v.txt (frozen)" in card
+    monkeypatch.chdir("/")
+    assert conjoin("extract", tmp_path / "run", "--text", "unseen").err == ""
 
 
 # --- evaluate ----------------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from io import TextIOWrapper
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
 from conjoin.cli.affinity import affinity
 from conjoin.cli.check import check
@@ -26,6 +25,7 @@ from conjoin.cli.experiment import experiment
 from conjoin.cli.export import export
 from conjoin.cli.extract import extract
 from conjoin.cli.fetch import fetch
+from conjoin.cli.messages import messages
 from conjoin.cli.presets import presets
 from conjoin.cli.reproduce import reproduce
 from conjoin.cli.train import train
@@ -117,5 +117,5 @@ class PlainLines(logging.Handler):
 
 def fail(message: str) -> None:
     """One sentence on standard error, exit code 1."""
-    Console(stderr=True, soft_wrap=True, highlight=False).print(f"conjoin: {message}", markup=False, style="red")
+    messages().print(f"conjoin: {message}", markup=False, style="red")
     sys.exit(1)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from conjoin.cache import CACHE_LIMIT
 from conjoin.cli.data import mention_problems
+from conjoin.cli.messages import messages
 from conjoin.cli.options import (
     CacheLimit,
     Data,
@@ -85,7 +86,7 @@ def affinity(
     from conjoin.extras.affinity import SingleTask, advised_depth, affinities, check_plot, plot, trained_models
 
     check_plot()  # before an hour of training
-    console = Console(stderr=True, highlight=False)
+    console = messages()
     if models is not None:
         runs = trained_models(models)
     else:
@@ -105,7 +106,7 @@ def affinity(
     plot(found, output / "affinity.png")
     layers = sum(row.name.startswith("shared") for row in found)
     printer.print(f"advice: share {shared} of {layers} recurrent layers; wrote {output / 'affinity.json'} and "
-                  f"{output / 'affinity.png'}", markup=False)
+                  f"{output / 'affinity.png'}", markup=False, soft_wrap=True)
 
 
 def _follow(console: Console, task: str, seed: int, event: Event) -> None:

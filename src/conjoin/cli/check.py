@@ -17,6 +17,7 @@ from conjoin.cli.data import (
     print_problems,
     problems_as_json,
 )
+from conjoin.cli.messages import messages
 from conjoin.errors import DataError
 from conjoin.files import read_json, write_text
 from conjoin.inspection import Inspection, SplitCounts, inspect, limits, unknown_to
@@ -68,7 +69,7 @@ def check(
 
         html = inspection_to_html(inspection, title=str(path), problems=problems.counts(), limits=beyond)
         write_text(page, html)
-        Console(stderr=True, highlight=False).print(f"wrote {page}", markup=False, soft_wrap=True)
+        messages().print(f"wrote {page}", markup=False, soft_wrap=True)
     if not inspection.total.documents:
         raise DataError(f"{path}: holds no documents; see that it is the right file and is not empty")
     if any(problem.repair for problem in problems.found) and not lenient:
@@ -134,8 +135,8 @@ def _print_shape(total: SplitCounts, console: Console) -> None:
     for name, counter in lengths:
         if counter:
             mean = sum(value * count for value, count in counter.items()) / counter.total()
-            console.print(f"- {name}: {mean:.1f} on average, {max(counter):,} at most", highlight=False)
+            console.print(f"- {name}: {mean:.1f} on average, {max(counter):,} at most", highlight=False, soft_wrap=True)
     kinds = f"{total.nested:,} nested, {total.crossing:,} crossing, {total.same_words:,} on the same words"
-    console.print(f"- entities that share words: {total.overlaps:,} pairs ({kinds})", highlight=False)
+    console.print(f"- entities that share words: {total.overlaps:,} pairs ({kinds})", highlight=False, soft_wrap=True)
     for (type, head, tail), count in sorted(total.signatures.items()):
-        console.print(f"- {type}: {head} → {tail} {count:,}", markup=False, highlight=False)
+        console.print(f"- {type}: {head} → {tail} {count:,}", markup=False, highlight=False, soft_wrap=True)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from conjoin.cli.messages import messages
 from conjoin.document import Corpus, Document, Problem
 from conjoin.errors import SettingError
 from conjoin.readers import FORMATS
@@ -96,6 +97,6 @@ def print_problems(found: Sequence[Problem], console: Console) -> None:
 def mention_problems(corpus: Corpus) -> None:
     """Say on standard error that the data were repaired or have notes."""
     if corpus.problems:
-        Console(stderr=True, highlight=False).print(
+        messages().print(
             f"{len(corpus.problems)} repairs and notes on the data; conjoin check lists them"
         )

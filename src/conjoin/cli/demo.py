@@ -59,4 +59,4 @@ def demo(
     console.print(f"\n{PARAGRAPH}", markup=False)
     print_tables([document], console)
     write_text(page, to_html([document], title="conjoin demo", types=extractor.schema.entity_types))
-    console.print(f"wrote {page}; the model is in {output / 'model'}", markup=False)
+    console.print(f"wrote {page}; the model is in {output / 'model'}", markup=False, soft_wrap=True)

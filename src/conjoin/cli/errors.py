@@ -12,6 +12,7 @@ from rich.table import Table
 
 from conjoin.cli.data import mention_problems, parse_options
 from conjoin.cli.evaluate import chosen_split
+from conjoin.cli.messages import messages
 from conjoin.cli.options import FormatName, FormatOptions, Json, Lenient
 from conjoin.errors import DataError
 from conjoin.files import write_text
@@ -66,4 +67,4 @@ def errors(
         for kind, count in counts.items():
             table.add_row(kind, str(count), KINDS[kind])
         Console(highlight=False).print(table)
-    Console(stderr=True, highlight=False).print(f"wrote {target}", markup=False, soft_wrap=True)
+    messages().print(f"wrote {target}", markup=False, soft_wrap=True)

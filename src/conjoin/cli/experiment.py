@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from conjoin.cache import CACHE_LIMIT
 from conjoin.cli.data import mention_problems, parse_options
+from conjoin.cli.messages import messages
 from conjoin.cli.options import (
     CacheLimit,
     Data,
@@ -88,7 +88,7 @@ def experiment(
     else:
         corpus = read_splits(data, files, format, option, lenient)
     mention_problems(corpus)
-    console = Console(stderr=True, highlight=False)
+    console = messages()
 
     def say(result: dict[str, Any]) -> None:
         console.print(_line(result), markup=False, soft_wrap=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from conjoin.cli.messages import messages
 from conjoin.errors import SettingError, unknown_name
 
 FORMATS = ("onnx",)
@@ -39,4 +39,4 @@ def export(
 
     write(run, output, int8=int8)
     megabytes = sum(path.stat().st_size for path in output.iterdir()) / 2**20
-    Console(stderr=True, highlight=False).print(f"wrote {output} ({megabytes:.0f} MB)", markup=False, soft_wrap=True)
+    messages().print(f"wrote {output} ({megabytes:.0f} MB)", markup=False, soft_wrap=True)

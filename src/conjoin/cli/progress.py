@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from conjoin.card import coverage_line
+
 if TYPE_CHECKING:
-    from conjoin.training import EpochDone, Event
+    from conjoin.training import EpochDone, Event, Started
 
 
 class TrainingProgress:
@@ -21,6 +24,7 @@ class TrainingProgress:
         self.progress = Progress(*columns, console=self.console, refresh_per_second=4,
                                  disable=not self.console.is_terminal)
         self.task: TaskID | None = None
+        self.select = "best"
 
     def __enter__(self) -> TrainingProgress:
         self.progress.start()
@@ -37,23 +41,37 @@ class TrainingProgress:
 
         if isinstance(event, Started):
             if self.task is not None:
-                self.console.print("again, on train and dev together")
+                self._say("again, on train and dev together")
             self._start(event.steps, event.resumed)
-            self.console.print(f"training {event.trainable:,} of {event.parameters:,} parameters, {event.epochs} "
-                               f"epoch{'s' if event.epochs != 1 else ''}"
-                               + (f", going on at step {event.resumed}" if event.resumed else ""))
+            self.select = event.select
+            self._say(start_line(event))
+            if event.word_vectors is not None:
+                self._say(coverage_line(*event.word_vectors))
         elif isinstance(event, StepDone) and self.task is not None:
             self.progress.update(self.task, completed=event.step, description=f"loss {event.loss:.3f}")
         elif isinstance(event, EpochDone):
-            self.console.print(epoch_line(event), markup=False, soft_wrap=True)
+            shown = replace(event, best=event.best and self.select == "best")
+            self._say(epoch_line(shown))
         elif isinstance(event, Finished):
-            kept = f"kept epoch {event.epoch} of {event.epochs}"
-            self.console.print(f"{kept}, {event.seconds:.0f} s", markup=False)
+            which = "the last" if self.select == "last" else "the best on dev"
+            kept = f"kept epoch {event.epoch} of {event.epochs}, {which}"
+            self._say(f"{kept}, {event.seconds:.0f} s")
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, markup=False, soft_wrap=True)
 
     def _start(self, steps: int, done: int) -> None:
         if self.task is not None:
             self.progress.remove_task(self.task)
         self.task = self.progress.add_task("training", total=steps, completed=done)
+
+
+def start_line(event: Started) -> str:
+    """One line on what begins: parameters, epochs, which of them counts, where a run goes on."""
+    epochs = "1 epoch" if event.epochs == 1 else f"{event.epochs} epochs"
+    which = ", the last epoch counts" if event.select == "last" else ""
+    on = f", going on after step {event.resumed}, in epoch {event.epoch}" if event.resumed else ""
+    return f"training {event.trainable:,} of {event.parameters:,} parameters, {epochs}{which}{on}"
 
 
 def epoch_line(event: EpochDone) -> str:

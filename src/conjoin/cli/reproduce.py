@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from conjoin.cache import CACHE_LIMIT
+from conjoin.cli.messages import messages
 from conjoin.cli.options import CacheLimit, NoCache, Settings, Workers
 from conjoin.files import write_text
 
@@ -50,7 +50,7 @@ def reproduce(
     from conjoin.reproduce import reproduce as run
     from conjoin.reproduce.render import latex, markdown
 
-    console = Console(stderr=True, highlight=False)
+    console = messages()
 
     def say(name: str, result: Mapping[str, Any]) -> None:
         figures = {task: 100 * result["test"][task]["strict"]["micro"]["f1"] for task in ("entities", "relations")}

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from conjoin.cache import CACHE_LIMIT
 from conjoin.cli.data import mention_problems, parse_options
+from conjoin.cli.messages import messages
 from conjoin.cli.options import (
     CacheLimit,
     Data,
@@ -57,8 +57,10 @@ def train(
 ) -> None:
     """Train a joint model, score it on test and save it.
 
-    The epoch is chosen on dev. A run that was stopped goes on when the same command is given again, without --overwrite:
-    that starts anew. The model that --overwrite replaces stays until the new one is saved.
+    The epoch is chosen on dev; under training.select=last, as in some presets, the last one counts. A checkpoint is written
+    after every epoch (training.checkpoint_steps: more often). A run that was stopped goes on from the last one when the
+    same command is given again, without --overwrite: that starts anew. The model that --overwrite replaces stays until the
+    new one is saved.
 
     Examples:
 
@@ -71,7 +73,7 @@ def train(
       torchrun --nproc-per-node 2 -m conjoin train conjoin-base --data corpus/ --output run
     """
     corpus = read_splits(data, {"train": train_file, "dev": dev_file, "test": test_file}, format, option, lenient)
-    console = Console(stderr=True, highlight=False)
+    console = messages()
     console.print("reading: " + ", ".join(f"{split} {len(texts)}" for split, texts in corpus.splits.items()))
     mention_problems(corpus)
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from conjoin.cache import CACHE_LIMIT
 from conjoin.cli.data import mention_problems
+from conjoin.cli.messages import messages
 from conjoin.cli.options import (
     CacheLimit,
     Data,
@@ -81,7 +82,7 @@ def tune(
 
     search = Search(preset, tuple(overrides(settings, encoder, None)), parse_space(space or ()), corpus, output, trials,
                     prune=not no_prune, lenient=lenient, cache_limit=0.0 if no_cache else cache_limit)
-    console = Console(stderr=True, highlight=False)
+    console = messages()
 
     def say(result: TrialResult) -> None:
         console.print(_line(result), markup=False, soft_wrap=True)
