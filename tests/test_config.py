@@ -212,10 +212,12 @@ CRONE = "crone2020-conll04-minilm"
     ("conjoin-base", ["encoder.frozen=true"],
      "encoder.casing and encoder.masking change what a fine-tuned encoder reads, and encoder.frozen keeps it as it is; set "
      "encoder.casing=false and encoder.masking=0"),
-    (CRONE, ["encoder.masking=0.2"], "encoder.masking change what .*; set encoder.masking=0$"),
+    (CRONE, ["encoder.masking=0.2"], "encoder.masking changes what .*; set encoder.masking=0$"),
     ("conjoin-base", ["elmo.weights=w.hdf5"], "elmo.options and elmo.weights belong together"),
     ("conjoin-base", ["elmo.options=o.json"], "elmo.options and elmo.weights belong together"),
     ("conjoin-base", ["elmo.weights_sha256=ab"], "elmo.weights_sha256 is the checksum of elmo.weights; set both"),
+    ("conjoin-base", ["elmo.options=o", "elmo.weights=w", "elmo.weights_sha256=ab"],
+     "elmo.weights_sha256 = 'ab' is no SHA-256 checksum, which has 64 digits"),
     (CRONE, ["entities.decoding=argmax"], "entities.decoding=argmax is for .*; set entities.decoding=legal"),
     (CRONE, ["relations.bilinear=false"], r"relations.bilinear=false .* distmult\+cosine has no bilinear term; set"),
     (CRONE, ["characters.place=input"], "characters.place=input needs an encoder that is fine-tuned; set encoder.name"),
@@ -230,7 +232,7 @@ def test_settings_that_do_not_go_together_are_refused(preset: str, overrides: li
     ("giorgi2019-conll04", ["relations.bilinear=false", "relations.scorer=biaffine+feedforward"]),
     ("giorgi2019-conll04", ["entities.output=crf", "entities.decoding=legal"]),
     ("conjoin-base", ["characters.size=4", "characters.place=input"]),
-    ("conjoin-base", ["elmo.options=o.json", "elmo.weights=w.hdf5", "elmo.weights_sha256=ab"]),
+    ("conjoin-base", ["elmo.options=o.json", "elmo.weights=w.hdf5", f"elmo.weights_sha256={'aB' * 32}"]),
 ])
 def test_settings_that_go_together(preset: str, overrides: list[str]) -> None:
     load_config(preset, overrides)
@@ -251,6 +253,7 @@ def test_overrides_of_no_form(override: str) -> None:
 
 def test_unknown_presets_and_files(tmp_path: Path) -> None:
     assert "did you mean 'conjoin-base'?" in message(source="conjoin-bas")
+    assert message(source="conjoin-bas").endswith(", or give a TOML file of settings")
     assert "no such settings file" in message(source=tmp_path / "none.toml")
     broken = tmp_path / "broken.toml"
     broken.write_text("[training\nepochs = 3")

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from conjoin.errors import SettingError, unknown_name
+from conjoin.errors import ModelError, SettingError, unknown_name
 from conjoin.settings import Config, Settings
 
 
@@ -51,6 +51,18 @@ def with_absolute_paths(config: Config) -> Config:
     return config.model_copy(update={"words": config.words.model_copy(update={"vectors": path})})
 
 
+def check_files(config: Config) -> None:
+    """Raise `ModelError` where a file that a new model reads is not there. What is given by address is not looked at."""
+    named = {
+        "words.vectors": (config.words.vectors, "word vectors in the text format of GloVe or word2vec"),
+        "elmo.options": (config.elmo.options, "the options of an ELMo model"),
+        "elmo.weights": (config.elmo.weights, "the weights of an ELMo model"),
+    }
+    for key, (source, what) in named.items():
+        if source is not None and "://" not in source and not Path(source).expanduser().exists():
+            raise ModelError(f"{source}: no such file; give {what} with {key}=PATH")
+
+
 def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     name = str(source)
     if name in seen:
@@ -63,7 +75,7 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     elif name in preset_names():
         text = (resources.files("conjoin") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
     else:
-        raise SettingError(unknown_name("preset", name, preset_names()))
+        raise SettingError(f"{unknown_name('preset', name, preset_names())}, or give a TOML file of settings")
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -116,7 +128,7 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         inner = next(iter(first["input"]), "") if isinstance(first["input"], dict) else ""
         place += f".{inner}" if inner else ""  # of an unknown table, the first key in it
-        return unknown_name("setting", place, all_keys(), listed_by="conjoin presets conjoin-base")
+        return unknown_setting(place)
     return f"setting {place} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
 
 
@@ -148,6 +160,11 @@ def _toml_lines(values: Mapping[str, Any]) -> list[str]:
 
 def _toml_value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # the one character JSON alone allows raw
+
+
+def unknown_setting(key: str) -> str:
+    """One sentence for a key that no setting has."""
+    return unknown_name("setting", key, all_keys(), listed_by="conjoin presets conjoin-base")
 
 
 def all_keys() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args
 
@@ -26,6 +27,7 @@ from conjoin.choices import (
 )
 from conjoin.tagging import Scheme
 
+SHA256 = re.compile("[0-9a-fA-F]{64}")
 Place = Literal["beside", "input"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
@@ -209,7 +211,8 @@ def _encoder_conflicts(config: Config) -> Iterator[str]:
     if encoder.name is not None and encoder.frozen and useless:
         named = " and ".join(f"encoder.{name}" for name in useless)
         off = " and ".join(f"encoder.{name}={off}" for name, off in useless.items())
-        yield f"{named} change what a fine-tuned encoder reads, and encoder.frozen keeps it as it is; set {off}"
+        change = "changes" if len(useless) == 1 else "change"
+        yield f"{named} {change} what a fine-tuned encoder reads, and encoder.frozen keeps it as it is; set {off}"
     if characters.size and characters.place == "input" and (encoder.name is None or encoder.frozen):
         yield ("characters.place=input needs an encoder that is fine-tuned; set encoder.name and encoder.frozen=false, or "
                "characters.place=beside")
@@ -217,6 +220,9 @@ def _encoder_conflicts(config: Config) -> Iterator[str]:
         yield "elmo.options and elmo.weights belong together, each the path or address of a file; set both, or both to none"
     if elmo.weights_sha256 is not None and elmo.weights is None:
         yield "elmo.weights_sha256 is the checksum of elmo.weights; set both, or elmo.weights_sha256=none"
+    if elmo.weights_sha256 is not None and not SHA256.fullmatch(elmo.weights_sha256):
+        yield (f"elmo.weights_sha256 = '{elmo.weights_sha256}' is no SHA-256 checksum, which has 64 digits from 0 to 9 and "
+               "a to f; sha256sum FILE prints it")
 
 
 def _head_conflicts(config: Config) -> Iterator[str]:

@@ -14,14 +14,31 @@ from conjoin.document import Document
 
 def test_tune(conjoin: Any, corpus_folder: Path, settings: list[str], tmp_path: Path) -> None:
     command = ["tune", "conjoin-base", "--data", corpus_folder, "--output", tmp_path / "out", "--trials", 2, *settings]
-    result = conjoin(*command, "--space", "stack.shared=0|1", "--space", "training.head_learning_rate=1e-4..1e-2:log")
+    result = conjoin(*command, "--space", "stack.shared=0|1", "--space", "training.weight_decay=1e-4..1e-2:log")
     assert result.code == 0, result.err
     assert result.err.count("trial ") == 2
     assert "2 finished" in result.out
     run = conjoin("train", tmp_path / "out/best.toml", "--data", corpus_folder, "--output", tmp_path / "run")
     assert run.code == 0, run.err
     wrong = conjoin(*command, "--space", "stack.shard=0|1")
-    assert wrong.sentence.startswith("unknown setting 'stack.shard' (did you mean 'stack.shared'?)")
+    told = "unknown setting 'stack.shard' (did you mean 'stack.shared'?); 'conjoin presets conjoin-base' lists them"
+    assert wrong.sentence == told
+    trained = conjoin("train", "conjoin-base", "--data", "x", "--output", "y", "--set", "stack.shard=1")
+    assert trained.sentence.endswith(told)
+    both = conjoin(*command, "--space", "stack.shared=0|1", "--set", "stack.shared=1")
+    assert both.sentence == "'stack.shared' is both set and searched over; set it, or name a --space without it"
+
+
+@pytest.mark.parametrize("verb", ["train", "experiment", "tune", "affinity", "demo"])
+def test_settings_and_their_files_are_looked_at_before_any_data(verb: str, conjoin: Any, tmp_path: Path) -> None:
+    preset = ["--preset", "crone2020-ade"] if verb == "demo" else ["crone2020-ade", "--data", tmp_path / "nowhere"]
+    command = [verb, *preset, "--output", tmp_path / "run"]
+    assert "setting training.epochs = 0" in conjoin(*command, "--set", "training.epochs=0").sentence
+    gone = conjoin(*command, "--set", f"words.vectors={tmp_path}/gone.txt")
+    assert gone.sentence.endswith("/gone.txt: no such file; give word vectors in the text format of GloVe or word2vec with "
+                                  "words.vectors=PATH")
+    assert "no such file; give the options of an ELMo" in conjoin(*command, "--set", "words.vectors=none").sentence
+    assert not (tmp_path / "run").exists()
 
 
 def test_tune_says_how_to_go_on(

@@ -133,6 +133,7 @@ def characters(**cnn: Any) -> dict[str, Any]:
     (changed(proj_clip=float("nan")), r"proj_clip is nan, and 0"),
     (changed(use_skip_connections="false"), r"not the options of an ELMo model \('false'\)"),
     (changed(use_skip_connections=[]), r"not the options of an ELMo model"),
+    (characters(n_characters=261), r"n_characters is 261, and the published format has 262; give the options"),
     (characters(n_highway=-1), r"n_highway is -1, and 0"),
     (characters(max_characters_per_token=2), r"max_characters_per_token is 2, and 3 is the least"),
     (characters(max_characters_per_token=6, filters=[[1, 2], [7, 3]]), r"_per_token is 6, and 7 is the least"),

@@ -146,7 +146,7 @@ def test_the_limit_holds_and_says_so_once(tmp_path: Path, caplog: pytest.LogCapt
     assert FeatureCache(tmp_path, limit=0).size() <= 200
     assert holds(file, 0) and not holds(file, 49)
     (record,) = caplog.records
-    assert "takes no more (its limit of 0.0 GB is reached)" in record.getMessage()
+    assert "takes no more (its limit of 0.0 MB is reached)" in record.getMessage()
 
 
 def test_encoders_not_used_for_longest_make_room(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_bad_trials_are_stopped_early(search: Search, monkeypatch: pytest.Monkey
     from optuna.trial import Trial
 
     monkeypatch.setattr(Trial, "should_prune", lambda self: self.number == 1)
-    rates = parse_space(["training.head_learning_rate=1e-4..1e-2:log"])  # never twice the same choice
+    rates = parse_space(["training.weight_decay=1e-4..1e-2:log"])  # never twice the same choice
     results = tune(replace(search, choices=rates))
     assert [result.state for result in sorted(results, key=lambda result: result.number)][:2] == ["complete", "pruned"]
 

@@ -26,6 +26,7 @@ from conjoin.cli.options import (
     Settings,
     TrainFile,
 )
+from conjoin.config import check_files, load_config
 from conjoin.errors import DataError
 from conjoin.files import write_text
 
@@ -77,6 +78,8 @@ def affinity(
         raise typer.BadParameter("give a preset to train models with, or --models with a folder of trained ones")
     if models is not None and (settings or encoder):
         raise typer.BadParameter("--set and --encoder are for models to be trained, and --models takes trained ones")
+    if preset is not None:
+        check_files(load_config(preset, overrides(settings, encoder, None)))
     files = {"train": train_file, "dev": dev_file}
     corpus = read_splits(data, files, format, option, lenient, needed="train" if models is None else "dev")
     mention_problems(corpus)

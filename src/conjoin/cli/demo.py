@@ -42,13 +42,14 @@ def demo(
     from conjoin.cli.extract import print_tables
     from conjoin.cli.progress import TrainingProgress
     from conjoin.cli.train import overrides, print_metrics
-    from conjoin.config import load_config
+    from conjoin.config import check_files, load_config
     from conjoin.files import write_text
     from conjoin.protocols import train
     from conjoin.render import to_html
     from conjoin.sample import sample_corpus
 
     config = load_config(preset, overrides(settings, encoder, None))
+    check_files(config)
     with TrainingProgress() as progress:
         extractor = train(
             config, sample_corpus(), output=output, overwrite=overwrite, listen=progress.listen

@@ -28,6 +28,7 @@ from conjoin.cli.options import (
     Workers,
 )
 from conjoin.cli.train import overrides, read_splits
+from conjoin.config import check_files, load_config
 from conjoin.readers import read_corpus
 
 
@@ -76,7 +77,9 @@ def experiment(
 
       conjoin experiment conjoin-base --data conll04/ --folds 5 --of train --of dev --stratified --output tuning
     """
-    from conjoin.config import load_config
+    config = load_config(preset, overrides(settings, encoder, None))
+    check_files(config)
+
     from conjoin.protocols.experiment import Experiment, conduct
     from conjoin.protocols.folds import Folding, parts
 
@@ -94,7 +97,7 @@ def experiment(
         console.print(_line(result), markup=False, soft_wrap=True)
 
     plan = Experiment(
-        load_config(preset, overrides(settings, encoder, None)),
+        config,
         parts(corpus, folding),
         output,
         seeds=tuple(range(seeds)),

@@ -22,7 +22,7 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting, training.epochs=5; several times.")
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Do not keep vectors of frozen encoders on disk.")]
-CacheLimit = Annotated[float, typer.Option(min=0.0, help="Most GB of them, in $CONJOIN_CACHE.")]
+CacheLimit = Annotated[float, typer.Option(min=0.0, help="Most GB of them, in $CONJOIN_CACHE; 0 is --no-cache.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start anew; an old model goes at the end.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes side by side, each with its share of the cores.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON in place of text.")]

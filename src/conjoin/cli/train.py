@@ -26,6 +26,7 @@ from conjoin.cli.options import (
     TestFile,
     TrainFile,
 )
+from conjoin.config import check_files, load_config
 from conjoin.document import SPLITS, Corpus, Document
 from conjoin.errors import DataError
 from conjoin.readers import read_corpus
@@ -72,18 +73,18 @@ def train(
 
       torchrun --nproc-per-node 2 -m conjoin train conjoin-base --data corpus/ --output run
     """
+    config = load_config(preset, overrides(settings, encoder, seed))
+    check_files(config)
     corpus = read_splits(data, {"train": train_file, "dev": dev_file, "test": test_file}, format, option, lenient)
     console = messages()
     console.print("reading: " + ", ".join(f"{split} {len(texts)}" for split, texts in corpus.splits.items()))
     mention_problems(corpus)
 
     from conjoin.cli.progress import TrainingProgress
-    from conjoin.config import load_config
     from conjoin.protocols import chosen
     from conjoin.protocols import train as run
     from conjoin.training.processes import leave_processes
 
-    config = load_config(preset, overrides(settings, encoder, seed))
     extra = chosen(_relation_free(relation_free, lenient), relation_free_count, seed=config.training.seed)
     try:
         with TrainingProgress() as progress:

@@ -72,15 +72,17 @@ def tune(
       conjoin train depth/best.toml --data conll04/ --retrain-on-dev --output run
     """
     from conjoin.cli.train import overrides, read_splits
+    from conjoin.extras.space import check_choices, parse_space
 
+    fixed, choices = tuple(overrides(settings, encoder, None)), parse_space(space or ())
+    check_choices(preset, fixed, choices)
     corpus = read_splits(data, {"train": train_file, "dev": dev_file}, format, option, lenient)
     mention_problems(corpus)
 
-    from conjoin.extras.space import parse_space
     from conjoin.extras.tune import Search
     from conjoin.extras.tune import tune as run
 
-    search = Search(preset, tuple(overrides(settings, encoder, None)), parse_space(space or ()), corpus, output, trials,
+    search = Search(preset, fixed, choices, corpus, output, trials,
                     prune=not no_prune, lenient=lenient, cache_limit=0.0 if no_cache else cache_limit)
     console = messages()
 

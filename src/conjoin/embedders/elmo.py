@@ -16,6 +16,7 @@ from conjoin.features.arrays import Texts
 
 SAVED = "elmo.json"
 SYMBOLS = 261  # bytes 0 to 255, then <S>, </S>, begin of word, end of word, padding
+N_CHARACTERS = 262  # as the options count them: the symbols, and 0 for no word at all
 SENTENCE_START, SENTENCE_END, WORD_START, WORD_END, PADDING = range(256, 261)
 BOUNDARIES = {"<S>": SENTENCE_START, "</S>": SENTENCE_END}
 TEXTS_AT_ONCE = 32
@@ -65,6 +66,10 @@ class ElmoShape:
                              "the weights") from error
         if shape.activation not in ("relu", "tanh"):
             raise ModelError(f"{source}: unknown activation '{shape.activation}' of the character CNN; it is relu or tanh")
+        symbols = cnn.get("n_characters", N_CHARACTERS)
+        if symbols != N_CHARACTERS:
+            raise ModelError(f"{source}: n_characters is {symbols}, and the published format has {N_CHARACTERS}; give the "
+                             f"options.json that belongs to the weights (those of training say 261: set {N_CHARACTERS})")
         for name, least, size in shape._sizes():
             if not size >= least:
                 raise ModelError(f"{source}: {name} is {size}, and {least} is the least; give the options.json that "

@@ -127,7 +127,7 @@ class FeatureFile:
         if not new:
             return
         if not self.cache.room_for(more, self.folder):
-            self._give_up(f"its limit of {self.cache.limit / 1e9:.1f} GB is reached")
+            self._give_up(f"its limit of {_readable(self.cache.limit)} is reached")
             return
         entries = []
         with _opened(self.data) as file:
@@ -191,6 +191,10 @@ def _opened(path: Path) -> BinaryIO:
 
 def _digest(words: Sequence[str]) -> bytes:
     return hashlib.blake2b("\0".join(words).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _readable(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
 def _size(folder: Path) -> int:

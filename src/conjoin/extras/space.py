@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement, product
 from typing import TYPE_CHECKING, get_args
 
-from conjoin.config import all_keys
-from conjoin.errors import SettingError, unknown_name
+from conjoin.config import all_keys, check_files, load_config, unknown_setting
+from conjoin.errors import SettingError
 from conjoin.settings import Config, Settings
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Choice:
             raise SettingError(f"space '{text}' has no key=choices form, like stack.shared=1..3 or stack.cell=gru|lstm, "
                                f"and is none of {', '.join(SPACES)}")
         if key not in all_keys():
-            raise SettingError(unknown_name("setting", key, all_keys()))
+            raise SettingError(unknown_setting(key))
         found = RANGE.fullmatch(spec)
         ends = _numbers(found[1], found[2]) if found else None
         if found is None or ends is None:
@@ -115,6 +115,16 @@ def samples(choices: Sequence[Choice]) -> Iterator[list[str]]:
             values = [texts[0] for texts in ends]
             values[one], values[other] = left, right
             yield values
+
+
+def check_choices(preset: str, overrides: Sequence[str], choices: Sequence[Choice]) -> None:
+    """Raise for settings that some trial would fail with, and for one that is both set and searched over."""
+    given = {override.partition("=")[0].strip() for override in overrides}
+    for choice in choices:
+        if choice.key in given:
+            raise SettingError(f"'{choice.key}' is both set and searched over; set it, or name a --space without it")
+    for values in samples(choices):
+        check_files(load_config(preset, [*overrides, *values]))
 
 
 def _numbers(*texts: str) -> tuple[float, float] | None:

@@ -16,10 +16,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from conjoin.cache import CACHE_LIMIT
-from conjoin.config import load_config, to_toml
+from conjoin.config import load_config, to_toml, with_absolute_paths
 from conjoin.document import Corpus, documents_digest
 from conjoin.errors import ConjoinError, DataError, ModelError, require_extra
-from conjoin.extras.space import Choice, grid, samples
+from conjoin.extras.space import Choice, check_choices, grid, samples
 from conjoin.files import make_folder, write_text
 from conjoin.metrics import Report
 from conjoin.protocols import train
@@ -55,8 +55,7 @@ class Search:
         """Raise for what would fail in some trial."""
         if not self.corpus.dev:
             raise DataError("tuning needs a dev split to choose on; name a file with --dev, or call it dev")
-        for values in samples(self.choices):
-            load_config(self.preset, [*self.overrides, *values])
+        check_choices(self.preset, self.overrides, self.choices)
 
     def plan(self) -> dict[str, Any]:
         """What must be the same for a study to go on. Settings are those that the preset or file gives now."""
@@ -166,7 +165,8 @@ def _report(search: Search) -> list[TrialResult]:
     if done:
         best = max(done, key=lambda trial: trial.value or 0.0)
         overrides = [f"{key}={value}" for key, value in best.params.items()]
-        write_text(search.folder / "best.toml", to_toml(load_config(search.preset, [*search.overrides, *overrides])))
+        config = load_config(search.preset, [*search.overrides, *overrides])
+        write_text(search.folder / "best.toml", to_toml(with_absolute_paths(config)))
     rows = [{name: getattr(result, name) for name in TrialResult.__slots__} for result in results]
     write_text(search.folder / "trials.json", json.dumps(rows, indent=1) + "\n")
     return results

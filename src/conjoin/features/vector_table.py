@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from conjoin.errors import ModelError
 from conjoin.files import whole_folder
 
-VERSION = 2
+VERSION = 3
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BLANKS = re.compile(r"[ \t]+")
 Vector = NDArray[np.float32]
@@ -144,8 +144,9 @@ def _parse(
                              "download it again, or end the line if it is whole")
         count += 1
         yield word, vector
-    if promised is not None and count < promised:
-        raise ModelError(f"{path}: the first line promises {promised} words, the file holds {count}; it is cut off: "
+    if promised is not None and count != promised:
+        wrong = "it is cut off" if count < promised else "it is damaged, or its first line is of another file"
+        raise ModelError(f"{path}: the first line promises {promised} words, the file holds {count}; {wrong}: "
                          "download it again")
 
 
