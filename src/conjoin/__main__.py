@@ -1,6 +1,22 @@
-"""`python -m conjoin` is `conjoin`."""
+"""`conjoin` and `python -m conjoin`: the command line; Ctrl-C makes no traceback from its first import to its exit."""
 
-from conjoin.cli import main
+import signal
+import sys
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        from conjoin.cli import main as run
+
+        run()
+    except KeyboardInterrupt:  # outside of any verb
+        sys.stderr.write("stopped\n")
+        sys.exit(130)
+    finally:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # while Python shuts down
+
 
 if __name__ == "__main__":
     main()

@@ -208,6 +208,57 @@ def test_control_c_ends_quietly_and_the_same_command_goes_on(
     assert list(checkpoints.glob("step-*"))
 
 
+INTERRUPTED_IMPORT = """
+import sys
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == NAME:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+sys.argv = ["conjoin", "train", "conjoin-base", "--data", DATA, "--output", "nowhere-run"]
+from conjoin.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["typer", "torch"])
+def test_control_c_among_the_imports_makes_no_traceback(name: str, corpus_folder: Path, tmp_path: Path) -> None:
+    code = INTERRUPTED_IMPORT.replace("NAME", repr(name)).replace("DATA", repr(str(corpus_folder)))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr.splitlines()[-1:]) == (130, ["stopped"])
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+INTERRUPTING = """
+import atexit, os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+def interrupt(*_, **__):
+    os.kill(os.getpid(), signal.SIGINT)
+    return 1
+WHEN
+from conjoin.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(("when", "code", "said"), [
+    ("import conjoin.protocols.single as single; single.set_seed = interrupt", 130,
+     "stopped before the first checkpoint; the same command begins anew"),
+    ("atexit.register(interrupt)", -signal.SIGINT, "saved "),  # 130 in a shell
+])
+def test_control_c_before_the_first_checkpoint_and_while_python_shuts_down(
+    when: str, code: int, said: str, corpus_folder: Path, settings: list[str], tmp_path: Path
+) -> None:
+    command = ["train", "conjoin-base", "--data", corpus_folder, "--output", tmp_path / "run", *settings]
+    done = subprocess.run([sys.executable, "-c", INTERRUPTING.replace("WHEN", when), *map(str, command)],
+                          capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(said)
+    assert done.returncode == code
+    assert (tmp_path / "run").exists() == (code != 130)
+
+
 def test_one_epoch_is_not_several(capsys: pytest.CaptureFixture[str]) -> None:
     for epochs in (1, 2):
         TrainingProgress().listen(Started(steps=1, epochs=epochs, parameters=5, trainable=5, resumed=0))

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from conjoin.cli.affinity import affinity
 from conjoin.cli.check import check
@@ -25,7 +27,7 @@ from conjoin.cli.experiment import experiment
 from conjoin.cli.export import export
 from conjoin.cli.extract import extract
 from conjoin.cli.fetch import fetch
-from conjoin.cli.messages import messages
+from conjoin.cli.messages import messages, stopped
 from conjoin.cli.presets import presets
 from conjoin.cli.reproduce import reproduce
 from conjoin.cli.train import train
@@ -34,7 +36,20 @@ from conjoin.errors import ConjoinError, LostProcessError, SettingError
 from conjoin.launch import launched_processes, launched_rank
 from conjoin.version import __version__
 
+
+class Verbs(TyperGroup):
+    """The verbs. Ctrl-C is one sentence: the verb's own, if it has one on how to go on."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a verb."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise stopped("stopped") from None
+
+
 app = typer.Typer(
+    cls=Verbs,
     name="conjoin",
     help="Find entities and the relations between them: train, score honestly, extract from raw text.",
     no_args_is_help=True,

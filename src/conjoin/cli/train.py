@@ -10,7 +10,7 @@ import typer
 
 from conjoin.cache import CACHE_LIMIT
 from conjoin.cli.data import mention_problems, parse_options
-from conjoin.cli.messages import messages
+from conjoin.cli.messages import messages, stopped
 from conjoin.cli.options import (
     CacheLimit,
     Data,
@@ -101,8 +101,8 @@ def train(
             )
     except KeyboardInterrupt:
         if any(output.glob("checkpoints*/step-*")):
-            console.print("stopped; the same command, without --overwrite, goes on from the last checkpoint")
-        raise
+            raise stopped("stopped; the same command, without --overwrite, goes on from the last checkpoint") from None
+        raise stopped("stopped before the first checkpoint; the same command begins anew") from None
     leave_processes()
     print_metrics(extractor.metrics)
     console.print(f"saved {output / 'model'}", markup=False)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from conjoin.cache import CACHE_LIMIT
 from conjoin.cli.data import mention_problems
-from conjoin.cli.messages import messages
+from conjoin.cli.messages import messages, stopped
 from conjoin.cli.options import (
     CacheLimit,
     Data,
@@ -92,9 +92,8 @@ def tune(
     try:
         results = run(search, workers=workers, listen=say)
     except KeyboardInterrupt:
-        console.print(f"stopped; the same command goes on, and {output / 'best.toml'} holds the best so far if a trial has "
-                      "ended", markup=False)
-        raise
+        raise stopped(f"stopped; the same command goes on, and {output / 'best.toml'} holds the best so far if a trial has "
+                      "ended") from None
     Console(highlight=False).print(_table(results))
     console.print(f"wrote {output / 'best.toml'} and {output / 'trials.json'}", markup=False)
 
