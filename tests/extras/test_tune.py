@@ -132,7 +132,13 @@ def test_a_trial_scores_the_epoch_that_training_keeps(
 
 def test_workers_share_a_study_and_train_no_more_than_asked_for(search: Search) -> None:
     """Ended trials alone are not enough to count: while the last one runs, the other worker must not begin one more."""
-    results = tune(replace(search, trials=3), workers=2, threads=1)
+    heard: list[tuple[int, bool]] = []
+
+    def listen(result: TrialResult) -> None:
+        heard.append((result.number, (search.folder / "best.toml").exists()))
+
+    results = tune(replace(search, trials=3), workers=2, threads=1, listen=listen)
+    assert sorted(heard) == [(0, False), (1, False), (2, False)], "each is told of once, and before the end"
     assert [result.state in ("complete", "pruned") for result in results] == [True] * 3
 
 

@@ -6,9 +6,13 @@ import gc
 import json
 import logging
 import multiprocessing
+import multiprocessing.connection
 import os
+import signal
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +38,7 @@ except ImportError as error:
     raise require_extra("tune", "optuna") from error
 
 STUDY = "conjoin"
+POLL_SECONDS = 1.0
 LOGGER = logging.getLogger("conjoin")
 
 
@@ -144,17 +149,48 @@ def _run(search: Search, workers: int, threads: int | None, listen: Callable[[Tr
     context = multiprocessing.get_context("spawn")
     share = threads or max(1, (os.cpu_count() or 1) // workers)
     processes = [context.Process(target=_worker, args=(search, share)) for _ in range(workers)]
-    for process in processes:
-        process.start()
-    try:
+    study = _study(search)
+    told = {trial.number for trial in _ended(study)}
+    with _interrupts_kept_from_children():
         for process in processes:
-            process.join()
+            process.start()
+    try:
+        while alive := [process.sentinel for process in processes if process.is_alive()]:
+            multiprocessing.connection.wait(alive, timeout=POLL_SECONDS)
+            _tell_of_new(study, told, listen)
+        _tell_of_new(study, told, listen)  # what ended between the last look and the end
     finally:
         for process in processes:
             process.terminate()  # those that are left after Ctrl-C
+        for process in processes:
             process.join()
     if any(process.exitcode for process in processes):
         raise ModelError(f"{search.folder}: a worker stopped early (see its message above); the same command goes on")
+
+
+def _ended(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+
+
+def _tell_of_new(study: optuna.Study, told: set[int], listen: Callable[[TrialResult], None] | None) -> None:
+    """Trials of any worker that have ended since the last time."""
+    for trial in _ended(study):
+        if trial.number not in told and listen is not None:
+            listen(_result(trial))
+        told.add(trial.number)
+
+
+@contextmanager
+def _interrupts_kept_from_children() -> Iterator[None]:
+    """Processes that are started in the block do not hear of Ctrl-C: the search ends them, and says so once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # where signals cannot be set
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _report(search: Search) -> list[TrialResult]:
@@ -193,8 +229,6 @@ def _worker(search: Search, threads: int) -> None:
     except ConjoinError as error:
         LOGGER.error("%s", error)
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def _work(search: Search, threads: int | None, listen: Callable[[TrialResult], None] | None = None) -> None:
