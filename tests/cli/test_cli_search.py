@@ -62,9 +62,16 @@ def test_affinity(
     result = conjoin(*command, "--data", corpus_folder)
     assert result.code == 0, result.err
     assert "advice: share" in result.out
-    assert result.err.count("epoch 1") == 4
+    epochs = [line for line in result.err.splitlines() if "epoch 1" in line]
+    assert ["entities loss" in line for line in epochs] == [True, True, False, False]
+    assert ["relations loss" in line for line in epochs] == [False, False, True, True]
+    assert "dev F1 of the models of entities: " in result.err
+    assert "dev F1 of the models of relations with gold entities: " in result.err
+    assert "score an F1 below 20 on dev: what they have learnt is too little for the advice" in result.err
     value = json.loads((tmp_path / "out/affinity.json").read_text())
     assert [row["depth"] for row in value["depths"]] == ["embedder", "shared 1", "shared 2"]
+    assert {task: set(scores) for task, scores in value["dev_f1"].items()} == {
+        "entities": {"0", "1"}, "relations": {"0", "1"}}
     assert (tmp_path / "out/affinity.png").is_file()
     taken = ["affinity", "--models", tmp_path / "out/models", "--output", tmp_path / "more"]
     again = conjoin(*taken, "--dev", corpus_folder / "dev.jsonl")

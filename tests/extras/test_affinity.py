@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conjoin.builders import build_model
-from conjoin.document import Corpus, Document
+from conjoin.document import Corpus, Document, Entity
 from conjoin.errors import DataError, MissingExtraError, ModelError, SettingError
 from conjoin.extractor import Extractor
 from conjoin.extras import affinity as module
@@ -25,6 +25,7 @@ from conjoin.extras.affinity import (
     affinity,
     check_plot,
     dissimilarities,
+    own_scores,
     plot,
     representations,
     trained_models,
@@ -121,6 +122,10 @@ def test_models_of_one_task_are_trained_kept_and_taken(plan: SingleTask, documen
     assert sum(len(document.entities) for document in entities.annotate(documents)) == 8
     found = relations.annotate(documents, gold_entities=True)
     assert [set(document.relations) for document in found] == [set(document.relations) for document in documents]
+    assert own_scores(models, documents) == {"entities": {0: 1.0, 1: 1.0}, "relations": {0: 1.0, 1: 1.0}}
+    unknown = documents[0].annotated([*documents[0].entities, Entity("Planet", 2, 3)], documents[0].relations)
+    assert own_scores(models, [unknown]) == {"entities": {0: pytest.approx(6 / 7), 1: pytest.approx(6 / 7)},
+                                             "relations": {0: 1.0, 1: 1.0}}
     depths = affinities(models, documents, words=20)
     assert [depth.name for depth in depths] == ["embedder", "shared 1", "shared 2"]
     assert depths[0].within > 0.9

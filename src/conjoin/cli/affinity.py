@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,7 +44,7 @@ def affinity(
         str | None, typer.Argument(metavar="PRESET|CONFIG", help="A preset's name or a TOML file, to train models with.")
     ] = None,
     models: Annotated[
-        Path | None, typer.Option(help="Folder of trained models entities-1, entities-2, relations-1, relations-2 to take.")
+        Path | None, typer.Option(help="Folder of trained models entities-0, entities-1, relations-0, relations-1 to take.")
     ] = None,
     data: Data = None,
     train_file: TrainFile = None,
@@ -62,9 +63,9 @@ def affinity(
     """Find how many layers the two tasks want to share.
 
     Trains each task alone and compares what the two learn, layer by layer: where the representations of the two tasks are
-    nearly as alike as those of two runs of one task, a layer can be shared (Vandenhende et al. 2019). Prints the affinity
-    at each depth and how many layers that advises to share. The models are kept in the output folder: the same command
-    does not train them again, and --models takes them, or any others.
+    nearly as alike as those of two runs of one task, a layer can be shared (Vandenhende et al. 2019). Prints what each model
+    scores on its own task, the affinity at each depth and how many layers that advises to share. The models are kept in the
+    output folder: the same command does not train them again, and --models takes them, or any others.
 
     Examples:
 
@@ -86,7 +87,16 @@ def affinity(
     if not corpus.dev:
         raise DataError("affinity compares the words of a dev split; name a file with --dev, or call it dev")
 
-    from conjoin.extras.affinity import SingleTask, advised_depth, affinities, check_plot, plot, trained_models
+    from conjoin.extras.affinity import (
+        LEAST_SCORE,
+        SingleTask,
+        advised_depth,
+        affinities,
+        check_plot,
+        own_scores,
+        plot,
+        trained_models,
+    )
 
     check_plot()  # before an hour of training
     console = messages()
@@ -96,17 +106,26 @@ def affinity(
         plan = SingleTask(str(preset), overrides(settings, encoder, None), corpus, depth, folder=output / "models",
                           lenient=lenient, cache_limit=0.0 if no_cache else cache_limit)
         runs = plan.models(seeds=range(seeds), listen=lambda task, seed, event: _follow(console, task, seed, event))
+    scores = own_scores(runs, corpus.dev)
+    for task, values in scores.items():
+        console.print(_scores_line(task, values), markup=False)
     found = affinities(runs, corpus.dev, words=words)
     printer = Console(highlight=False)
     printer.print(_table(found))
     source = {"preset": preset, "settings": list(settings or [])} if models is None else {"models": str(models)}
     shared = advised_depth(found)
     result: dict[str, Any] = {
-        **source, "seeds": {task: list(taken) for task, taken in runs.items()}, "words": words, "shared_layers": shared,
+        **source, "seeds": {task: list(taken) for task, taken in runs.items()}, "dev_f1": scores, "words": words,
+        "shared_layers": shared,
         "depths": [{"depth": row.name, "between": row.between, "within": row.within, "ratio": row.ratio} for row in found],
     }
     write_text(output / "affinity.json", json.dumps(result, indent=1) + "\n")
     plot(found, output / "affinity.png")
+    poor = [task for task, values in scores.items() if min(values.values()) < LEAST_SCORE]
+    if poor:
+        console.print(f"models of {' and '.join(poor)} score an F1 below {100 * LEAST_SCORE:.0f} on dev: what they have "
+                      "learnt is too little for the advice to be relied on; train longer, with --set training.epochs=N, or "
+                      "on more data")
     layers = sum(row.name.startswith("shared") for row in found)
     printer.print(f"advice: share {shared} of {layers} recurrent layers; wrote {output / 'affinity.json'} and "
                   f"{output / 'affinity.png'}", markup=False, soft_wrap=True)
@@ -117,7 +136,15 @@ def _follow(console: Console, task: str, seed: int, event: Event) -> None:
     from conjoin.training import EpochDone
 
     if isinstance(event, EpochDone):
-        console.print(f"{task} alone, seed {seed}, {epoch_line(event)}", markup=False, soft_wrap=True)
+        own = replace(event, terms={task: event.terms[task]})
+        console.print(f"{task} alone, seed {seed}, {epoch_line(own)}", markup=False)
+
+
+def _scores_line(task: str, scores: Mapping[int, float]) -> str:
+    """What the models of a task score on it, by seed."""
+    given = " with gold entities" if task == "relations" else ""
+    values = ", ".join(f"{100 * value:.1f} (seed {seed})" for seed, value in scores.items())
+    return f"dev F1 of the models of {task}{given}: {values}"
 
 
 def _table(depths: Sequence[Depth]) -> Table:

@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from conjoin.batching import annotate_all
 from conjoin.cache import CACHE_LIMIT
 from conjoin.config import load_config
 from conjoin.document import Corpus, Document, documents_digest
@@ -19,6 +20,7 @@ from conjoin.embedders.embedder import Embedder, JoinedEmbedder, own_features
 from conjoin.embedders.transformer import TransformerEmbedder
 from conjoin.errors import DataError, ModelError, SettingError, require_extra
 from conjoin.files import make_folder, read_json, whole_file, write_text
+from conjoin.metrics import score
 from conjoin.model import JointModel
 from conjoin.model_folder import model_folder, read_contents
 from conjoin.protocols import train
@@ -26,6 +28,7 @@ from conjoin.settings import Config
 from conjoin.training import Event
 from conjoin.weights import read_model
 
+LEAST_SCORE = 0.2  # F1 of a model on its own task, below which it has learnt too little to be compared
 SHARED_ABOVE = 0.8  # of the affinity that two runs of one task have
 TASKS: Mapping[str, tuple[str, ...]] = {
     "entities": ("training.relation_weight=0",),
@@ -126,6 +129,26 @@ def trained_models(folder: Path) -> Runs:
             raise ModelError(f"{folder}: holds {len(found)} of at least two models called {task}-…; each is a model folder "
                              "or a run of conjoin train, of a seed of its own")
     return models
+
+
+def own_scores(models: Runs, documents: Sequence[Document]) -> dict[str, dict[int, float]]:
+    """Strict micro F1 of each model on its own task, by task and seed; a relation model is given the gold entities, of the
+    types that it knows."""
+    scores: dict[str, dict[int, float]] = {}
+    for task, runs in models.items():
+        for seed, model in runs.items():
+            report = score(documents, _annotated(task, model, documents), symmetric=model.schema.symmetric)
+            scores.setdefault(task, {})[seed] = getattr(report, task)["strict"].micro.f1
+    return scores
+
+
+def _annotated(task: str, model: JointModel, documents: Sequence[Document]) -> list[Document]:
+    if task == "entities":
+        return annotate_all(model, documents)
+    known = set(model.schema.entity_types)
+    given = [document.annotated([entity for entity in document.entities if entity.type in known], ())
+             for document in documents]
+    return annotate_all(model, given, gold_entities=True)
 
 
 @torch.no_grad()
