@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from conjoin.cache import cache_folder
-from conjoin.embedders.feature_cache import RECORD, FeatureCache, FeatureFile
+from conjoin.embedders.feature_cache import RECORD, FeatureCache, FeatureFile, _readable
 
 SHAPE = (2, 3)
 WORD_BYTES = 2 * 3 * 2
@@ -228,3 +228,8 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CONJOIN_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
     assert cache_folder() == Path("/x/conjoin")
+
+
+@pytest.mark.parametrize(("size", "said"), [(20 * 10**9, "20.0 GB"), (10**8, "0.1 GB"), (10**6, "1.0 MB")])
+def test_a_limit_is_said_in_units_that_show_it(size: int, said: str) -> None:
+    assert _readable(size) == said

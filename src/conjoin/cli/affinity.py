@@ -27,7 +27,6 @@ from conjoin.cli.options import (
     Settings,
     TrainFile,
 )
-from conjoin.config import check_files, load_config
 from conjoin.errors import DataError
 from conjoin.files import write_text
 
@@ -63,8 +62,8 @@ def affinity(
     """Find how many layers the two tasks want to share.
 
     Trains each task alone and compares what the two learn, layer by layer: where the representations of the two tasks are
-    nearly as alike as those of two runs of one task, a layer can be shared (Vandenhende et al. 2019). Prints what each model
-    scores on its own task, the affinity at each depth and how many layers that advises to share. The models are kept in the
+    nearly as alike as those of two runs of one task, a layer can be shared (Vandenhende et al. 2019). Prints what each
+    model scores on its own task, the affinity at each depth and how many layers that advises to share. The models are kept in the
     output folder: the same command does not train them again, and --models takes them, or any others.
 
     Examples:
@@ -74,6 +73,7 @@ def affinity(
       conjoin affinity --models affinity/models --data conll04/ --words 1000 --output more-words
     """
     from conjoin.cli.train import overrides, read_splits
+    from conjoin.config import check_files, load_config
 
     if (preset is None) == (models is None):
         raise typer.BadParameter("give a preset to train models with, or --models with a folder of trained ones")

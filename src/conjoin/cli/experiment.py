@@ -28,7 +28,6 @@ from conjoin.cli.options import (
     Workers,
 )
 from conjoin.cli.train import overrides, read_splits
-from conjoin.config import check_files, load_config
 from conjoin.readers import read_corpus
 
 
@@ -77,6 +76,8 @@ def experiment(
 
       conjoin experiment conjoin-base --data conll04/ --folds 5 --of train --of dev --stratified --output tuning
     """
+    from conjoin.config import check_files, load_config
+
     config = load_config(preset, overrides(settings, encoder, None))
     check_files(config)
 

@@ -26,7 +26,6 @@ from conjoin.cli.options import (
     TestFile,
     TrainFile,
 )
-from conjoin.config import check_files, load_config
 from conjoin.document import SPLITS, Corpus, Document
 from conjoin.errors import DataError
 from conjoin.readers import read_corpus
@@ -73,6 +72,8 @@ def train(
 
       torchrun --nproc-per-node 2 -m conjoin train conjoin-base --data corpus/ --output run
     """
+    from conjoin.config import check_files, load_config
+
     config = load_config(preset, overrides(settings, encoder, seed))
     check_files(config)
     corpus = read_splits(data, {"train": train_file, "dev": dev_file, "test": test_file}, format, option, lenient)
