@@ -24,6 +24,10 @@ class ModelError(ConjoinError):
     """A model folder or checkpoint is missing, incomplete or of another version."""
 
 
+class WorkerError(ConjoinError):
+    """A process that did a part of the work ended before it was done."""
+
+
 class MissingExtraError(ConjoinError):
     """A feature needs an optional dependency that is not installed."""
 
