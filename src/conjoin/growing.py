@@ -38,6 +38,7 @@ def growing_file(path: Path, *, plan: Mapping[str, Any], resume: bool) -> Iterat
     path = path.resolve()
     make_folder(path.parent)
     part, noted = unfinished(path), path.with_name(f"{path.name}.part.json")
+    _check_writable(path)
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
     try:
         lock.acquire()
@@ -59,6 +60,17 @@ def growing_file(path: Path, *, plan: Mapping[str, Any], resume: bool) -> Iterat
     finally:
         lock.release()
         Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _check_writable(path: Path) -> None:
+    """Raise for a place where nothing can be written; the error has the name that was given."""
+    part = unfinished(path)
+    try:
+        with part.open("ab"):
+            pass
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def unfinished(path: Path) -> Path:

@@ -36,6 +36,7 @@ Work = Callable[[Item, Say], Result]
 FIRST_CHUNK_CHARACTERS = 2_000  # little at first, for those who wait for it, then five times as much each time
 CHUNK_CHARACTERS = 100_000  # some seconds of one core; the most bounds memory on endless input
 AHEAD = 4  # items under way for each process, those included whose results wait for an earlier one
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 PATIENCE = 5.0  # seconds in which a process that was told to end does so
 
 
@@ -358,8 +359,11 @@ def _serve(
         warnings.simplefilter("ignore")
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         try:
-            _set_threads(threads)
+            for name in THREAD_SETTINGS:
+                os.environ[name] = str(threads)
             work = prepare(number)
+            if "torch" in sys.modules:  # perhaps imported before the settings were made
+                sys.modules["torch"].set_num_threads(threads)
         except Exception as error:  # noqa: BLE001 - raised again on the other side
             connection.send(("failed", _sendable(error)))
             return
@@ -377,16 +381,6 @@ def _worked(work: Work[Any, Any], item: Any, connection: Connection[Any, Any]) -
         return "done", work(item, lambda place: connection.send(("at", place)))
     except Exception as error:  # noqa: BLE001 - raised again on the other side
         return "failed", _sendable(error)
-
-
-def _set_threads(threads: int) -> None:
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
-        os.environ[name] = str(threads)
-    try:
-        import torch
-    except ImportError:
-        return
-    torch.set_num_threads(threads)
 
 
 def _sendable(error: Exception) -> Exception:

@@ -140,7 +140,7 @@ def _json_lines(source: Source, columns: Columns) -> Iterator[Raw]:
             read += len(raw)
             line = raw.removeprefix(BOM_UTF8) if number == 1 else raw
             if line.strip():
-                yield _json_line(f"{source.name}:{number}", line, columns, read)
+                yield _json_line(f"{source.name}:{number}", line.rstrip(b"\r\n"), columns, read)
 
 
 def _json_line(place: str, line: bytes, columns: Columns, read: int) -> Raw:

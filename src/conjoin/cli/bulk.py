@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -83,7 +85,12 @@ def bulk(
 
 def _engine(name: EngineName, workers: int, gpus_per_worker: float) -> Engine:
     if name is EngineName.ray:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
         from conjoin.extras.ray import engine
+
+        for logger in ("ray", "ray.data"):
+            logging.getLogger(logger).setLevel(logging.ERROR)
 
         return engine(workers, gpus=gpus_per_worker)
     if gpus_per_worker:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from conjoin.bulk.inputs import Source
@@ -36,15 +37,27 @@ def engine(workers: int, *, cpus: float = 1.0, gpus: float = 0.0) -> Engine:
     def run(job: Job, found: list[Source]) -> Iterator[PartitionDone]:
         if not ray.is_initialized():
             ray.init(log_to_driver=False, logging_level="warning")
-        DataContext.get_current().enable_progress_bars = False
-        partitions = ray.data.read_datasource(_Partitions(job, found), override_num_blocks=1)
-        written = partitions.map_batches(
-            _Writer, batch_size=1, batch_format="pyarrow", fn_constructor_args=(job.writing(),),
-            compute=ActorPoolStrategy(size=workers), num_cpus=cpus, num_gpus=gpus,
-        )
+        with _small_blocks():
+            partitions = ray.data.read_datasource(_Partitions(job, found), override_num_blocks=1, num_cpus=0)
+            written = partitions.map_batches(
+                _Writer, batch_size=1, batch_format="pyarrow", fn_constructor_args=(job.writing(),),
+                compute=ActorPoolStrategy(size=workers), num_cpus=cpus, num_gpus=gpus,
+            )
         yield from _in_order(PartitionDone(**row) for row in written.iter_rows())
 
     return run
+
+
+@contextmanager
+def _small_blocks() -> Iterator[None]:
+    """Ray joins small blocks into large ones, of which one actor would get all partitions of a small job."""
+    context = DataContext.get_current()
+    before = context.target_max_block_size, context.enable_progress_bars
+    context.target_max_block_size, context.enable_progress_bars = 1, False
+    try:
+        yield
+    finally:
+        context.target_max_block_size, context.enable_progress_bars = before
 
 
 class _Partitions(Datasource):  # type: ignore[misc]

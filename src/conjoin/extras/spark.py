@@ -51,8 +51,8 @@ def extract(
     for name in (text_column, id_column):
         if name is not None and name not in df.columns:
             raise SettingError(unknown_name("column", name, df.columns))
-    if (type_ := dict(df.dtypes)[text_column]) != "string":
-        raise SettingError(f"the column '{text_column}' holds {type_}, where strings are expected; cast it, or name another")
+    if (held := dict(df.dtypes)[text_column]) != "string":
+        raise SettingError(f"the column '{text_column}' holds {held}, where strings are expected; cast it, or name another")
     extraction = Extraction(load or Loading(str(model), thresholds), keep_text)
     text = "text string, " if keep_text else ""
     schema = f"doc_id string, {text}entities {_ENTITIES}, relations {_RELATIONS}, error string"
@@ -70,8 +70,8 @@ def extract(
         for rows in pool.map(partitions):
             yield pandas.DataFrame(rows)
 
-    columns = [df[text_column].alias("text"), *([df[id_column].cast("string").alias("id")] if id_column is not None else [])]
-    return df.select(*columns).mapInPandas(work, schema)
+    ids = [df[id_column].cast("string").alias("id")] if id_column is not None else []
+    return df.select(df[text_column].alias("text"), *ids).mapInPandas(work, schema)
 
 
 def as_rows(collected: Iterable[Any]) -> list[Row]:
