@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from conjoin.cli.affinity import affinity
+from conjoin.cli.bulk import bulk
 from conjoin.cli.check import check
 from conjoin.cli.compare import compare
 from conjoin.cli.convert import convert
@@ -43,8 +44,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 VERBS = (
-    train, evaluate, errors, experiment, compare, reproduce, tune, affinity, extract, export, check, convert, fetch,
-    presets, demo,
+    train, evaluate, errors, experiment, compare, reproduce, tune, affinity, extract, bulk, export, check, convert,
+    fetch, presets, demo,
 )
 for verb in VERBS:
     app.command(verb.__name__)(verb)

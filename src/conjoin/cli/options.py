@@ -25,3 +25,6 @@ NoCache = Annotated[bool, typer.Option("--no-cache", help="Do not keep vectors o
 CacheLimit = Annotated[float, typer.Option(min=0.0, help="Most GB of them, in $CONJOIN_CACHE.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes side by side, each with its share of the cores.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON in place of text.")]
+ShowProgress = Annotated[
+    bool | None, typer.Option("--progress/--no-progress", help="Documents done, rate, time left; shown on a terminal.")
+]
