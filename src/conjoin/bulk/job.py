@@ -83,7 +83,7 @@ class Job:
 
     def plan(self, found: list[Source]) -> dict[str, Any]:
         """What must be the same for a job to go on."""
-        from conjoin.extractor import model_folder
+        from conjoin.model_folder import model_folder
 
         files = hashlib.sha256()
         for source in found:

@@ -133,14 +133,14 @@ class _Extraction:
 
     def plan(self) -> dict[str, Any]:
         """What must be the same for a stopped run to go on."""
-        from conjoin.extractor import model_folder
+        from conjoin.model_folder import model_folder
 
         model = folder_digest(model_folder(self.run), without=("README.md", "metrics.json"))
         return {"conjoin": __version__, "model": model, "thresholds": [self.entity_threshold, self.relation_threshold]}
 
     def types(self) -> tuple[str, ...]:
         """The types of entities that the model knows."""
-        from conjoin.extractor import model_folder
+        from conjoin.model_folder import model_folder
 
         return Schema.from_json(read_json(model_folder(self.run) / "schema.json")).entity_types
 
