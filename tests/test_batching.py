@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from conjoin.batching import annotate_all, fill_batches, shuffled_batches
 from conjoin.document import Document, Entity
+from conjoin.schema import Schema
 
 SIZES = st.lists(st.integers(0, 60), max_size=40)
 
@@ -71,24 +72,32 @@ def test_buckets_put_like_lengths_together() -> None:
 class Echo:
     """Annotates every document with one entity over all its words, and remembers the batches."""
 
-    def __init__(self) -> None:
+    schema = Schema(("All",))
+
+    def __init__(self, reads_ahead: bool = False) -> None:
         self.batches: list[list[int]] = []
+        self.reads_ahead = reads_ahead
 
     def sizes(self, documents: Sequence[Document]) -> list[int]:
         return [len(document.tokens) for document in documents]
 
-    def annotate(self, documents: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
-        self.batches.append([len(document.tokens) for document in documents])
+    def collate(self, documents: Sequence[Document], *, gold: bool = True) -> list[Document]:
+        return list(documents)
+
+    def annotate_batch(self, batch: list[Document], *, gold_entities: bool = False) -> list[Document]:
+        self.batches.append([len(document.tokens) for document in batch])
         if gold_entities:
-            return list(documents)
-        return [document.annotated([Entity("All", 0, len(document.tokens))], ()) for document in documents]
+            return list(batch)
+        return [document.annotated([Entity("All", 0, len(document.tokens))], ()) for document in batch]
 
 
-@given(st.lists(st.integers(1, 30), max_size=30), st.integers(1, 6), st.integers(1, 60))
+@given(st.lists(st.integers(1, 30), max_size=30), st.integers(1, 6), st.integers(1, 60), st.booleans())
 @settings(deadline=None)
-def test_annotate_all_gives_documents_back_in_their_order(lengths: list[int], most: int, pieces: int) -> None:
+def test_annotate_all_gives_documents_back_in_their_order(
+    lengths: list[int], most: int, pieces: int, reads_ahead: bool
+) -> None:
     documents = [Document.from_words(["w"] * length, id=str(number)) for number, length in enumerate(lengths)]
-    echo = Echo()
+    echo = Echo(reads_ahead)
     found = annotate_all(echo, documents, batch_documents=most, batch_pieces=pieces)
     assert [document.id for document in found] == [document.id for document in documents]
     assert [document.entities[0].end for document in found] == lengths

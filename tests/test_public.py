@@ -5,14 +5,17 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 import conjoin
+from conjoin import cli
 from conjoin.cli import app
+from conjoin.cli.verbs import VERBS
 
-VERBS = [command.name for command in app.registered_commands]
 HEAVY = ("torch", "transformers", "accelerate", "pydantic")
 
 
@@ -59,6 +62,20 @@ def test_the_version_is_that_of_the_package() -> None:
 def test_reading_data_and_help_do_not_import_torch(code: str) -> None:
     result = python(f"{code}; import sys; print([name for name in {HEAVY!r} if name in sys.modules])")
     assert (result.stdout.strip(), result.stderr) == ("[]", "")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_table_of_verbs_says_what_each_says_of_itself(verb: str) -> None:
+    found = getattr(import_module(f"conjoin.cli.{verb}"), verb)
+    assert found.__doc__.splitlines()[0] == VERBS[verb]
+    files = {path.stem for path in Path(cli.__file__).parent.glob("*.py")}
+    assert set(VERBS) <= files
+
+
+def test_the_list_of_verbs_needs_none_of_them() -> None:
+    code = ("from conjoin.cli import app; from typer.testing import CliRunner; CliRunner().invoke(app, ['--help']); "
+            f"import sys; print([verb for verb in {list(VERBS)!r} if f'conjoin.cli.{{verb}}' in sys.modules])")
+    assert python(code).stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("verb", [(), *((verb,) for verb in VERBS)])

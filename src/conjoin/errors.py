@@ -28,6 +28,10 @@ class LostProcessError(ConjoinError):
     """Another of the processes that train together has ended."""
 
 
+class WorkerError(ConjoinError):
+    """A process that did a part of the work ended before it was done."""
+
+
 class MissingExtraError(ConjoinError):
     """A feature needs an optional dependency that is not installed."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -30,7 +31,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
-        _flush(temporary)
+        flush(temporary)
         temporary.replace(path)
     except OSError as error:
         if error.filename == str(temporary):
@@ -54,6 +55,17 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:  # malformed JSON, or not UTF-8
         raise DataError(f"{path}: is no JSON file ({error}); give the file as it was written") from error
+
+
+def folder_digest(path: Path, *, without: Collection[str] = ()) -> str:
+    """The same for folders with the same files, by name and content, but for those named in `without`."""
+    digest = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        name = file.relative_to(path).as_posix()
+        if name not in without:
+            with file.open("rb") as opened:
+                digest.update(f"{name}\0{hashlib.file_digest(opened, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 def make_folder(path: Path) -> None:
@@ -95,7 +107,7 @@ def whole_folder(path: Path, *, replaces: Collection[str] = ()) -> Iterator[Path
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
-                _flush(file)
+                flush(file)
         _exchange(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -129,6 +141,7 @@ def _exchange(new: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Return when the file is on the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -163,13 +166,14 @@ def test_thresholds(conjoin: Any, trained_run: Path) -> None:
     ("a.jsonl", b"[" * 100_000, [], "a.jsonl:1: JSON nested too deeply"),
     ("a.jsonl", b'{"text": "\xff"}\n', [], "a.jsonl:1: not UTF-8"),
 ])
-def test_bad_input_is_one_sentence_and_writes_nothing(
+def test_bad_input_is_one_sentence_and_finishes_nothing(
     name: str, raw: bytes, more: list[str], told: str, conjoin: Any, trained_run: Path, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_bytes(raw)
     result = conjoin("extract", trained_run, tmp_path / name, *more, "--output", tmp_path / "out" / "x.jsonl")
     assert told in result.sentence
-    assert list((tmp_path / "out").iterdir()) == []
+    left = [path.name for path in (tmp_path / "out").iterdir()]
+    assert left in ([], ["x.jsonl.part", "x.jsonl.part.json"], ["x.jsonl.part.json", "x.jsonl.part"])  # what came before
     if name == "a.txt":
         assert told.partition("a.txt")[2] in conjoin("extract", trained_run, "-", *more, stdin=raw).sentence
 
@@ -233,3 +237,84 @@ def test_a_reader_that_goes_away_and_an_ascii_terminal(trained_run: Path) -> Non
                 process.stdin.write(f"é {OSWALD}\n".encode() * 1500)
             process.stdin.flush()
         assert process.stderr.read() == b""
+
+
+def many(path: Path, count: int) -> Path:
+    """So many texts of one to six sentences."""
+    texts = (" ".join((ORTIZ, OSWALD)[index % 2] for index in range(number % 7)) for number in range(count))
+    values = [{"id": f"n{number}", "text": text} for number, text in enumerate(texts)]
+    path.write_text("".join(json.dumps(value) + "\n" for value in values), encoding="utf-8")
+    return path
+
+
+def started(*arguments: object) -> subprocess.Popen[bytes]:
+    """A `conjoin extract` of its own."""
+    return subprocess.Popen([sys.executable, "-m", "conjoin", "extract", *map(str, arguments)], stderr=subprocess.PIPE)
+
+
+def grown(path: Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the unfinished file has some results."""
+    deadline = time.monotonic() + 120
+    while not path.exists() or path.stat().st_size < 1000:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_several_workers_give_the_same_bytes(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
+    source = many(tmp_path / "in.jsonl", 300)
+    for workers in (1, 2):
+        result = conjoin("extract", trained_run, source, "-o", tmp_path / f"{workers}.jsonl", "--workers", workers)
+        assert (result.code, result.err) == (0, "")
+    one = (tmp_path / "1.jsonl").read_bytes()
+    assert (tmp_path / "2.jsonl").read_bytes() == one
+    assert conjoin("extract", trained_run, source).out.encode() == one
+
+
+@pytest.mark.parametrize(("stop", "workers"), [(signal.SIGINT, 2), (signal.SIGKILL, 1)])
+def test_a_stopped_run_goes_on_to_the_same_file(
+    stop: signal.Signals, workers: int, conjoin: Any, trained_run: Path, tmp_path: Path
+) -> None:
+    source, out = many(tmp_path / "in.jsonl", 3000), tmp_path / "out.jsonl"
+    part = tmp_path / "out.jsonl.part"
+    with started(trained_run, source, "-o", out, "--workers", workers) as process:
+        grown(part, process)
+        process.send_signal(stop)
+        told = process.stderr.read().decode() if process.stderr else ""
+    assert not out.exists()
+    lines = part.read_bytes().count(b"\n")
+    assert 0 < lines < 3000
+    if stop is signal.SIGINT:
+        assert process.returncode not in (0, 1)
+        assert f"stopped; {part} holds {lines:,} results, and the same command with --resume goes on" in told
+        assert "Traceback" not in told
+    refused = conjoin("extract", trained_run, source, "-o", out).sentence
+    assert refused.startswith(f"{part}: holds {lines:,} results of a run that was stopped; add --resume")
+    differ = conjoin("extract", trained_run, source, "-o", out, "--resume", "--entity-threshold", 0.5).sentence
+    assert "was begun with thresholds that differ" in differ
+    other = many(tmp_path / "short.jsonl", 3)
+    assert "and the input has 3 documents" in conjoin("extract", trained_run, other, "-o", out, "--resume").sentence
+    other.write_text('{"text": "another"}\n')
+    assert f"{part}:1: is not the result of 'short.jsonl:1'" in conjoin(
+        "extract", trained_run, other, "-o", out, "--resume").sentence
+    assert conjoin("extract", trained_run, source, "-o", out, "--resume").code == 0
+    assert out.read_text() == conjoin("extract", trained_run, source).out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl", "short.jsonl"]
+
+
+def test_resume_needs_a_file_of_json_lines(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
+    told = "--resume goes on with a file of JSON lines; name it with --output"
+    assert conjoin("extract", trained_run, "--text", "a", "--resume").sentence == told
+    target = ["-o", tmp_path / "a", "--format", "html"]
+    assert conjoin("extract", trained_run, "--text", "a", "--resume", *target).sentence == told
+
+
+def test_progress_is_said_when_asked_for(
+    conjoin: Any, trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conjoin.cli.progress.SECONDS_BETWEEN_LINES", 0.0)
+    source = many(tmp_path / "in.jsonl", 100)
+    lines = conjoin("extract", trained_run, source, "-o", tmp_path / "a", "--progress").err.splitlines()
+    assert re.fullmatch(r"1 documents, [\d,.]+ per second(, \d+:\d\d:\d\d left)?", lines[0])
+    assert re.fullmatch(r"100 documents, [\d,.]+ per second", lines[-1])
+    assert conjoin("extract", trained_run, source, "-o", tmp_path / "b", "--no-progress").err == ""

@@ -22,6 +22,8 @@ DOCUMENTS = [Document.from_words(["Ann", "Bob"], [HEAD, TAIL], [Relation("Marrie
 class Model(nn.Module):
     """One weight, and the relation of every document told the other way round."""
 
+    reads_ahead = False
+
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(1))
@@ -29,14 +31,14 @@ class Model(nn.Module):
     def sizes(self, documents: Sequence[Document]) -> list[int]:
         return [len(document.tokens) for document in documents]
 
-    def collate(self, documents: Sequence[Document]) -> int:
-        return len(documents)
+    def collate(self, documents: Sequence[Document], *, gold: bool = True) -> list[Document]:
+        return list(documents)
 
-    def forward(self, batch: int) -> dict[str, Term]:
-        return {"entities": Term(batch * self.weight.sum(), torch.tensor(batch))}
+    def forward(self, batch: Sequence[Document]) -> dict[str, Term]:
+        return {"entities": Term(len(batch) * self.weight.sum(), torch.tensor(len(batch)))}
 
-    def annotate(self, documents: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
-        return [document.annotated(document.entities, [Relation("Married", HEAD, TAIL)]) for document in documents]
+    def annotate_batch(self, batch: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
+        return [document.annotated(document.entities, [Relation("Married", HEAD, TAIL)]) for document in batch]
 
 
 class Spy:

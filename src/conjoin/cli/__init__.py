@@ -11,60 +11,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
-from conjoin.cli.affinity import affinity
-from conjoin.cli.check import check
-from conjoin.cli.compare import compare
-from conjoin.cli.convert import convert
-from conjoin.cli.demo import demo
-from conjoin.cli.errors import errors
-from conjoin.cli.evaluate import evaluate
-from conjoin.cli.experiment import experiment
-from conjoin.cli.export import export
-from conjoin.cli.extract import extract
-from conjoin.cli.fetch import fetch
-from conjoin.cli.messages import messages, stopped
-from conjoin.cli.presets import presets
-from conjoin.cli.reproduce import reproduce
-from conjoin.cli.train import train
-from conjoin.cli.tune import tune
+from conjoin.cli.verbs import Verbs
 from conjoin.errors import ConjoinError, LostProcessError, SettingError
 from conjoin.launch import launched_processes, launched_rank
 from conjoin.version import __version__
 
-
-class Verbs(TyperGroup):
-    """The verbs. Ctrl-C is one sentence: the verb's own, if it has one on how to go on."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run a verb."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise stopped("stopped") from None
-
-
 app = typer.Typer(
-    cls=Verbs,
     name="conjoin",
+    cls=Verbs,
     help="Find entities and the relations between them: train, score honestly, extract from raw text.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-VERBS = (
-    train, evaluate, errors, experiment, compare, reproduce, tune, affinity, extract, export, check, convert, fetch,
-    presets, demo,
-)
-for verb in VERBS:
-    app.command(verb.__name__)(verb)
-
-
 SECONDS_TO_BE_ENDED = 5.0  # a launcher looks about ten times a second whether one of its processes has failed
 
 
@@ -76,7 +39,7 @@ def root(
     if version:
         typer.echo(__version__)
         raise typer.Exit
-    if launched_processes() > 1 and context.invoked_subcommand not in (None, train.__name__):
+    if launched_processes() > 1 and context.invoked_subcommand not in (None, "train"):
         raise SettingError(f"{launched_processes()} processes were started together, and only conjoin train shares its "
                            f"work among them; start conjoin {context.invoked_subcommand} by itself")
 
@@ -132,5 +95,7 @@ class PlainLines(logging.Handler):
 
 def fail(message: str) -> None:
     """One sentence on standard error, exit code 1."""
+    from conjoin.cli.messages import messages
+
     messages().print(f"conjoin: {message}", markup=False, style="red")
     sys.exit(1)

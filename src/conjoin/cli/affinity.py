@@ -63,8 +63,8 @@ def affinity(
 
     Trains each task alone and compares what the two learn, layer by layer: where the representations of the two tasks are
     nearly as alike as those of two runs of one task, a layer can be shared (Vandenhende et al. 2019). Prints what each
-    model scores on its own task, the affinity at each depth and how many layers that advises to share. The models are kept in the
-    output folder: the same command does not train them again, and --models takes them, or any others.
+    model scores on its own task, the affinity at each depth and how many layers that advises to share. The models are kept
+    in the output folder: the same command does not train them again, and --models takes them, or any others.
 
     Examples:
 

@@ -6,20 +6,32 @@ import json
 import sys
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TextIO, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from conjoin.cli.options import ShowProgress, Workers
+from conjoin.cli.progress import ExtractionProgress, wanted
 from conjoin.document import Document
 from conjoin.errors import DataError, SettingError, unknown_name
-from conjoin.files import whole_file
+from conjoin.files import folder_digest, read_json, whole_file
+from conjoin.growing import growing_file, known_lines, unfinished
 from conjoin.render import ENTITY_COLUMNS, RELATION_COLUMNS, entity_rows, relation_rows, to_html
+from conjoin.schema import Schema
+from conjoin.version import __version__
+
+if TYPE_CHECKING:
+    from conjoin.extractor import Thresholds
+
+T = TypeVar("T")
+_AS_IT_WAS = "give the input as it was, or remove the file to begin anew"
 
 
 class OutputFormat(StrEnum):
@@ -38,9 +50,12 @@ def extract(
     text: Annotated[str | None, typer.Option(help="A text right here.")] = None,
     lines: Annotated[bool, typer.Option("--lines", help="Every line of a text file is a document.")] = False,
     format: Annotated[str, typer.Option(help="How results are written: jsonl, table or html.")] = "jsonl",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write, whole or not at all.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; first FILE.part.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the FILE.part of a run that was stopped.")] = False,
+    workers: Workers = 1,
     entity_threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of an entity.")] = 0.0,
     relation_threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of a relation.")] = 0.0,
+    progress: ShowProgress = None,
 ) -> None:
     """Find entities and relations in raw text.
 
@@ -48,11 +63,15 @@ def extract(
     document, or one per line with --lines; every line of a .jsonl file holds an object with a "text" (and perhaps an
     "id"); a folder stands for all its .txt and .jsonl files, but for the one that --output writes.
 
+    JSON lines are written as they come, and what a run that was stopped has left in FILE.part is gone on with by the same
+    command with --resume; the file is then the same as without the stop. With --workers several processes extract, each
+    with its share of the cores, and results stay in order.
+
     Examples:
 
       conjoin extract run --text "Maria Ortiz leads Halden Steel in Leeds." --format table
 
-      conjoin extract run articles/ --output found.jsonl
+      conjoin extract run articles/ --output found.jsonl --workers 4
 
       cat notes.txt | conjoin extract run - --lines
     """
@@ -61,24 +80,143 @@ def extract(
     if format not in list(OutputFormat):
         raise SettingError(unknown_name("output format", format, OutputFormat))
     written = OutputFormat(format)
-    inputs = [("text", text)] if text is not None else []
-    sources = _sources(files or [], output)
+    if resume and (output is None or written is not OutputFormat.jsonl):
+        raise SettingError("--resume goes on with a file of JSON lines; name it with --output")
+    named = [Source("text", text)] if text is not None else []
+    sources = (Source(name, path=path) for name, path in _sources(files or [], output))
+    extraction = _Extraction(run, (*named, *sources), lines, workers, entity_threshold, relation_threshold)
+    to_terminal = output is None and sys.stdout.isatty()
+    with ExtractionProgress(shown=wanted(progress, busy=to_terminal)) as shown:
+        shown.expect(extraction.size)
+        if output is not None and written is OutputFormat.jsonl and (output.is_file() or not output.exists()):
+            _write_growing(extraction, output, resume, shown)
+        elif output is None:
+            _write(extraction, sys.stdout, written, shown)
+        else:
+            with whole_file(output) as temporary, _opened(temporary) as file:
+                _write(extraction, file, written, shown)
 
-    from conjoin.extractor import Extractor, Thresholds
 
-    extractor = Extractor.load(run, thresholds=Thresholds(entity_threshold, relation_threshold))
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A text right here, a file, or standard input for neither; `name` is what its documents are named after."""
 
-    def stream() -> Iterator[tuple[str, str]]:
-        yield from inputs
-        for name, path in sources:
-            yield from _texts(name, path, lines)
+    name: str
+    text: str | None = None
+    path: Path | None = None
 
-    documents = extractor.pipe_named(stream())
-    if output is None:
-        _write(documents, sys.stdout, written, extractor.schema.entity_types)
-        return
-    with whole_file(output) as temporary, _opened(temporary) as file:
-        _write(documents, file, written, extractor.schema.entity_types)
+
+@dataclass(slots=True)
+class _Extraction:
+    """What is extracted from what. `read` counts bytes of the input."""
+
+    run: Path
+    sources: tuple[Source, ...]
+    lines: bool
+    workers: int
+    entity_threshold: float
+    relation_threshold: float
+    read: int = 0
+
+    @property
+    def size(self) -> int | None:
+        """The bytes of the input; None when it comes from standard input."""
+        if any(source.path is None and source.text is None for source in self.sources):
+            return None
+        return sum(source.path.stat().st_size for source in self.sources if source.path is not None)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        from conjoin.extractor import Thresholds
+
+        return Thresholds(self.entity_threshold, self.relation_threshold)
+
+    def plan(self) -> dict[str, Any]:
+        """What must be the same for a stopped run to go on."""
+        from conjoin.model_folder import model_folder
+
+        model = folder_digest(model_folder(self.run), without=("README.md", "metrics.json"))
+        return {"conjoin": __version__, "model": model, "thresholds": [self.entity_threshold, self.relation_threshold]}
+
+    def types(self) -> tuple[str, ...]:
+        """The types of entities that the model knows."""
+        from conjoin.model_folder import model_folder
+
+        return Schema.from_json(read_json(model_folder(self.run) / "schema.json")).entity_types
+
+    def results(self, render: Callable[[Document], T], texts: Iterable[tuple[str, str]], *, skip: int = 0) -> Iterator[T]:
+        """What `render` makes of each document, in order."""
+        from conjoin.workers import pipe_chunks, pipe_in_processes
+
+        if self.workers > 1:
+            return pipe_in_processes(
+                self.run, texts, workers=self.workers, render=render, thresholds=self.thresholds, skip=skip
+            )
+
+        from conjoin.extractor import Extractor
+
+        return pipe_chunks(Extractor.load(self.run, thresholds=self.thresholds), texts, render=render, skip=skip)
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """(id, text) of each document; line ends are kept as they are."""
+        for source in self.sources:
+            if source.text is not None:
+                yield source.name, source.text
+            else:
+                yield from self._counted(source)
+
+    def _counted(self, source: Source) -> Iterator[tuple[str, str]]:
+        if source.path is None:
+            yield from _texts(source.name, source.name, sys.stdin.buffer, self.lines)
+            return
+        before = self.read
+        with source.path.open("rb") as file:
+            for pair in _texts(source.name, str(source.path), file, self.lines):
+                self.read = before + file.tell()
+                yield pair
+
+
+def _write_growing(extraction: _Extraction, output: Path, resume: bool, shown: ExtractionProgress) -> None:
+    """JSON lines as they come; those of a run that was stopped are kept."""
+    with growing_file(output, plan=extraction.plan(), resume=resume) as file:
+        known = known_lines(output, file.known)
+        written = file.known
+
+        def checked() -> Iterator[tuple[str, str]]:
+            number = 0
+            for number, (name, text) in enumerate(extraction.texts(), start=1):
+                if number <= file.known:
+                    value = next(known)
+                    if (value.get("id"), value.get("text")) != (name, text):
+                        raise DataError(f"{unfinished(output)}:{number}: is not the result of '{name}', which the input "
+                                        f"has there; {_AS_IT_WAS}")
+                    shown.update(1, extraction.read, known=True)
+                yield name, text
+            if number < file.known:
+                raise DataError(f"{unfinished(output)}: holds {file.known:,} results, and the input has {number:,} "
+                                f"documents; {_AS_IT_WAS}")
+
+        try:
+            for line in extraction.results(to_line, checked(), skip=file.known):
+                file.write(line)
+                written += 1
+                shown.update(1, extraction.read)
+        except KeyboardInterrupt:
+            if written:
+                Console(stderr=True, highlight=False).print(
+                    f"stopped; {unfinished(output)} holds {written:,} results, and the same command with --resume goes on",
+                    markup=False, soft_wrap=True)
+            raise
+
+
+def whole(document: Document) -> Document:
+    """A result as it is."""
+    return document
+
+
+def to_line(document: Document) -> str:
+    """A result as JSON on one line."""
+    return document.to_json_line(tokens=False)
 
 
 def _opened(path: Path) -> TextIO:
@@ -112,19 +250,11 @@ def _sources(files: list[str], output: Path | None) -> list[tuple[str, Path | No
     return [(name if called[name] == 1 or path is None else str(path), path) for name, path in found]
 
 
-def _texts(name: str, path: Path | None, lines: bool) -> Iterator[tuple[str, str]]:
+def _texts(name: str, place: str, file: BinaryIO, lines: bool) -> Iterator[tuple[str, str]]:
     """(id, text) of each document of an input; line ends are kept as they are."""
-    if path is None:
-        file = sys.stdin.buffer
-        yield from _from_lines(name, name, file) if lines else [(name, _decoded(file.read(), name))]
-        return
-    with path.open("rb") as opened:
-        if path.suffix.lower() == ".jsonl":
-            yield from _from_json_lines(name, path, opened)
-        elif lines:
-            yield from _from_lines(name, str(path), opened)
-        else:
-            yield name, _decoded(opened.read(), str(path))
+    if place.lower().endswith(".jsonl"):
+        return _from_json_lines(name, place, file)
+    return _from_lines(name, place, file) if lines else iter([(name, _decoded(file.read(), place))])
 
 
 def _decoded(raw: bytes, place: str) -> str:
@@ -140,33 +270,39 @@ def _from_lines(name: str, place: str, file: BinaryIO) -> Iterator[tuple[str, st
         yield f"{name}:{number}", _decoded(raw, f"{place}:{number}").rstrip("\r\n")
 
 
-def _from_json_lines(name: str, path: Path, file: BinaryIO) -> Iterator[tuple[str, str]]:
+def _from_json_lines(name: str, place: str, file: BinaryIO) -> Iterator[tuple[str, str]]:
     wanted = 'every line must hold one object with a "text"'
     for number, raw in enumerate(file, start=1):
-        line = _decoded(raw.removeprefix(BOM_UTF8) if number == 1 else raw, f"{path}:{number}")
+        line = _decoded(raw.removeprefix(BOM_UTF8) if number == 1 else raw, f"{place}:{number}")
         if not line.strip():
             continue
         try:
             value = json.loads(line)
         except json.JSONDecodeError as error:
-            raise DataError(f"{path}:{number}: not JSON at column {error.pos + 1} ({error.msg}); {wanted}") from error
+            raise DataError(f"{place}:{number}: not JSON at column {error.pos + 1} ({error.msg}); {wanted}") from error
         except ValueError as error:
-            raise DataError(f"{path}:{number}: not JSON (a number of thousands of digits); {wanted}") from error
+            raise DataError(f"{place}:{number}: not JSON (a number of thousands of digits); {wanted}") from error
         except RecursionError as error:
-            raise DataError(f"{path}:{number}: JSON nested too deeply; {wanted}") from error
+            raise DataError(f"{place}:{number}: JSON nested too deeply; {wanted}") from error
         if not isinstance(value, dict) or not isinstance(value.get("text"), str):
-            raise DataError(f'{path}:{number}: no "text" string; {wanted}')
+            raise DataError(f'{place}:{number}: no "text" string; {wanted}')
         yield str(value["id"]) if value.get("id") is not None else f"{name}:{number}", value["text"]
 
 
-def _write(documents: Iterator[Document], file: TextIO, format: OutputFormat, types: tuple[str, ...]) -> None:
+def _write(extraction: _Extraction, file: TextIO, format: OutputFormat, shown: ExtractionProgress) -> None:
     if format is OutputFormat.jsonl:
-        for document in documents:
-            file.write(document.to_json_line(tokens=False) + "\n")
-    elif format is OutputFormat.html:
-        file.write(to_html(list(documents), types=types))
+        for line in extraction.results(to_line, extraction.texts()):
+            file.write(line + "\n")
+            shown.update(1, extraction.read)
+        return
+    documents = []
+    for document in extraction.results(whole, extraction.texts()):
+        documents.append(document)
+        shown.update(1, extraction.read)
+    if format is OutputFormat.html:
+        file.write(to_html(documents, types=extraction.types()))
     else:
-        print_tables(list(documents), Console(file=file, highlight=False))
+        print_tables(documents, Console(file=file, highlight=False))
 
 
 def print_tables(documents: list[Document], console: Console) -> None:

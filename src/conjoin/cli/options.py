@@ -26,3 +26,6 @@ CacheLimit = Annotated[float, typer.Option(min=0.0, help="Most GB of them, in $C
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start anew; an old model goes at the end.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes side by side, each with its share of the cores.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON in place of text.")]
+ShowProgress = Annotated[
+    bool | None, typer.Option("--progress/--no-progress", help="Documents done, rate, time left; shown on a terminal.")
+]

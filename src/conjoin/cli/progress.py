@@ -1,18 +1,31 @@
-"""Training events as a progress bar with loss, dev scores and time left."""
+"""Training events as a progress bar with loss, dev scores and time left; the progress of extraction."""
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import replace
+from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from conjoin.card import coverage_line
 
 if TYPE_CHECKING:
     from conjoin.training import EpochDone, Event, Started
+
+SECONDS_BETWEEN_LINES = 10.0
 
 
 class TrainingProgress:
@@ -83,3 +96,69 @@ def epoch_line(event: EpochDone) -> str:
         relations = event.report.relations["strict"].micro.f1
         line += f", dev F1 entities {100 * entities:.1f} relations {100 * relations:.1f}"
     return f"{line}, {event.seconds:.0f} s" + (" (best so far)" if event.best else "")
+
+
+def wanted(asked: bool | None, *, busy: bool = False) -> bool:
+    """Whether progress is shown: as asked, else on a terminal that is not `busy` with results."""
+    return asked if asked is not None else sys.stderr.isatty() and not busy
+
+
+class ExtractionProgress:
+    """Documents done, their rate and, where the size of the input is known, the time left, on standard error: a bar on a
+    terminal, elsewhere a line from time to time. A context manager."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self.bar = shown and self.console.is_terminal
+        self.lines = shown and not self.bar
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        self.progress = Progress(*columns, console=self.console, refresh_per_second=4, disable=not self.bar)
+        self.task = self.progress.add_task("reading the model", total=None)
+        self.total: int | None = None
+        self.documents = 0  # those that were known before are not among them
+        self.started = self.said = time.monotonic()
+        self.first: tuple[float, int, int] | None = None  # when the first result came, documents and bytes until then
+
+    def __enter__(self) -> ExtractionProgress:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+        if self.lines and self.documents and kind is None:
+            self._say(None)
+
+    def expect(self, total: int | None) -> None:
+        """How many bytes there are to read, where that is known."""
+        self.total = total or None
+
+    def update(self, documents: int, read: int, *, known: bool = False) -> None:
+        """So many documents more, up to this byte of the input; `known` ones were done by an earlier run."""
+        if not (self.bar or self.lines):
+            return
+        if known:
+            return
+        now = time.monotonic()
+        self.documents += documents
+        if self.first is None:  # loading the model is no part of the rate
+            self.first, self.said = (now, self.documents, read), now
+        if self.bar:
+            self.progress.update(self.task, total=self.total, completed=read, description=self._line(now, read))
+        elif now - self.said >= SECONDS_BETWEEN_LINES:
+            self.said = now
+            self._say(read)
+
+    def _say(self, read: int | None) -> None:
+        self.console.print(self._line(time.monotonic(), read), markup=False, soft_wrap=True)
+
+    def _line(self, now: float, read: int | None) -> str:
+        since, documents, first_byte = self.first or (self.started, 0, 0)
+        if documents == self.documents or now - since < 1e-3:  # all at once
+            since, documents, first_byte = self.started, 0, 0
+        line = f"{self.documents:,} documents, {(self.documents - documents) / (now - since):,.1f} per second"
+        if self.total is not None and read is not None and read > first_byte:
+            left = timedelta(seconds=round((now - since) * max(0, self.total - read) / (read - first_byte)))
+            line += f", {left} left"
+        return line

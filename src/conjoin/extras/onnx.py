@@ -51,6 +51,7 @@ def export(model: Path, output: Path, *, int8: bool = False) -> None:
     if contents.exported:
         raise ModelError(f"{contents.folder}: is an export itself; name the model that conjoin train wrote")
     network = read_model(contents, device="cpu")
+    _plain_attention(network)
     with whole_folder(output, replaces=EXPORT_FILES) as folder:
         facts = {"format": 1, "int8": int8, "reader": _reader_facts(network.embedder), **_head_facts(network)}
         write_contents(Contents(folder, contents.config, contents.schema, contents.metrics))
@@ -110,6 +111,14 @@ class PairGraph(nn.Module):
         features = torch.cat(parts, dim=-1) if parts else None
         scores: Tensor = self.relations.scorer(heads, tails, torch.stack([head, tail]), features)
         return scores
+
+
+def _plain_attention(model: JointModel) -> None:
+    """Attention as plain products: a fused one is exported with checks for rows without words, which cost a fifth of the
+    time (docs/experiments.md)."""
+    for part in model.modules():
+        if isinstance(part, TransformerEmbedder) and hasattr(part.encoder, "set_attn_implementation"):
+            part.encoder.set_attn_implementation("eager")  # type: ignore[operator]
 
 
 def _write_graphs(model: JointModel, folder: Path) -> None:

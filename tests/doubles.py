@@ -1,0 +1,72 @@
+"""Stand-ins for a model that processes can load at once: they find first words, and fail or die over certain texts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from conjoin.document import Document, Entity, Relation, Token
+from conjoin.workers import Say, Text, Work
+
+
+class FirstWords:
+    """Finds the first word of a text and, where there are two, a relation to the second."""
+
+    def pipe_named(self, texts: Iterable[Text]) -> Iterator[Document]:
+        for name, text in texts:
+            if "raise" in text:
+                raise RuntimeError("the model stumbles\nand says more")
+            if "die" in text:
+                os._exit(7)
+            yield first_words(name, text)
+
+
+def first_words(name: str, text: str) -> Document:
+    tokens, position = [], 0
+    for word in text.split():
+        position = text.index(word, position)
+        tokens.append(Token(word, position, position + len(word)))
+        position += len(word)
+    entities = [Entity("Word", index, index + 1, score=1 / 3) for index in range(min(2, len(tokens)))]
+    relations = [Relation("Next", *entities, score=0.99999)] if len(entities) == 2 else []
+    return Document(text, tuple(tokens), tuple(entities), tuple(relations), name)
+
+
+def load(number: int) -> FirstWords:
+    return FirstWords()
+
+
+def load_late(number: int) -> FirstWords:
+    """Dies over "once" the first time only; `$MARK` names a file that remembers it."""
+    mark = Path(os.environ["MARK"])
+
+    class Once(FirstWords):
+        def pipe_named(self, texts: Iterable[Text]) -> Iterator[Document]:
+            for document in super().pipe_named(texts):
+                if "once" in document.text and not mark.exists():
+                    mark.touch()
+                    os._exit(7)
+                yield document
+
+    return Once()
+
+
+def load_never(number: int) -> FirstWords:
+    os._exit(3)
+
+
+def squares(number: int) -> Work[int, tuple[int, int]]:
+    """The number of the process and the square of an item; some items take longer."""
+
+    def work(item: int, say: Say) -> tuple[int, int]:
+        say(("item", item))
+        if item < 0:
+            raise ValueError(f"{item} is negative")
+        if item == 666:
+            os._exit(7)
+        time.sleep(0.02 * (item % 3))
+        return os.getpid(), item * item
+
+    return work

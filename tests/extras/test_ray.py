@@ -1,0 +1,58 @@
+"""The engine on Ray writes the same bytes as the one of this machine. In processes of their own: Ray leaves much behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import doubles
+from conjoin.bulk.job import Job, local, run
+
+pytest.importorskip("ray")
+HERE = Path(__file__).parents[1]
+SCRIPT = """
+import sys
+from pathlib import Path
+import ray
+import doubles
+from conjoin.bulk.job import Job, run
+from conjoin.extras.ray import engine
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+source, model, folder = map(Path, sys.argv[1:])
+job = Job((source,), model, folder, keep_text=True, partition_documents=7, load=doubles.load)
+print([event.number for event in run(job, engine(2)) if hasattr(event, "number")])
+"""
+
+
+def test_the_same_bytes_as_the_local_engine_poisonous_documents_included(tmp_path: Path) -> None:
+    source, model = tmp_path / "in.jsonl", tmp_path / "model"
+    texts = ["word é \ud83d " * (number % 9) for number in range(60)]
+    texts[10], texts[30] = "raise", "die"
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    model.mkdir()
+    for name in ("config.json", "schema.json"):
+        (model / name).write_text("{}")
+    job = Job((source,), model, tmp_path / "local", keep_text=True, partition_documents=7, load=doubles.load)
+    list(run(job, local()))
+    folder = tmp_path / "ray"
+    folder.mkdir()
+    for kept in ("manifest.json", "part-00000001.jsonl"):  # as if a run had been stopped
+        value = (job.folder / kept).read_text()
+        if kept.startswith("manifest"):
+            value = json.dumps({key: held for key, held in json.loads(value).items()
+                                if key not in ("finished", "partitions", "documents")})
+        (folder / kept).write_text(value)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, sys.path)]),
+                   "RAY_USAGE_STATS_ENABLED": "0"}
+    out = subprocess.run([sys.executable, "-c", SCRIPT, source, model, folder], env=environment, cwd=tmp_path,
+                         capture_output=True, text=True, timeout=300, check=False)
+    assert out.returncode == 0, out.stderr[-3000:]
+    assert out.stdout.splitlines()[-1] == str(list(range(9)))
+    ours = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "lock"}
+    theirs = {path.name: path.read_bytes() for path in job.folder.iterdir() if path.name != "lock"}
+    assert ours == theirs
