@@ -15,6 +15,7 @@ from rich.console import Console
 from conjoin.bulk.inputs import Columns
 from conjoin.bulk.partition import PARTITION_DOCUMENTS
 from conjoin.bulk.rows import RowFormat
+from conjoin.cli.messages import stopped
 from conjoin.cli.options import ShowProgress, Workers
 from conjoin.cli.progress import ExtractionProgress, wanted
 from conjoin.errors import SettingError, unknown_name
@@ -78,8 +79,7 @@ def bulk(
             for event in run(job, chosen):
                 summary.listen(event)
     except KeyboardInterrupt:
-        console.print("stopped; the same command goes on after the partitions that are written", markup=False)
-        raise
+        raise stopped("stopped; the same command goes on after the partitions that are written") from None
     console.print(summary.line(output), markup=False, soft_wrap=True)
 
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from conjoin.cli.messages import stopped
 from conjoin.cli.options import ShowProgress, Workers
 from conjoin.cli.progress import ExtractionProgress, wanted
 from conjoin.document import Document
@@ -202,11 +203,10 @@ def _write_growing(extraction: _Extraction, output: Path, resume: bool, shown: E
                 written += 1
                 shown.update(1, extraction.read)
         except KeyboardInterrupt:
-            if written:
-                Console(stderr=True, highlight=False).print(
-                    f"stopped; {unfinished(output)} holds {written:,} results, and the same command with --resume goes on",
-                    markup=False, soft_wrap=True)
-            raise
+            if not written:
+                raise
+            raise stopped(f"stopped; {unfinished(output)} holds {written:,} results, and the same command with --resume "
+                          "goes on") from None
 
 
 def whole(document: Document) -> Document:
