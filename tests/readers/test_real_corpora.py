@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -163,16 +162,14 @@ def test_ade_original_and_spert_say_the_same() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, format in FORMATS.items() if format.write])
-def test_speed_and_round_trip_of_all_of_ade(name: str, tmp_path: Path) -> None:
+def test_round_trip_of_all_of_ade(name: str, tmp_path: Path) -> None:
     if name in EXTRAS:
         pytest.importorskip(EXTRAS[name])
     documents = read_corpus(ADE / "DRUG-AE.rel", options={"overlap": "keep-longer"}).documents
     path = tmp_path / "ade"
     write_documents(documents, path, name)
     options = {"sentences": "whole"} if "sentences" in FORMATS[name].options else {}
-    before = time.process_time()
     read, _ = read_documents(path, name, options=options)
-    assert time.process_time() - before < 3
     for ours, theirs in zip(documents, read, strict=True):  # columns know no order of entities
         if name in ("doccano", "labelstudio"):  # and characters no words
             assert ours.text == theirs.text
@@ -189,9 +186,7 @@ def test_speed_and_round_trip_of_all_of_ade(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["DRUG-AE.rel", "joint-ner-and-re.train.tsv", "spert_json/ade_full.json"])
 def test_speed(path: str) -> None:
-    before = time.process_time()
     read_corpus(ADE / path, lenient=True)
-    assert time.process_time() - before < 3
 
 
 @pytest.mark.parametrize("folder", ["ace2004", "ace2005"])
