@@ -59,7 +59,9 @@ def main() -> None:
             best[name][number] = min(best[name][number], timed(lambda: bare(embedder, batch)))  # noqa: B023
     seconds = {name: round(sum(values), 3) for name, values in best.items()}
     result = {
-        "model": "conjoin-base, CoNLL04 train and dev, seed 0", "test": len(documents), "pieces_a_batch": PIECES,
+        "model": {"trained_on": extractors["torch"].metrics["training"]["documents"],
+                  "seed": extractors["torch"].config.training.seed, "encoder": extractors["torch"].config.encoder.name},
+        "test": len(documents), "pieces_a_batch": PIECES,
         "threads": torch.get_num_threads(), "torch": torch.__version__, "onnxruntime": onnxruntime.__version__,
         "strict micro F1": {name: scores(extractor, documents) for name, extractor in extractors.items()},
         "seconds": seconds,

@@ -27,6 +27,7 @@ from conjoin.features.words import WordReader
 from conjoin.model_folder import EXPORTED, Contents, broken, first_line, read_json
 from conjoin.schema import Schema
 
+FORMAT = 1
 WORDS, PAIRS = "words.onnx", "pairs.onnx"
 TABLES = "tables.safetensors"
 PAIRS_AT_ONCE = 8192  # bounds memory when a text holds very many entities
@@ -132,6 +133,9 @@ def read_export(contents: Contents) -> ExportedModel:
         raise require_extra("onnx", "onnxruntime") from error
     folder = contents.folder
     facts = read_json(folder / EXPORTED)
+    if facts.get("format") != FORMAT:
+        raise ModelError(f"{folder / EXPORTED}: export format {facts.get('format')!r}, this version of conjoin reads "
+                         f"{FORMAT}; export the model again")
     try:
         tables = load_file(folder / TABLES)
         chain = None
@@ -140,7 +144,7 @@ def read_export(contents: Contents) -> ExportedModel:
         rules = Rules(contents.schema.relation_types, tables["allowed"], tables["symmetric"], tables["ranks"],
                       facts["decision"], facts["threshold"])
         return ExportedModel(
-            contents.schema, facts, reader=_reader(facts["reader"], folder), words=_graph(folder / WORDS),
+            contents.schema, facts, reader=_reader(facts["reader"]), words=_graph(folder / WORDS),
             pairs=_graph(folder / PAIRS) if facts["relations"] else None, rules=rules, chain=chain,
         )
     except (OSError, LookupError, TypeError, ValueError, SafetensorError) as error:
@@ -154,18 +158,19 @@ def _graph(path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0") or 0)
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    options.intra_op_num_threads = int(threads) if threads.isdigit() else 0  # 0: all cores
     options.log_severity_level = 3
     # Spinning threads would take the cores from reading and decoding.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _reader(facts: Mapping[str, Any], folder: Path) -> Reader:
+def _reader(facts: Mapping[str, Any]) -> Reader:
     """What `extras.onnx` wrote of a reader."""
     kind = facts["kind"]
     if kind == "joined":
-        return JoinedReader({name: _reader(part, folder) for name, part in facts["parts"].items()})
+        return JoinedReader({name: _reader(part) for name, part in facts["parts"].items()})
     if kind == "casing":
         return CasingReader()
     if kind == "characters":
@@ -179,5 +184,5 @@ def _reader(facts: Mapping[str, Any], folder: Path) -> Reader:
         window=facts["window"],
         overlap=facts["overlap"],
         first_only=facts["first_only"],
-        inputs={name: _reader(part, folder) for name, part in facts["inputs"].items()},
+        inputs={name: _reader(part) for name, part in facts["inputs"].items()},
     )

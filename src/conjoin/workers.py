@@ -146,8 +146,11 @@ class Loading:
 
     def __call__(self, number: int) -> Extracts:
         from conjoin.extractor import Extractor
+        from conjoin.model_folder import EXPORTED, model_folder
 
-        return Extractor.load(self.model, device=self.device or _gpu(number), thresholds=self.thresholds)
+        exported = (model_folder(Path(self.model)) / EXPORTED).is_file()  # runs without torch, which is not to be loaded
+        device = self.device if self.device or exported else _gpu(number)
+        return Extractor.load(self.model, device=device, thresholds=self.thresholds)
 
 
 def _gpu(number: int) -> str | None:
@@ -294,7 +297,7 @@ class _Worker(Generic[Item, Result]):
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, *self._arguments), daemon=True)
-        with _deaf_to_interrupts():
+        with deaf_to_interrupts():
             self._process.start()
         theirs.close()  # or the end of the process would not be seen
 
@@ -332,7 +335,7 @@ class _Worker(Generic[Item, Result]):
 
 
 @contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
+def deaf_to_interrupts() -> Iterator[None]:
     """Ctrl-C is for the process that began all this; a process that starts deaf to it stays so, from its first moment."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -116,6 +116,16 @@ def test_a_damaged_export_is_one_sentence(name: str, how: str, exported: Path, t
         Extractor.load(tmp_path / "copy")
 
 
+def test_an_export_of_another_version_is_one_sentence(exported: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(exported, tmp_path / "copy")
+    path = tmp_path / "copy/exported.json"
+    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(ModelError, match=r"export format 2, this version of conjoin reads 1; export the model again"):
+        Extractor.load(tmp_path / "copy")
+
+
 def test_a_folder_of_something_else_is_not_replaced(trained_run: Path, tmp_path: Path) -> None:
     (tmp_path / "diary.txt").write_text("dear diary")
     with pytest.raises(ModelError):

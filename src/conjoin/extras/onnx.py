@@ -21,7 +21,7 @@ from conjoin.embedders.frozen import FrozenEmbedder, FrozenTransformer
 from conjoin.embedders.static import CasingEmbedder, WordVectors
 from conjoin.embedders.transformer import TransformerEmbedder
 from conjoin.errors import ModelError, require_extra
-from conjoin.exported import PAIRS, TABLES, WORDS
+from conjoin.exported import FORMAT, PAIRS, TABLES, WORDS
 from conjoin.features.arrays import JoinedReader
 from conjoin.files import whole_folder
 from conjoin.heads.relations import RelationHead
@@ -53,7 +53,7 @@ def export(model: Path, output: Path, *, int8: bool = False) -> None:
     network = read_model(contents, device="cpu")
     _plain_attention(network)
     with whole_folder(output, replaces=EXPORT_FILES) as folder:
-        facts = {"format": 1, "int8": int8, "reader": _reader_facts(network.embedder), **_head_facts(network)}
+        facts = {"format": FORMAT, "int8": int8, "reader": _reader_facts(network.embedder), **_head_facts(network)}
         write_contents(Contents(folder, contents.config, contents.schema, contents.metrics))
         write_json(folder / EXPORTED, facts)
         save_file({name: value.numpy() for name, value in _tables(network).items()}, folder / TABLES)

@@ -8,11 +8,8 @@ import logging
 import multiprocessing
 import multiprocessing.connection
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +26,7 @@ from conjoin.metrics import Report
 from conjoin.protocols import train
 from conjoin.settings import Config
 from conjoin.training import EpochDone, Event
+from conjoin.workers import deaf_to_interrupts
 
 try:
     import optuna
@@ -151,7 +149,7 @@ def _run(search: Search, workers: int, threads: int | None, listen: Callable[[Tr
     processes = [context.Process(target=_worker, args=(search, share)) for _ in range(workers)]
     study = _study(search)
     told = {trial.number for trial in _ended(study)}
-    with _interrupts_kept_from_children():
+    with deaf_to_interrupts():
         for process in processes:
             process.start()
     try:
@@ -178,19 +176,6 @@ def _tell_of_new(study: optuna.Study, told: set[int], listen: Callable[[TrialRes
         if trial.number not in told and listen is not None:
             listen(_result(trial))
         told.add(trial.number)
-
-
-@contextmanager
-def _interrupts_kept_from_children() -> Iterator[None]:
-    """Processes that are started in the block do not hear of Ctrl-C: the search ends them, and says so once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # where signals cannot be set
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _report(search: Search) -> list[TrialResult]:
