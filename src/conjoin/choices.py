@@ -21,3 +21,4 @@ WordPooling = Literal["first", "mean", "max"]
 
 OUTSIDE_PRIOR = 3.0  # the first bias of O: an untrained tagger proposes few entities, so few useless pairs are scored
 DISTANCES = (1, 2, 3, 4, 5, 7, 9, 12, 16, 24, 40)  # upper edges of the buckets, in words between two entities
+PAIRS_AT_ONCE = 8192  # scored together: bounds memory when a text holds very many entities

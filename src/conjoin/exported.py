@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from conjoin import tagging
+from conjoin.choices import PAIRS_AT_ONCE
 from conjoin.decoding.pairs import FlatSpans, Rules, between, largest, marks, pooled
 from conjoin.decoding.tags import Chain, decode
 from conjoin.document import Document, Entity
@@ -30,7 +31,6 @@ from conjoin.schema import Schema
 FORMAT = 1
 WORDS, PAIRS = "words.onnx", "pairs.onnx"
 TABLES = "tables.safetensors"
-PAIRS_AT_ONCE = 8192  # bounds memory when a text holds very many entities
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,13 @@ def test_torch_is_not_loaded(exported: Path) -> None:
     assert '"type": "Work_For"' in done.stdout or '"Work_For"' in done.stdout
 
 
+def test_workers_do_not_load_torch_for_an_export(exported: Path) -> None:
+    code = ("import sys; from conjoin.workers import Loading; "
+            "assert Loading(sys.argv[1])(0)('Lee Oswald shot Kennedy .').tokens; sys.exit(int('torch' in sys.modules))")
+    done = subprocess.run([sys.executable, "-c", code, str(exported)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_export_is_not_saved_or_exported_again(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="an exported model is not saved again; copy its folder"):
         Extractor.load(exported).save(tmp_path / "again")

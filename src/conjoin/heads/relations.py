@@ -9,15 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from conjoin.choices import DISTANCES, Decision
+from conjoin.choices import DISTANCES, PAIRS_AT_ONCE, Decision
 from conjoin.document import Relation
 from conjoin.heads.spans import Spans
 from conjoin.nn.layers import RangeMax, SpanPooling
 from conjoin.nn.pairs import candidate_pairs
 from conjoin.nn.term import Term
 from conjoin.schema import Schema, canonical
-
-PAIRS_AT_ONCE = 8192  # bounds memory when a text holds very many entities
 
 
 class PairFeatures(nn.Module):
