@@ -25,6 +25,10 @@ class Token:
     char_start: int
     char_end: int
 
+    def moved(self, characters: int) -> Token:
+        """The same word so many characters further on."""
+        return Token(self.text, self.char_start + characters, self.char_end + characters) if characters else self
+
 
 @dataclass(frozen=True, slots=True)
 class Entity:
@@ -73,10 +77,7 @@ class Document:
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", tuple(self.tokens))
         self._check_tokens()
-        placed = {entity: self._place(entity) for entity in self.entities}
-        object.__setattr__(self, "entities", tuple(placed.values()))
-        relations = dict.fromkeys(self._attach(relation, placed) for relation in self.relations)
-        object.__setattr__(self, "relations", tuple(relations))
+        self._annotate(self.entities, self.relations)
 
     @classmethod
     def from_words(
@@ -102,11 +103,21 @@ class Document:
 
     def annotated(self, entities: Iterable[Entity], relations: Iterable[Relation]) -> Document:
         """The same text and words with other annotations."""
-        return replace(self, entities=tuple(entities), relations=tuple(relations))
+        copy = object.__new__(Document)
+        for name in ("text", "tokens", "id"):  # checked already
+            object.__setattr__(copy, name, getattr(self, name))
+        copy._annotate(entities, relations)
+        return copy
 
     def bare(self) -> Document:
         """The same text and words without annotations."""
         return self.annotated((), ())
+
+    def _annotate(self, entities: Iterable[Entity], relations: Iterable[Relation]) -> None:
+        placed = {entity: self._place(entity) for entity in entities}
+        object.__setattr__(self, "entities", tuple(placed.values()))
+        attached = dict.fromkeys(self._attach(relation, placed) for relation in relations)
+        object.__setattr__(self, "relations", tuple(attached))
 
     def _check_tokens(self) -> None:
         position = 0

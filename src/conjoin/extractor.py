@@ -182,7 +182,8 @@ class Extractor:
         loaded.
 
         `precision` `bf16` runs a fine-tuned encoder in half precision, `auto` where the hardware computes that; scores
-        then differ in the third digit. Raises `ModelError` when the folder is broken.
+        then differ in the third digit. Raises `ModelError` when the folder is broken, `SettingError` for a precision that
+        an export was not made with.
         """
         contents = read_contents(Path(path))
         model = _annotator(contents, device, precision)
@@ -191,6 +192,8 @@ class Extractor:
 
 def _annotator(contents: Contents, device: str | None, precision: Precision) -> Annotator:
     if contents.exported:
+        if precision not in ("no", "auto"):
+            raise SettingError(f"an export computes as it was made; '{precision}' is for a model that is not exported")
         from conjoin.exported import read_export
 
         return read_export(contents)

@@ -79,9 +79,7 @@ def merge(text: str, units: Sequence[Unit], annotated: Sequence[Document], *, id
     """
     _check_units(text, units, annotated)
     tokens = [
-        Token(token.text, token.char_start + unit.char_offset, token.char_end + unit.char_offset)
-        for unit in units
-        for token in unit.document.tokens[unit.core_start : unit.core_end]
+        token.moved(unit.char_offset) for unit in units for token in unit.document.tokens[unit.core_start : unit.core_end]
     ]
     found = [
         _best([_shifted(entity, unit.word_offset) for entity in document.entities])
@@ -240,7 +238,8 @@ _SUFFIX = r"(?:s|S|ll|LL|re|RE|ve|VE|d|D|m|M)(?!\w)"
 
 _WORD = re.compile(
     rf"""
-      (?:https?://|www\.)[^\s<>"]*[\w/]
+      [A-Za-z]++(?=[ ,])                                                 # most words; what follows would match them too
+    | (?:https?://|www\.)[^\s<>"]*[\w/]
     | [\w.+%-]{{1,64}}@[\w-]{{1,64}}(?:\.[\w-]{{1,64}})+
     | (?:{_LETTER}\.){{2,}}(?:{_LETTER}(?!\w))? | {_LETTER}(?:\.{_LETTER})+(?!\w) | Ph\.D\.     # U.S. p.m. U.S
     | \d+(?:[.,:/]\d+)+(?:-(?=\w){_SIGN}+)?                                   # 1,234.5 11:30 3,4-dihydroxy
@@ -365,9 +364,7 @@ def _cut(tokens: Sequence[Token], low: int, high: int) -> int:
 def _unit(text: str, offset: int, word_offset: int, tokens: Sequence[Token], window: _Window, id: str) -> Unit:
     own = tokens[window.start : window.end]
     begin, end = own[0].char_start, own[-1].char_end
-    if begin:
-        own = [Token(token.text, token.char_start - begin, token.char_end - begin) for token in own]
-    document = Document(text[offset + begin : offset + end], tuple(own), id=id)
+    document = Document(text[offset + begin : offset + end], tuple(token.moved(-begin) for token in own), id=id)
     return Unit(document, offset + begin, word_offset + window.start,
                 window.core_start - window.start, window.core_end - window.start)
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from conjoin.choices import Precision
 from conjoin.document import Document
 from conjoin.errors import ConjoinError, WorkerError
 
@@ -105,6 +106,7 @@ def pipe_in_processes(
     render: Callable[[Document], T] = whole,  # type: ignore[assignment]
     thresholds: Thresholds | None = None,
     device: str | None = None,
+    precision: Precision = "no",
     skip: int = 0,
 ) -> Iterator[T]:
     """Documents of a stream of (id, text), in order, extracted by so many processes; memory does not grow with the stream.
@@ -115,7 +117,7 @@ def pipe_in_processes(
     as always with processes. Raises `WorkerError` when a process dies, and what the stream or the model raises, after the
     results of what came before it.
     """
-    prepare = _Piping(Loading(str(model), thresholds, device), render)
+    prepare = _Piping(Loading(str(model), thresholds, device, precision), render)
     befores: dict[int, int] = {}
 
     def numbered() -> Iterator[list[Text]]:
@@ -143,6 +145,7 @@ class Loading:
     model: str
     thresholds: Thresholds | None = None
     device: str | None = None
+    precision: Precision = "no"
 
     def __call__(self, number: int) -> Extracts:
         from conjoin.extractor import Extractor
@@ -150,7 +153,7 @@ class Loading:
 
         exported = (model_folder(Path(self.model)) / EXPORTED).is_file()  # runs without torch, which is not to be loaded
         device = self.device if self.device or exported else _gpu(number)
-        return Extractor.load(self.model, device=device, thresholds=self.thresholds)
+        return Extractor.load(self.model, device=device, precision=self.precision, thresholds=self.thresholds)
 
 
 def _gpu(number: int) -> str | None:

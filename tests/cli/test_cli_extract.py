@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from conjoin.extractor import _annotator
+
 ORTIZ = "Maria Ortiz leads the Halden Steel of Leeds."
 OSWALD = "Lee Oswald shot Kennedy in Dallas."
 
@@ -215,6 +217,17 @@ def test_wrong_usage(arguments: list[str], conjoin: Any, trained_run: Path) -> N
     assert result.out == ""
 
 
+def test_half_precision(conjoin: Any, trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = []
+    monkeypatch.setattr("conjoin.extractor._annotator", lambda *given: models.append(_annotator(*given)) or models[-1])
+    for name in ("no", "bf16"):
+        (value,) = parsed(conjoin("extract", trained_run, "--text", OSWALD, "--precision", name).out)
+        assert triples(value) == KILL
+    assert [model.bf16 for model in models] == [False, True]
+    told = conjoin("extract", trained_run, "--text", OSWALD, "--precision", "bf15").sentence
+    assert "bf15" in told and "bf16" in told
+
+
 def test_an_unknown_output_format(conjoin: Any, trained_run: Path) -> None:
     told = conjoin("extract", trained_run, "--text", "a", "--format", "tabel").sentence
     assert told == "unknown output format 'tabel' (did you mean 'table'?); choose html, jsonl or table"
@@ -290,6 +303,8 @@ def test_a_stopped_run_goes_on_to_the_same_file(
         assert "Traceback" not in told
     refused = conjoin("extract", trained_run, source, "-o", out).sentence
     assert refused.startswith(f"{part}: holds {lines:,} results of a run that was stopped; add --resume")
+    differ = conjoin("extract", trained_run, source, "-o", out, "--resume", "--precision", "bf16").sentence
+    assert "with precision that differ" in differ
     differ = conjoin("extract", trained_run, source, "-o", out, "--resume", "--entity-threshold", 0.5).sentence
     assert "was begun with thresholds that differ" in differ
     other = many(tmp_path / "short.jsonl", 3)

@@ -11,7 +11,7 @@ import torch
 from conjoin import Extractor
 from conjoin.builders import build_model
 from conjoin.document import Document
-from conjoin.errors import ModelError
+from conjoin.errors import ModelError, SettingError
 from conjoin.schema import Schema
 from conjoin.settings import Config
 
@@ -98,6 +98,11 @@ def test_workers_do_not_load_torch_for_an_export(exported: Path) -> None:
             "assert Loading(sys.argv[1])(0)('Lee Oswald shot Kennedy .').tokens; sys.exit(int('torch' in sys.modules))")
     done = subprocess.run([sys.executable, "-c", code, str(exported)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_export_keeps_its_precision(exported: Path) -> None:
+    with pytest.raises(SettingError, match="an export computes as it was made; 'bf16' is for a model that is not"):
+        Extractor.load(exported, precision="bf16")
 
 
 def test_an_export_is_not_saved_or_exported_again(exported: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from conjoin.bulk.partition import (
     partitions,
 )
 from conjoin.bulk.rows import RowFormat, parquet_schema
+from conjoin.choices import Precision
 from conjoin.errors import DataError, SettingError
 from conjoin.files import folder_digest, make_folder, read_json, write_text
 from conjoin.version import __version__
@@ -51,6 +52,7 @@ class Job:
     partition_documents: int = PARTITION_DOCUMENTS
     entity_threshold: float = 0.0
     relation_threshold: float = 0.0
+    precision: Precision = "no"
     load: Callable[[int], Extracts] | None = None
 
     def __post_init__(self) -> None:
@@ -70,7 +72,8 @@ class Job:
     def _loading(self) -> Loading:
         from conjoin.extractor import Thresholds
 
-        return Loading(str(self.model.resolve()), Thresholds(self.entity_threshold, self.relation_threshold))
+        thresholds = Thresholds(self.entity_threshold, self.relation_threshold)
+        return Loading(str(self.model.resolve()), thresholds, precision=self.precision)
 
     def partitions(self, found: list[Source]) -> Iterator[Partition | PartitionDone]:
         """The partitions in order; those that an earlier run has written are done."""
@@ -93,7 +96,7 @@ class Job:
             "format": self.format.value, "text_column": self.columns.text, "id_column": self.columns.id,
             "lines": self.lines, "keep_text": self.keep_text,
             "partition_documents": self.partition_documents, "entity_threshold": self.entity_threshold,
-            "relation_threshold": self.relation_threshold,
+            "relation_threshold": self.relation_threshold, "precision": self.precision,
         }
         return {
             "conjoin": __version__,

@@ -16,7 +16,7 @@ from conjoin.bulk.inputs import Columns
 from conjoin.bulk.partition import PARTITION_DOCUMENTS
 from conjoin.bulk.rows import RowFormat
 from conjoin.cli.messages import stopped
-from conjoin.cli.options import ShowProgress, Workers
+from conjoin.cli.options import PrecisionName, ShowProgress, Workers, chosen_precision
 from conjoin.cli.progress import ExtractionProgress, wanted
 from conjoin.errors import SettingError, unknown_name
 
@@ -44,6 +44,7 @@ def bulk(
     engine: Annotated[str, typer.Option(help="What runs the processes: local, or ray on a cluster.")] = "local",
     workers: Workers = 1,
     gpus_per_worker: Annotated[float, typer.Option(min=0, help="GPUs of each process, for --engine ray.")] = 0.0,
+    precision: PrecisionName = "no",
     entity_threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of an entity.")] = 0.0,
     relation_threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of a relation.")] = 0.0,
     progress: ShowProgress = None,
@@ -71,7 +72,7 @@ def bulk(
     from conjoin.bulk.job import Job, run
 
     job = Job(tuple(inputs), model, output, RowFormat(format), Columns(text_column, id_column), lines, keep_text,
-              partition_size, entity_threshold, relation_threshold)
+              partition_size, entity_threshold, relation_threshold, chosen_precision(precision))
     summary = _Summary(ExtractionProgress(shown=wanted(progress)))
     console = Console(stderr=True, highlight=False)
     try:

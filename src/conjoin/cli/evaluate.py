@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from conjoin.cli.data import mention_problems, parse_options
-from conjoin.cli.options import FormatName, FormatOptions, Lenient
+from conjoin.cli.options import FormatName, FormatOptions, Lenient, PrecisionName, chosen_precision
 from conjoin.document import Document
 from conjoin.errors import DataError
 from conjoin.metrics import Report, Score
@@ -30,6 +30,7 @@ def evaluate(
     raw_text: Annotated[
         bool, typer.Option("--raw-text", help="Give the model the bare text only; compare spans by characters.")
     ] = False,
+    precision: PrecisionName = "no",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, fractions of 1, in place of a table.")] = False,
 ) -> None:
     """Score a trained model on annotated text.
@@ -47,6 +48,7 @@ def evaluate(
     """
     if gold_entities and raw_text:
         raise typer.BadParameter("--gold-entities and --raw-text exclude each other: bare text has no entities")
+    used = chosen_precision(precision)
     corpus = read_corpus(data, format, lenient=lenient, options=parse_options(option or []))
     chosen = chosen_split(corpus.splits, split, data)
     documents = corpus.splits[chosen]
@@ -56,7 +58,8 @@ def evaluate(
 
     from conjoin.extractor import Extractor
 
-    report = Extractor.load(run).evaluate(documents, gold_entities=gold_entities, raw_text=raw_text)
+    extractor = Extractor.load(run, precision=used)
+    report = extractor.evaluate(documents, gold_entities=gold_entities, raw_text=raw_text)
     if as_json:
         mode = "gold entities" if gold_entities else ("raw text" if raw_text else "gold words")
         typer.echo(json.dumps({"split": chosen, "mode": mode, **_as_json(report)}, indent=1))

@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from conjoin.choices import Precision
 from conjoin.cli.messages import stopped
-from conjoin.cli.options import ShowProgress, Workers
+from conjoin.cli.options import PrecisionName, ShowProgress, Workers, chosen_precision
 from conjoin.cli.progress import ExtractionProgress, wanted
 from conjoin.document import Document
 from conjoin.errors import DataError, SettingError, unknown_name
@@ -54,6 +55,7 @@ def extract(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; first FILE.part.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the FILE.part of a run that was stopped.")] = False,
     workers: Workers = 1,
+    precision: PrecisionName = "no",
     entity_threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of an entity.")] = 0.0,
     relation_threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of a relation.")] = 0.0,
     progress: ShowProgress = None,
@@ -85,7 +87,8 @@ def extract(
         raise SettingError("--resume goes on with a file of JSON lines; name it with --output")
     named = [Source("text", text)] if text is not None else []
     sources = (Source(name, path=path) for name, path in _sources(files or [], output))
-    extraction = _Extraction(run, (*named, *sources), lines, workers, entity_threshold, relation_threshold)
+    extraction = _Extraction(run, (*named, *sources), lines, workers, chosen_precision(precision), entity_threshold,
+                             relation_threshold)
     to_terminal = output is None and sys.stdout.isatty()
     with ExtractionProgress(shown=wanted(progress, busy=to_terminal)) as shown:
         shown.expect(extraction.size)
@@ -115,6 +118,7 @@ class _Extraction:
     sources: tuple[Source, ...]
     lines: bool
     workers: int
+    precision: Precision
     entity_threshold: float
     relation_threshold: float
     read: int = 0
@@ -137,7 +141,8 @@ class _Extraction:
         from conjoin.model_folder import model_folder
 
         model = folder_digest(model_folder(self.run), without=("README.md", "metrics.json"))
-        return {"conjoin": __version__, "model": model, "thresholds": [self.entity_threshold, self.relation_threshold]}
+        return {"conjoin": __version__, "model": model, "precision": self.precision,
+                "thresholds": [self.entity_threshold, self.relation_threshold]}
 
     def types(self) -> tuple[str, ...]:
         """The types of entities that the model knows."""
@@ -151,12 +156,14 @@ class _Extraction:
 
         if self.workers > 1:
             return pipe_in_processes(
-                self.run, texts, workers=self.workers, render=render, thresholds=self.thresholds, skip=skip
+                self.run, texts, workers=self.workers, render=render, thresholds=self.thresholds,
+                precision=self.precision, skip=skip,
             )
 
         from conjoin.extractor import Extractor
 
-        return pipe_chunks(Extractor.load(self.run, thresholds=self.thresholds), texts, render=render, skip=skip)
+        extractor = Extractor.load(self.run, precision=self.precision, thresholds=self.thresholds)
+        return pipe_chunks(extractor, texts, render=render, skip=skip)
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """(id, text) of each document; line ends are kept as they are."""

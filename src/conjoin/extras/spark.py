@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from conjoin.bulk.inputs import Raw
 from conjoin.bulk.partition import PARTITION_DOCUMENTS, Extraction, Partition, groups
 from conjoin.bulk.rows import Row
+from conjoin.choices import Precision
 from conjoin.errors import SettingError, require_extra, unknown_name
 from conjoin.workers import Extracts, Loading, Pool
 
@@ -37,6 +38,7 @@ def extract(
     id_column: str | None = None,
     keep_text: bool = False,
     thresholds: Thresholds | None = None,
+    precision: Precision = "no",
     partition_documents: int = PARTITION_DOCUMENTS,
     load: Callable[[int], Extracts] | None = None,
 ) -> DataFrame:
@@ -53,7 +55,7 @@ def extract(
             raise SettingError(unknown_name("column", name, df.columns))
     if (held := dict(df.dtypes)[text_column]) != "string":
         raise SettingError(f"the column '{text_column}' holds {held}, where strings are expected; cast it, or name another")
-    extraction = Extraction(load or Loading(str(model), thresholds), keep_text)
+    extraction = Extraction(load or Loading(str(model), thresholds, precision=precision), keep_text)
     text = "text string, " if keep_text else ""
     schema = f"doc_id string, {text}entities {_ENTITIES}, relations {_RELATIONS}, error string"
 

@@ -200,8 +200,7 @@ class Standoff:
             low = bisect_left(self.given.tokens, start, key=lambda token: token.char_start)
             high = bisect_right(self.given.tokens, end, key=lambda token: token.char_end)
             found = [(0, token) for token in self.given.tokens[low:high]]
-        return [Token(token.text, token.char_start + begin - start, token.char_end + begin - start)
-                for begin, token in found]
+        return [token.moved(begin - start) for begin, token in found]
 
     def _homes(self, pieces: Sequence[tuple[int, int]]) -> dict[Hashable, tuple[int, int]]:
         """The first and last sentence of each entity, in the order of the entities."""
