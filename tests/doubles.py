@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
+from conjoin.batching import Text
 from conjoin.document import Document, Entity, Relation, Token
-from conjoin.workers import Say, Text, Work
+from conjoin.workers import Say, Work
 
 
 class FirstWords:
     """Finds the first word of a text and, where there are two, a relation to the second."""
 
-    def pipe_named(self, texts: Iterable[Text]) -> Iterator[Document]:
-        for name, text in texts:
-            if "raise" in text:
-                raise RuntimeError("the model stumbles\nand says more")
-            if "die" in text:
-                os._exit(7)
-            yield first_words(name, text)
+    def extract(self, texts: Sequence[Text]) -> list[Document]:
+        return [self.document(name, text) for name, text in texts]
+
+    def document(self, name: str, text: str) -> Document:
+        if "raise" in text:
+            raise RuntimeError("the model stumbles\nand says more")
+        if "die" in text:
+            os._exit(7)
+        return first_words(name, text)
 
 
 def first_words(name: str, text: str) -> Document:
@@ -43,12 +46,11 @@ def load_late(number: int) -> FirstWords:
     mark = Path(os.environ["MARK"])
 
     class Once(FirstWords):
-        def pipe_named(self, texts: Iterable[Text]) -> Iterator[Document]:
-            for document in super().pipe_named(texts):
-                if "once" in document.text and not mark.exists():
-                    mark.touch()
-                    os._exit(7)
-                yield document
+        def document(self, name: str, text: str) -> Document:
+            if "once" in text and not mark.exists():
+                mark.touch()
+                os._exit(7)
+            return super().document(name, text)
 
     return Once()
 

@@ -19,9 +19,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from conjoin.batching import FIRST_CHUNK_CHARACTERS
 from conjoin.document import Document, Entity, Relation, Token
 from conjoin.errors import DataError, ModelError, SettingError
-from conjoin.extractor import LOOK_AHEAD_CHARACTERS, Extractor, Thresholds
+from conjoin.extractor import Extractor, Thresholds
 from conjoin.text import words
 
 TEXT = "Maria Ortiz leads the Halden Steel of Leeds. Lee Oswald shot Kennedy in Dallas. The mayor joined Acme Corp."
@@ -345,7 +346,7 @@ def test_pipe_is_lazy(extractor: Extractor) -> None:
 
     documents = list(islice(extractor.pipe(endless()), 3))
     assert [document.text.split()[4] for document in documents] == ["0", "1", "2"]
-    assert read <= LOOK_AHEAD_CHARACTERS / 40
+    assert read <= FIRST_CHUNK_CHARACTERS / 40
     assert next(extractor.pipe("" for _ in count())).text == ""
 
 

@@ -18,18 +18,9 @@ from hypothesis import strategies as st
 
 import doubles
 from conjoin import Extractor
+from conjoin.batching import CHUNK_CHARACTERS, FIRST_CHUNK_CHARACTERS, chunks
 from conjoin.errors import DataError, ModelError, WorkerError
-from conjoin.workers import (
-    AHEAD,
-    CHUNK_CHARACTERS,
-    FIRST_CHUNK_CHARACTERS,
-    Pool,
-    chunks,
-    cores,
-    pipe_chunks,
-    pipe_in_processes,
-    thread_share,
-)
+from conjoin.workers import AHEAD, Pool, cores, pipe_chunks, pipe_in_processes, thread_share
 
 Texts = st.lists(st.tuples(st.text(max_size=3), st.integers(0, 3 * FIRST_CHUNK_CHARACTERS).map("x".__mul__)), max_size=40)
 
@@ -51,8 +42,8 @@ def test_skipped_results_change_nothing_in_the_others(texts: list[tuple[str, str
     """Each document says with whom it was read."""
 
     class Together:
-        def pipe_named(self, group):  # type: ignore[no-untyped-def]
-            return (doubles.first_words(f"{len(group)} {name}", text) for name, text in group)
+        def extract(self, group):  # type: ignore[no-untyped-def]
+            return [doubles.first_words(f"{len(group)} {name}", text) for name, text in group]
 
     everything = list(pipe_chunks(Together(), texts, render=lambda document: document.id))
     assert list(pipe_chunks(Together(), texts, render=lambda document: document.id, skip=skip)) == everything[skip:]

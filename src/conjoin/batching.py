@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from conjoin.document import Document
 from conjoin.schema import Schema
 
-BATCH_PIECES = 2048
+Text = tuple[str, str]  # id and text
+
+# How much text is read before a result must be given: little at first, for those who wait for it, then five times as
+# much each time. Many texts make batches of like lengths; the most bounds memory on endless input.
+FIRST_CHUNK_CHARACTERS = 2_000
+CHUNK_CHARACTERS = 200_000
 
 
 class Annotator(Protocol):
@@ -19,8 +23,8 @@ class Annotator(Protocol):
     schema: Schema
 
     @property
-    def reads_ahead(self) -> bool:
-        """Whether a batch may be collated in another thread while one before it is annotated."""
+    def batch_pieces(self) -> int:
+        """The pieces of a batch, padding included, with which it is fastest where it is."""
 
     def sizes(self, documents: Sequence[Document]) -> list[int]:
         """The cost of each document, in pieces."""
@@ -77,35 +81,37 @@ def annotate_all(
     documents: Sequence[Document],
     *,
     gold_entities: bool = False,
-    batch_documents: int = 128,
-    batch_pieces: int = BATCH_PIECES,
+    batch_documents: int = 1024,
+    batch_pieces: int | None = None,
 ) -> list[Document]:
-    """Annotate any number of documents, longest batches first, and return them in their own order.
-
-    A batch is collated while the one before it is annotated, where the model allows that.
-    """
+    """Annotate any number of documents, longest batches first, and return them in their own order."""
     sizes = model.sizes(documents)
     order = sorted(range(len(documents)), key=lambda index: -sizes[index])
-    batches = list(fill_batches(order, sizes, documents=batch_documents, pieces=batch_pieces))
     result: list[Document | None] = [None] * len(documents)
-    for members, batch in zip(batches, _collated(model, documents, batches), strict=True):
+    for members in fill_batches(order, sizes, documents=batch_documents, pieces=batch_pieces or model.batch_pieces):
+        batch = model.collate([documents[index] for index in members], gold=False)
         for index, document in zip(members, model.annotate_batch(batch, gold_entities=gold_entities), strict=True):
             result[index] = document
     return [document for document in result if document is not None]
 
 
-def _collated(model: Annotator, documents: Sequence[Document], batches: Sequence[Sequence[int]]) -> Iterator[Any]:
-    """The batches as tensors, each made while the one before it is in use."""
+def chunks(texts: Iterable[Text], *, first: int = FIRST_CHUNK_CHARACTERS) -> Iterator[list[Text]]:
+    """The texts in order, those together that are read together; a chunk ends after the text that fills it.
 
-    def collate(members: Sequence[int]) -> Any:
-        return model.collate([documents[index] for index in members], gold=False)
-
-    if len(batches) < 2 or not model.reads_ahead:
-        yield from map(collate, batches)
-        return
-    with ThreadPoolExecutor(1, thread_name_prefix="conjoin-collate") as thread:
-        coming = thread.submit(collate, batches[0])
-        for members in batches[1:]:
-            batch, coming = coming.result(), thread.submit(collate, members)
-            yield batch
-        yield coming.result()
+    Where the stream fails, what came before makes a chunk, and then the error is raised.
+    """
+    chunk: list[Text] = []
+    size, most = 0, first
+    try:
+        for name, text in texts:
+            chunk.append((name, text))
+            size += len(text) + 1  # an endless stream of empty lines fills up too
+            if size >= most:
+                yield chunk
+                chunk, size, most = [], 0, min(5 * most, CHUNK_CHARACTERS)
+    except Exception:
+        if chunk:
+            yield chunk
+        raise
+    if chunk:
+        yield chunk

@@ -49,7 +49,7 @@ class ExportedModel:
     second rates pairs, from vectors of entities and of what stands between them. Decoding is in numpy.
     """
 
-    reads_ahead = True
+    batch_pieces = 512
 
     def __init__(
         self, schema: Schema, facts: Mapping[str, Any], *, reader: Reader, words: Any, pairs: Any | None, rules: Rules,

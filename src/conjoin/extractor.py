@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conjoin.batching import Annotator, annotate_all
+from conjoin.batching import Annotator, Text, annotate_all, chunks
 from conjoin.card import model_card
 from conjoin.choices import Precision
 from conjoin.document import Document, Relation
@@ -17,12 +17,7 @@ from conjoin.metrics import Report, score
 from conjoin.model_folder import MODEL_FILES, Contents, read_contents, write_contents
 from conjoin.schema import Schema
 from conjoin.settings import Config
-from conjoin.text import Unit, merge, split
-
-# How much text is read before a result must be given: little at first, for those who wait for it, then five times as
-# much each time, for full batches; the most bounds memory on endless input.
-FIRST_LOOK_AHEAD_CHARACTERS = 2_000
-LOOK_AHEAD_CHARACTERS = 50_000
+from conjoin.text import merge, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,37 +89,18 @@ class Extractor:
 
     def pipe_named(self, texts: Iterable[tuple[str, str]]) -> Iterator[Document]:
         """As `pipe`, over pairs of id and text; the ids are those of the results."""
-        waiting: list[tuple[str, str, list[Unit]]] = []
-        size, look_ahead = 0, FIRST_LOOK_AHEAD_CHARACTERS
-        failure: Exception | None = None
-        source = enumerate(texts, start=1)
-        while True:
-            try:
-                number, (name, text) = next(source)
-                waiting.append((name, text, self._units(number, name, text)))
-            except StopIteration:
-                break
-            except Exception as error:  # noqa: BLE001 - raised again, after the results of what came before
-                failure = error
-                break
-            size += len(text) + 1  # an endless stream of empty lines fills up too
-            if size >= look_ahead:
-                yield from self._extract(waiting)
-                waiting, size, look_ahead = [], 0, min(5 * look_ahead, LOOK_AHEAD_CHARACTERS)
-        yield from self._extract(waiting)
-        if failure is not None:
-            raise failure
+        for chunk in chunks(_checked(texts)):
+            yield from self.extract(chunk)
 
-    def _units(self, number: int, name: str, text: str) -> list[Unit]:
-        if not isinstance(text, str):
-            raise TypeError(f"text {number} is {repr(text)[:40]}, where a string is expected; leave it out, or give ''")
+    def extract(self, texts: Sequence[Text]) -> list[Document]:
+        """As `pipe_named`, over texts that are read together, so that batches hold sentences of like lengths."""
         hyphens = self.config.text.hyphens
-        return split(text, id=name, hyphens="cut" if hyphens == "learn" else hyphens)
-
-    def _extract(self, waiting: Sequence[tuple[str, str, list[Unit]]]) -> Iterator[Document]:
-        annotated = iter(self.annotate([unit.document for _, _, units in waiting for unit in units]))
-        for name, text, units in waiting:
-            yield merge(text, units, [next(annotated) for _ in units], id=name)
+        split_up = [split(text, id=name, hyphens="cut" if hyphens == "learn" else hyphens) for name, text in texts]
+        annotated = iter(self.annotate([unit.document for units in split_up for unit in units]))
+        return [
+            merge(text, units, [next(annotated) for _ in units], id=name)
+            for (name, text), units in zip(texts, split_up, strict=True)
+        ]
 
     def annotate(self, documents: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
         """The documents, on their own words, with predicted annotations; with `gold_entities` only relations are.
@@ -188,6 +164,13 @@ class Extractor:
         contents = read_contents(Path(path))
         model = _annotator(contents, device, precision)
         return cls(model, contents.config, metrics=contents.metrics, thresholds=thresholds)
+
+
+def _checked(texts: Iterable[Text]) -> Iterator[Text]:
+    for number, (name, text) in enumerate(texts, start=1):
+        if not isinstance(text, str):
+            raise TypeError(f"text {number} is {repr(text)[:40]}, where a string is expected; leave it out, or give ''")
+        yield name, text
 
 
 def _annotator(contents: Contents, device: str | None, precision: Precision) -> Annotator:

@@ -13,13 +13,14 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from conjoin.batching import Text, chunks
 from conjoin.choices import Precision
 from conjoin.document import Document
 from conjoin.errors import ConjoinError, WorkerError
@@ -30,12 +31,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Text = tuple[str, str]  # id and text
 Say = Callable[[object], None]  # tells where the work on an item is, for when the process dies there
 Work = Callable[[Item, Say], Result]
 
-FIRST_CHUNK_CHARACTERS = 2_000  # little at first, for those who wait for it, then five times as much each time
-CHUNK_CHARACTERS = 100_000  # some seconds of one core; the most bounds memory on endless input
 AHEAD = 4  # items under way for each process, those included whose results wait for an earlier one
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 PATIENCE = 5.0  # seconds in which a process that was told to end does so
@@ -44,8 +42,8 @@ PATIENCE = 5.0  # seconds in which a process that was told to end does so
 class Extracts(Protocol):
     """What extraction from a stream needs of an `Extractor`."""
 
-    def pipe_named(self, texts: Iterable[Text], /) -> Iterator[Document]:
-        """A document for each pair of id and text, in order."""
+    def extract(self, texts: Sequence[Text], /) -> list[Document]:
+        """A document for each pair of id and text, in order; they are read together."""
 
 
 # --- texts -------------------------------------------------------------------------------------------------------
@@ -63,28 +61,6 @@ def thread_share(workers: int) -> int:
     return min(share, int(given)) if given.isdigit() and int(given) else share
 
 
-def chunks(texts: Iterable[Text], *, first: int = FIRST_CHUNK_CHARACTERS) -> Iterator[list[Text]]:
-    """The texts in order, those together that are read together; a chunk ends after the text that fills it.
-
-    Where the stream fails, what came before makes a chunk, and then the error is raised.
-    """
-    chunk: list[Text] = []
-    size, most = 0, first
-    try:
-        for name, text in texts:
-            chunk.append((name, text))
-            size += len(text) + 1  # an endless stream of empty lines fills up too
-            if size >= most:
-                yield chunk
-                chunk, size, most = [], 0, min(5 * most, CHUNK_CHARACTERS)
-    except Exception:
-        if chunk:
-            yield chunk
-        raise
-    if chunk:
-        yield chunk
-
-
 def whole(document: Document) -> Document:
     """The document itself: what is rendered when nothing else is asked for."""
     return document
@@ -95,7 +71,7 @@ def pipe_chunks(
 ) -> Iterator[T]:
     """As `pipe_in_processes`, in this process and with an extractor that is there."""
     for before, chunk in _unknown(chunks(texts), skip):
-        yield from [render(document) for document in extractor.pipe_named(chunk)][before:]
+        yield from [render(document) for document in extractor.extract(chunk)][before:]
 
 
 def pipe_in_processes(
@@ -172,7 +148,7 @@ class _Piping(Generic[T]):
 
     def __call__(self, number: int) -> Work[list[Text], list[T]]:
         extractor = self.load(number)
-        return lambda chunk, say: [self.render(document) for document in extractor.pipe_named(chunk)]
+        return lambda chunk, say: [self.render(document) for document in extractor.extract(chunk)]
 
 
 # --- processes ---------------------------------------------------------------------------------------------------

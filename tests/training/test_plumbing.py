@@ -22,7 +22,7 @@ DOCUMENTS = [Document.from_words(["Ann", "Bob"], [HEAD, TAIL], [Relation("Marrie
 class Model(nn.Module):
     """One weight, and the relation of every document told the other way round."""
 
-    reads_ahead = False
+    batch_pieces = 1024
 
     def __init__(self) -> None:
         super().__init__()

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from conjoin.batching import CHUNK_CHARACTERS, chunks
 from conjoin.bulk.inputs import Raw
 from conjoin.bulk.rows import Row, RowFormat, count, error_row, row_of, write_rows
 from conjoin.errors import WorkerError
-from conjoin.workers import CHUNK_CHARACTERS, Extracts, Say, Work, chunks
+from conjoin.workers import Extracts, Say, Work
 
 T = TypeVar("T")
 PARTITION_DOCUMENTS = 2_000  # unless told otherwise: what a stop costs at most, and a file of results
@@ -118,7 +119,7 @@ def _together(
     say(place)
     texts = [(partition.documents[index].id, partition.documents[index].text or "") for index in chunk]
     try:
-        found = list(extractor.pipe_named(texts))
+        found = extractor.extract(texts)
     except Exception:  # noqa: BLE001 - whatever the model raises; its documents are read one by one
         return False
     for index, document in zip(chunk, found, strict=True):
@@ -135,7 +136,7 @@ def _one_by_one(
         raw = partition.documents[index]
         say(("document", index))
         try:
-            (document,) = extractor.pipe_named([(raw.id, raw.text or "")])
+            (document,) = extractor.extract([(raw.id, raw.text or "")])
         except Exception as error:  # noqa: BLE001 - whatever the model raises is said in the row
             told = (str(error).splitlines() or [""])[0][:300]
             rows[index] = error_row(raw.id, raw.text, f"{type(error).__name__}: {told}", keep_text=keep_text)

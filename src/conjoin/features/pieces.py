@@ -13,7 +13,6 @@ from tokenizers import Tokenizer
 from conjoin.features.arrays import Arrays, Reader, Texts, joined
 
 MOST_PIECES_PER_WORD = 32  # a longer "word" (a URL, a gene sequence) is read by its first pieces
-PADDED_TO = 8  # windows are padded to a multiple: few distinct shapes keep the memory of the matrix library's caches low
 KNOWN_WORDS = 2**17  # whose pieces are kept: text repeats its words
 PROBE = ["An", "un-likely", "x9", "Ωmega", ",", "An", "WORDS", "."]
 
@@ -71,10 +70,11 @@ class PieceReader:
                 counts.append(sum(sum(lengths[start:end]) + special for start, end in plan))
         return counts
 
-    def arrays(self, texts: Texts) -> Arrays:
+    def arrays(self, texts: Texts, *, padded_to: int = 1) -> Arrays:
         """Words of each text → `pieces` and `mask` [window, piece], `words` [batch, word, pieces of a word] (positions
         in the flattened windows, -1 for none), and with `inputs` also `readings` [window, piece] (positions in the
-        flattened words counted from 1, 0 for none) and theirs, named `input.array`."""
+        flattened words counted from 1, 0 for none) and theirs, named `input.array`. A window has as many pieces as the
+        longest, or the next multiple of `padded_to`."""
         windows: list[list[int]] = []
         readings: list[NDArray[np.int64]] = []
         homes = []  # per text and word: window, first piece, count
@@ -94,17 +94,19 @@ class PieceReader:
                 if self.inputs:
                     readings.append(np.repeat(np.arange(start, end) + 1 + text * most_words, lengths[start:end]))
             homes.append(home)
-        arrays = self._tables(windows, homes, most_words)
+        arrays = self._tables(windows, homes, most_words, padded_to)
         if self.inputs:
             arrays["readings"] = self._readings(readings, arrays["pieces"].shape)
             arrays |= joined({name: part.arrays(texts) for name, part in self.inputs.items()})
         return arrays
 
-    def _tables(self, windows: list[list[int]], homes: Sequence[NDArray[np.int64]], most_words: int) -> Arrays:
+    def _tables(
+        self, windows: list[list[int]], homes: Sequence[NDArray[np.int64]], most_words: int, padded_to: int
+    ) -> Arrays:
         most = self.window + len(self.vocabulary.prefix) + len(self.vocabulary.suffix)
         lengths = np.array([len(row) for row in windows], dtype=np.int64)
-        longest = max(1, int(lengths.max(initial=1)))
-        longest = min(-(-longest // PADDED_TO) * PADDED_TO, most)
+        longest = int(lengths.max(initial=1))
+        longest = min(-(-longest // padded_to) * padded_to, most)
         pieces = np.full((len(windows), longest), self.vocabulary.padding, dtype=np.int64)
         for number, row in enumerate(windows):
             pieces[number, : len(row)] = row
