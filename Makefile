@@ -22,9 +22,18 @@ check: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: .venv/installed
-	$(BIN)/python benchmarks/speed/encoder_ratio.py
+bench: .venv/installed bench-run/base/model bench-run/recurrent/model
+	$(BIN)/python benchmarks/speed/training.py
 	$(BIN)/python benchmarks/speed/recurrent_ratio.py
+	$(BIN)/python benchmarks/speed/extraction.py bench-run/base --recurrent bench-run/recurrent
+	$(BIN)/python benchmarks/speed/processes.py bench-run/base
+	$(BIN)/python benchmarks/speed/growth.py bench-run/base --output benchmarks/speed/growth-sample.json
+
+bench-run/base/model: .venv/installed
+	$(BIN)/conjoin demo --output bench-run/base --page bench-run/base.html --overwrite
+
+bench-run/recurrent/model: .venv/installed
+	$(BIN)/conjoin demo --preset crone2020-conll04-minilm --output bench-run/recurrent --page bench-run/recurrent.html --overwrite
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -32,4 +41,4 @@ bench: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv demo-run demo.html
+	rm -rf .venv demo-run demo.html bench-run
