@@ -6,24 +6,28 @@ The texts of the test split, ten times over, go through `Extractor.pipe`: in tor
 export in full precision and in 8 bits, and through the recurrent model if one is named. In turn with them, a tenth of the
 work each: the bare encoder's forward alone on batches that are made beforehand from all texts by length, and Hugging
 Face's token-classification pipeline over the same encoder, which only tags, at several batch sizes (its classifier is made
-to find nothing, so that it has least to do). The result, with the strict micro F1 of each model on the words of the test
-split, is extraction.json beside this script.
+to find nothing, so that it has least to do). Each is a process of its own and waits for its turn, so no thread of one
+disturbs another. The result, with the strict micro F1 of each model on the words of the test split and the peak memory of
+each process, is extraction.json beside this script.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import multiprocessing
 import tempfile
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 import torch
-from common import HERE, BareEncoder, machine, timed, write
+from measuring import HERE, BareEncoder, machine, peak_memory_mb, timed, write
 from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
-from conjoin import Extractor, load_config, read_corpus
+from conjoin import Extractor, Schema, load_config, read_corpus
 from conjoin.builders import build_model
 from conjoin.document import Document
 from conjoin.embedders.transformer import resolve_name
@@ -31,8 +35,8 @@ from conjoin.extras.onnx import export
 from conjoin.sample import sample_corpus
 
 ROUNDS = 10
-PIECES = (1024, 2048)
-BATCH_SIZES = (1, 8, 32)
+BARE = "bare encoder, {} pieces"
+PIPELINE = "Hugging Face pipeline, batches of {}"
 
 
 def main() -> None:
@@ -42,66 +46,91 @@ def main() -> None:
     parser.add_argument("--recurrent", type=Path)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    corpus = read_corpus(arguments.data) if arguments.data else sample_corpus()
-    documents = list(corpus.test)
-    texts = [document.text for document in documents]
+    count = len(test_split(arguments.data)) * ROUNDS
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("onnx", "onnx int8"):
-            export(arguments.model, Path(folder) / name, int8=name.endswith("int8"))
-        megabytes = {name: round(sum(file.stat().st_size for file in (Path(folder) / name).iterdir()) / 2**20)
-                     for name in ("onnx", "onnx int8")}
-        extractors = {
-            "torch": Extractor.load(arguments.model, device="cpu"),
-            "torch bf16": Extractor.load(arguments.model, device="cpu", precision="bf16"),
-            "onnx": Extractor.load(Path(folder) / "onnx"),
-            "onnx int8": Extractor.load(Path(folder) / "onnx int8"),
+        exports = {name: Path(folder) / name for name in ("onnx", "onnx int8")}
+        for name, path in exports.items():
+            export(arguments.model, path, int8=name.endswith("int8"))
+        systems: dict[str, tuple[Any, ...]] = {
+            "torch": (extraction, arguments.model), "torch bf16": (extraction, arguments.model, "bf16"),
+            **{name: (extraction, path) for name, path in exports.items()},
         }
-    if arguments.recurrent:
-        extractors["recurrent, frozen encoder"] = Extractor.load(arguments.recurrent, device="cpu")
-    parts: dict[str, Callable[[int], object]] = {}
-    for name, extractor in extractors.items():
-        stream = extractor.pipe(itertools.chain.from_iterable(itertools.repeat(texts, ROUNDS + 1)))
-        parts[name] = lambda _, stream=stream: [next(stream) for _ in texts]  # type: ignore[misc]
-    bare = BareEncoder(build_model(load_config("conjoin-base"), extractors["torch"].schema).embedder)
-    for pieces in PIECES:
-        batches = bare.batches(documents * ROUNDS, pieces)
-        parts[f"bare encoder, {pieces} pieces"] = (
-            lambda number, batches=batches: [bare.forward(batch) for batch in batches[number::ROUNDS]]  # type: ignore[misc]
-        )
-    for size in BATCH_SIZES:
-        tagger = plain_tagger(size)
-        parts[f"Hugging Face pipeline, batches of {size}"] = lambda _, tagger=tagger: tagger(texts)  # type: ignore[misc]
-    seconds = dict.fromkeys(parts, 0.0)
-    for part in parts.values():  # warm up; the streams then have one round less to give
-        part(0)
-    for number in range(ROUNDS):
-        for name, part in parts.items():
-            seconds[name] += timed(lambda: part(number))  # noqa: B023
-        print(number, {name: round(value, 2) for name, value in seconds.items()}, flush=True)
-    bare_seconds = min(value for name, value in seconds.items() if name.startswith("bare"))
-    pipeline_seconds = min(value for name, value in seconds.items() if name.startswith("Hugging"))
-    count = len(texts) * ROUNDS
-    result = {
-        "data": {"name": "/".join(Path(arguments.data).parts[-2:]) if arguments.data else "sample", "texts": count},
-        **machine(), "onnxruntime": onnxruntime.__version__,
-        "strict micro F1": {name: f1(extractor, documents) for name, extractor in extractors.items()},
-        "megabytes": megabytes,
-        "systems": {name: {"seconds": round(value, 2), "texts_per_second": round(count / value, 1),
-                           "times_the_bare_encoder": round(value / bare_seconds, 3),
-                           "times_as_fast_as_torch": round(seconds["torch"] / value, 2),
-                           "times_as_fast_as_pipeline": round(pipeline_seconds / value, 2)}
-                    for name, value in seconds.items()},
-    }
+        if arguments.recurrent:
+            systems["recurrent, frozen encoder"] = (extraction, arguments.recurrent)
+        systems |= {BARE.format(pieces): (bare_encoder, pieces) for pieces in (512, 1024, 2048)}
+        systems |= {PIPELINE.format(size): (plain_tagger, size) for size in (1, 8, 32)}
+        told = in_turn(systems, arguments.data)
+        megabytes = {name: round(sum(file.stat().st_size for file in path.iterdir()) / 2**20)
+                     for name, path in exports.items()}
+    bare = min(row["seconds"] for name, row in told.items() if name.startswith("bare"))
+    peer = min(row["seconds"] for name, row in told.items() if name.startswith("Hugging"))
+    for row in told.values():
+        row |= {"texts_per_second": round(count / row["seconds"], 1),
+                "times_the_bare_encoder": round(row["seconds"] / bare, 3),
+                "times_as_fast_as_torch": round(told["torch"]["seconds"] / row["seconds"], 2),
+                "times_as_fast_as_pipeline": round(peer / row["seconds"], 2)}
+    data = "/".join(Path(arguments.data).parts[-2:]) if arguments.data else "sample"
+    result = {"data": {"name": data, "texts": count}, **machine(), "onnxruntime": onnxruntime.__version__,
+              "megabytes": megabytes, "systems": told}
     write(result, arguments.output or HERE / ("extraction.json" if arguments.data else "extraction-sample.json"))
 
 
-def f1(extractor: Extractor, documents: list[Document]) -> list[float]:
-    """Of entities and relations, on given words."""
-    report = extractor.evaluate(documents)
-    return [round(100 * getattr(report, task)["strict"].micro.f1, 2) for task in ("entities", "relations")]
+def in_turn(systems: dict[str, tuple[Any, ...]], data: str | None) -> dict[str, dict[str, Any]]:
+    """Each system in a process of its own, a tenth of the work at a time; seconds, and what it says of itself."""
+    context = multiprocessing.get_context("spawn")
+    connections: dict[str, Connection] = {}
+    for name, (prepare, *given) in systems.items():
+        connections[name], theirs = context.Pipe()
+        context.Process(target=serve, args=(theirs, prepare, given, data), daemon=True).start()
+        connections[name].recv()  # one after the other: it has warmed up
+    seconds = dict.fromkeys(systems, 0.0)
+    for number in range(ROUNDS):
+        for name, connection in connections.items():
+            connection.send(number)
+            seconds[name] += connection.recv()
+        print(number, {name: round(value, 2) for name, value in seconds.items()}, flush=True)
+    rows = {}
+    for name, connection in connections.items():
+        connection.send(None)
+        rows[name] = {"seconds": round(seconds[name], 2), **connection.recv()}
+    return rows
 
 
-def plain_tagger(batch_size: int):  # type: ignore[no-untyped-def]
+def serve(connection: Connection, prepare: Callable[..., Any], given: list[Any], data: str | None) -> None:
+    """Prepare, warm up, then do a part of the work whenever asked."""
+    part, about = prepare(test_split(data), *given)
+    part(0)
+    connection.send("ready")
+    while (number := connection.recv()) is not None:
+        connection.send(timed(lambda: part(number)))
+    connection.send({"peak_memory_mb": peak_memory_mb(), **about()})
+
+
+def test_split(data: str | None) -> list[Document]:
+    return list((read_corpus(data) if data else sample_corpus()).test)
+
+
+def extraction(documents: list[Document], model: Path, precision: str = "no"):  # type: ignore[no-untyped-def]
+    extractor = Extractor.load(model, precision=precision)  # type: ignore[arg-type]
+    texts = [document.text for document in documents]
+    stream = extractor.pipe(itertools.chain.from_iterable(itertools.repeat(texts, ROUNDS + 1)))
+
+    def about() -> dict[str, list[float]]:
+        report = extractor.evaluate(documents)
+        scores = (getattr(report, task)["strict"].micro.f1 for task in ("entities", "relations"))
+        return {"strict_micro_f1": [round(100 * score, 2) for score in scores]}
+
+    return lambda number: [next(stream) for _ in texts], about
+
+
+def bare_encoder(documents: list[Document], pieces: int):  # type: ignore[no-untyped-def]
+    embedder = build_model(load_config("conjoin-base"), Schema.from_documents(documents)).embedder
+    encoder = BareEncoder(embedder)
+    batches = encoder.batches(documents * ROUNDS, pieces)
+    return lambda number: [encoder.forward(batch) for batch in batches[number::ROUNDS]], dict
+
+
+def plain_tagger(documents: list[Document], batch_size: int):  # type: ignore[no-untyped-def]
     """Hugging Face's pipeline over the same encoder, whose classifier prefers O everywhere."""
     name = resolve_name("minilm")
     model = AutoModelForTokenClassification.from_pretrained(
@@ -110,8 +139,10 @@ def plain_tagger(batch_size: int):  # type: ignore[no-untyped-def]
     with torch.no_grad():
         model.classifier.weight.zero_()
         model.classifier.bias.zero_()[0] = 5.0
-    return pipeline("token-classification", model=model, tokenizer=AutoTokenizer.from_pretrained(name),
-                    aggregation_strategy="simple", batch_size=batch_size, device="cpu")
+    tagger = pipeline("token-classification", model=model, tokenizer=AutoTokenizer.from_pretrained(name),
+                      aggregation_strategy="simple", batch_size=batch_size, device="cpu")
+    texts = [document.text for document in documents]
+    return lambda number: tagger(texts), dict
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from common import HERE, BareEncoder, machine, peak_memory_mb, write
+from measuring import HERE, BareEncoder, machine, peak_memory_mb, write
 
 from conjoin import Extractor, load_config
 from conjoin.builders import build_model

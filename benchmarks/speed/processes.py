@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import HERE, machine, timed, write
+from measuring import HERE, machine, timed, write
 
 from conjoin import read_corpus
 from conjoin.extras.onnx import export

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import torch
-from common import machine, peak_memory_mb, timed, write
+from measuring import machine, peak_memory_mb, timed, write
 from transformers import AutoModel
 
 from conjoin import Schema, load_config, read_corpus

@@ -50,7 +50,7 @@ class BareEncoder:
     """
 
     def __init__(self, embedder: Any, name: str = "minilm") -> None:
-        self.embedder = embedder
+        self.embedder = embedder.eval()
         self.encoder = AutoModel.from_pretrained(resolve_name(name), dtype=torch.float32).eval()
 
     def batches(self, documents: Sequence[Document], pieces: int) -> list[dict[str, torch.Tensor]]:
