@@ -1,0 +1,62 @@
+"""`conjoin serve`: a trained model as a web service."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from conjoin.cli.messages import messages
+from conjoin.cli.options import PrecisionName, chosen_precision
+from conjoin.errors import require_extra
+
+LOCAL = ("127.0.0.1", "::1", "localhost")
+TOKEN = "CONJOIN_TOKEN"
+
+
+def serve(
+    run: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a training run, a model or an export.")],
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 is every one of this machine.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")] = 8000,
+    precision: PrecisionName = "no",
+    most_bytes: Annotated[int, typer.Option(min=1, help="Most bytes of a request.")] = 1_000_000,
+    most_texts: Annotated[int, typer.Option(min=1, help="Most texts of a request.")] = 64,
+    most_characters: Annotated[int, typer.Option(min=1, help="Most characters of a text.")] = 100_000,
+    most_waiting: Annotated[int, typer.Option(min=1, help="Most texts that wait at once.")] = 256,
+    seconds: Annotated[float, typer.Option(min=0.001, help="After which a request is given up.")] = 30.0,
+) -> None:
+    """Serve a trained model over HTTP.
+
+    POST /extract takes {"text": …} or {"texts": […]} and answers with entities, relations and character offsets; GET
+    /model tells types, scores and limits, /docs describes it all, /metrics counts for Prometheus. Requests that come at
+    once are extracted together. Only this machine can reach it unless --host says otherwise; with the environment variable
+    CONJOIN_TOKEN requests must carry that token. Ctrl-C or SIGTERM answers what has come, then ends.
+
+    Examples:
+
+      conjoin serve run
+
+      CONJOIN_TOKEN=secret conjoin serve small --host 0.0.0.0 --port 80
+    """
+    used = chosen_precision(precision)
+
+    from conjoin.extras.serve import Limits, create_app
+
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise require_extra("serve", "uvicorn") from error
+
+    from conjoin.extractor import Extractor
+
+    limits = Limits(body_bytes=most_bytes, texts=most_texts, characters=most_characters, waiting=most_waiting,
+                    seconds=seconds)
+    token = os.environ.get(TOKEN)
+    extractor = Extractor.load(run, precision=used)
+    extractor("Maria Ortiz leads the Halden Steel of Leeds.")  # what is slow the first time is not the first client's
+    if not token and host not in LOCAL:
+        messages().print(f"anyone who can reach {host} can use this service; set {TOKEN} to ask for a token", markup=False)
+    app = create_app(extractor, name=run.name, limits=limits, token=token)
+    uvicorn.run(app, host=host, port=port, log_level="info", timeout_graceful_shutdown=int(seconds) + 1)

@@ -1,0 +1,93 @@
+"""What the service is asked and answers: the models behind its OpenAPI description."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+Score = Annotated[float, Field(ge=0, le=1, description="From 0 to 1.")]
+EXAMPLES: list[JsonValue] = [
+    {"text": "Maria Ortiz leads the Halden Steel of Leeds.", "relation_threshold": 0.5},
+    {"texts": ["Lee Oswald shot Kennedy in Dallas.", "Oslo is the capital of Norway."]},
+]
+
+
+class Asked(BaseModel):
+    """One text or several, what must be scored how high, and how the answer is written."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": EXAMPLES})
+
+    text: str | None = Field(None, description="One text; its characters are counted as they are.")
+    texts: list[str] | None = Field(None, description="Several texts, in place of one.")
+    entity_threshold: Score = Field(0.0, strict=False, description="Least score of an entity.")
+    relation_threshold: Score = Field(0.0, strict=False, description="Least score of a relation.")
+    format: Literal["json", "jsonl", "html"] = Field("json", description="JSON, a line for each text, or a page.")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Asked:
+        if (self.text is None) == (self.texts is None):
+            raise ValueError("give either text or texts")
+        return self
+
+    @property
+    def all_texts(self) -> list[str]:
+        return [self.text] if self.text is not None else list(self.texts or [])
+
+
+class FoundEntity(BaseModel):
+    """A typed span; characters are counted from 0, the end is exclusive."""
+
+    id: str
+    type: str
+    char_start: int
+    char_end: int
+    text: str
+    score: float
+
+
+class FoundRelation(BaseModel):
+    """A typed, directed pair of entities, named by their ids."""
+
+    type: str
+    head: str
+    tail: str
+    score: float
+
+
+class FoundDocument(BaseModel):
+    """What was found in one text."""
+
+    id: str
+    text: str
+    entities: list[FoundEntity]
+    relations: list[FoundRelation]
+
+
+class Found(BaseModel):
+    """A document for each text, in order."""
+
+    documents: list[FoundDocument]
+
+
+class About(BaseModel):
+    """The model that answers."""
+
+    name: str
+    version: str = Field(description="Of conjoin.")
+    settings: dict[str, Any]
+    types: dict[str, Any] = Field(description="Types of entities and relations, and which a relation may connect.")
+    scores: dict[str, Any] = Field(description="On test, if the model was scored; fractions of 1.")
+    limits: dict[str, float]
+
+
+class Reason(BaseModel):
+    """Why a request was refused."""
+
+    error: str
+
+
+class Health(BaseModel):
+    """Whether the service answers."""
+
+    status: Literal["ok"]

@@ -1,0 +1,311 @@
+"""The service: answers equal the library's, what it refuses and why, requests together, a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+import doubles
+from conjoin import Extractor
+from conjoin.document import Document
+from conjoin.errors import SettingError
+from conjoin.schema import Schema
+
+pytest.importorskip("fastapi")
+httpx = pytest.importorskip("httpx")
+from conjoin.extras.serve import Limits, create_app
+
+OSWALD = "Lee Oswald shot Kennedy in Dallas."
+ORTIZ = "Maria Ortiz leads the Halden Steel of Leeds."
+
+
+@pytest.fixture(scope="module")
+def extractor(trained_run: Path) -> Extractor:
+    return Extractor.load(trained_run, device="cpu")
+
+
+class StandIn(doubles.FirstWords):
+    """Finds first words, after `gate` is opened; fails over "raise"."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.groups: list[int] = []
+        self.schema = Schema(("Word",), ("Next",))
+        self.metrics: dict[str, Any] = {}
+
+    @property
+    def config(self) -> Any:
+        from conjoin import load_config
+
+        return load_config("conjoin-base")
+
+    def extract(self, texts: Any) -> list[Document]:
+        self.groups.append(len(texts))
+        self.gate.wait(20)
+        return super().extract(texts)
+
+
+@asynccontextmanager
+async def client_of(extractor: object, **options: Any) -> AsyncIterator[Any]:
+    """A client of a running service, in this event loop."""
+    app = create_app(cast(Extractor, extractor), **options)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        yield client
+
+
+def ask(extractor: object, body: object, *, path: str = "/extract", headers: Any = None, **options: Any) -> Any:
+    """The answer to one POST; a body that is no bytes is sent as JSON."""
+
+    async def call() -> Any:
+        async with client_of(extractor, **options) as client:
+            content = body if isinstance(body, bytes) else json.dumps(body)
+            return await client.post(path, content=content, headers={"content-type": "application/json", **(headers or {})})
+
+    return asyncio.run(call())
+
+
+def get(extractor: object, path: str, **options: Any) -> Any:
+    async def call() -> Any:
+        async with client_of(extractor, **options) as client:
+            return await client.get(path)
+
+    return asyncio.run(call())
+
+
+def test_answers_are_those_of_the_library(extractor: Extractor) -> None:
+    texts = [OSWALD, "", ORTIZ, f"{ORTIZ} {OSWALD}\r\n\r\n{OSWALD}"]
+    told = ask(extractor, {"texts": texts})
+    assert told.status_code == 200
+    assert told.json() == {"documents": [extractor(text).to_json(tokens=False) for text in texts]}
+    assert len(told.json()["documents"][0]["relations"]) == 1
+    assert ask(extractor, {"text": OSWALD}).json()["documents"] == told.json()["documents"][:1]
+    assert ask(extractor, {"texts": []}).json() == {"documents": []}
+
+
+def test_other_formats(extractor: Extractor) -> None:
+    lines = ask(extractor, {"texts": [OSWALD, ORTIZ], "format": "jsonl"})
+    assert lines.headers["content-type"] == "application/x-ndjson"
+    assert [json.loads(line)["text"] for line in lines.text.splitlines()] == [OSWALD, ORTIZ]
+    page = ask(extractor, {"text": OSWALD, "format": "html"})
+    assert page.headers["content-type"].startswith("text/html")
+    assert "Kennedy" in page.text
+
+
+def test_thresholds_leave_out_what_scores_less() -> None:
+    body = {"text": "one two three"}
+    assert len(ask(StandIn(), body).json()["documents"][0]["entities"]) == 2
+    assert ask(StandIn(), {**body, "entity_threshold": 0.5}).json()["documents"][0]["entities"] == []
+    assert ask(StandIn(), {**body, "relation_threshold": 1}).json()["documents"][0]["relations"] == []
+
+
+def test_half_a_surrogate_pair_is_no_reason_to_fail(extractor: Extractor) -> None:
+    body = b'{"text": "Lee Oswald shot Kennedy in \\ud83d Dallas."}'
+    for form in ("json", "jsonl", "html"):
+        told = ask(extractor, body[:-1] + f', "format": "{form}"}}'.encode())
+        assert told.status_code in (200, 422)
+        assert told.content
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({}, "give either text or texts"),
+        ({"text": "a", "texts": ["b"]}, "give either text or texts"),
+        ({"text": 7}, "text: Input should be a valid string"),
+        ({"texts": "Oslo"}, "texts: Input should be a valid list"),
+        ({"text": "a", "txt": "b"}, "txt: Extra inputs are not permitted"),
+        ({"text": "a", "entity_threshold": 1.5}, "entity_threshold: Input should be less than or equal to 1"),
+        ({"text": "a", "format": "xml"}, "format: Input should be 'json', 'jsonl' or 'html'"),
+        ({"texts": ["a"] * 65}, "65 texts, at most 64 are taken; send them in several requests"),
+        ({"texts": ["a", "b" * 100_001]}, "text 2 has 100,001 characters, at most 100,000 are taken"),
+        ([1], "Input should be"),
+        (b"{", "JSON decode error"),
+        (b"", ""),
+        (b'{"text": "a", "entity_threshold": NaN}', "entity_threshold"),
+    ],
+)
+def test_what_is_not_as_described_is_told(body: object, told: str) -> None:
+    answer = ask(StandIn(), body)
+    assert answer.status_code == 422
+    assert list(answer.json()) == ["error"]
+    assert told in answer.json()["error"]
+
+
+def test_a_body_in_another_encoding_is_told() -> None:
+    answer = ask(StandIn(), '{"text": "Münster"}'.encode("latin-1"))
+    assert (answer.status_code, answer.json()) == (400, {"error": "the body is not JSON in UTF-8"})
+
+
+def test_a_body_that_is_too_large_is_refused_with_and_without_its_length() -> None:
+    limits = Limits(body_bytes=1000)
+    assert ask(StandIn(), {"text": "x" * 900}, limits=limits).status_code == 200
+    assert ask(StandIn(), {"text": "x" * 1000}, limits=limits).status_code == 413
+
+    async def in_pieces() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b"x" * 100
+
+    async def call() -> Any:
+        async with client_of(StandIn(), limits=limits) as client:
+            return await client.post("/extract", content=in_pieces())
+
+    answer = asyncio.run(call())
+    assert answer.status_code == 413
+    assert answer.json() == {"error": "the body has more than 1,000 bytes; send fewer texts at a time"}
+
+
+async def until(condition: Any) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come to pass")
+
+
+def test_what_waits_is_extracted_together_and_too_much_is_refused() -> None:
+    stand_in = StandIn()
+    stand_in.gate.clear()
+
+    async def call() -> list[Any]:
+        async with client_of(stand_in, limits=Limits(waiting=4, requests_per_client=100)) as client:
+            first = asyncio.create_task(client.post("/extract", json={"text": "first"}))
+            await until(lambda: stand_in.groups)
+            others = [asyncio.create_task(client.post("/extract", json={"text": f"text {n}"})) for n in range(5)]
+            await until(lambda: sum(task.done() for task in others) == 2)
+            refused = [task.result() for task in others if task.done()]
+            assert [answer.status_code for answer in refused] == [503, 503]
+            assert refused[0].json() == {"error": "too many texts wait already; try again"}
+            assert refused[0].headers["retry-after"] == "1"
+            stand_in.gate.set()
+            answers = [answer.result() if answer.done() else await answer for answer in (first, *others)]
+            page = (await client.get("/metrics")).text
+            assert 'conjoin_requests_total{route="/extract",status="503"} 2.0' in page
+            assert "conjoin_texts_total 4.0" in page
+            assert "conjoin_waiting_texts 0.0" in page
+            return answers
+
+    answers = asyncio.run(call())
+    assert stand_in.groups == [1, 3]
+    found = [answer.json()["documents"][0]["text"] for answer in answers if answer.status_code == 200]
+    assert found == ["first", "text 0", "text 1", "text 2"]
+
+
+def test_a_client_with_too_many_requests_is_refused() -> None:
+    stand_in = StandIn()
+    stand_in.gate.clear()
+
+    async def call() -> None:
+        async with client_of(stand_in, limits=Limits(requests_per_client=2)) as client:
+            running = [asyncio.create_task(client.post("/extract", json={"text": "a"})) for _ in range(2)]
+            await until(lambda: stand_in.groups)
+            refused = await client.post("/extract", json={"text": "a"})
+            assert refused.status_code == 429
+            assert refused.json() == {"error": "2 requests of yours are under way; wait for an answer"}
+            stand_in.gate.set()
+            assert [(await task).status_code for task in running] == [200, 200]
+            assert (await client.post("/extract", json={"text": "a"})).status_code == 200
+
+    asyncio.run(call())
+
+
+def test_who_waits_too_long_is_told_so_and_others_are_served() -> None:
+    stand_in = StandIn()
+    stand_in.gate.clear()
+
+    async def call() -> None:
+        async with client_of(stand_in, limits=Limits(seconds=0.2)) as client:
+            answer = await client.post("/extract", json={"text": "a"})
+            assert answer.status_code == 503
+            assert answer.json()["error"] == "it took more than 0.2 seconds; try again, or send shorter texts"
+            stand_in.gate.set()
+            assert (await client.post("/extract", json={"text": "a"})).status_code == 200
+
+    asyncio.run(call())
+
+
+def test_only_the_request_at_fault_fails() -> None:
+    stand_in = StandIn()
+    stand_in.gate.clear()
+
+    async def call() -> list[Any]:
+        async with client_of(stand_in) as client:
+            first = asyncio.create_task(client.post("/extract", json={"text": "first"}))
+            await until(lambda: stand_in.groups)
+            texts = ("good", "raise", "better")
+            others = [asyncio.create_task(client.post("/extract", json={"text": text})) for text in texts]
+            await asyncio.sleep(0.2)
+            stand_in.gate.set()
+            return [await task for task in (first, *others)]
+
+    answers = asyncio.run(call())
+    assert [answer.status_code for answer in answers] == [200, 200, 500, 200]
+    assert answers[2].json() == {"error": "the model failed at a text (RuntimeError)"}
+
+
+def test_a_token_is_asked_for() -> None:
+    options = {"token": "secret"}
+    assert ask(StandIn(), {"text": "a"}, **options).status_code == 401
+    assert ask(StandIn(), {"text": "a"}, headers={"authorization": "Bearer wrong"}, **options).status_code == 401
+    assert ask(StandIn(), {"text": "a"}, headers={"authorization": "Bearer secret"}, **options).status_code == 200
+    assert [get(StandIn(), path, **options).status_code for path in ("/healthz", "/model", "/metrics")] == [200, 401, 401]
+
+
+def test_the_model_is_told(extractor: Extractor) -> None:
+    about = get(extractor, "/model", name="run").json()
+    assert about["name"] == "run"
+    assert about["types"] == extractor.schema.to_json()
+    assert about["limits"]["texts"] == 64
+    assert get(extractor, "/healthz").json() == {"status": "ok"}
+    assert get(extractor, "/nothing").json() == {"error": "Not Found"}
+
+
+def test_the_description_says_what_is_answered() -> None:
+    described = get(StandIn(), "/openapi.json").json()["paths"]["/extract"]["post"]
+    assert set(described["responses"]) == {"200", "400", "401", "413", "422", "429", "500", "503"}
+    assert set(described["responses"]["200"]["content"]) == {"application/json", "application/x-ndjson", "text/html"}
+
+
+def test_limits_are_more_than_nothing() -> None:
+    with pytest.raises(SettingError, match="the limit texts is 0; give more than 0"):
+        Limits(texts=0)
+
+
+@pytest.fixture
+def service(trained_run: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A process that serves, and its address."""
+    command = [sys.executable, "-m", "conjoin", "serve", str(trained_run), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        found = (re.search(r"running on (http://\S+)", line) for line in process.stderr)
+        yield process, next(match[1] for match in found if match)
+        process.kill()
+
+
+def test_sigterm_answers_what_has_come_and_ends(service: tuple[subprocess.Popen[str], str]) -> None:
+    process, address = service
+    answers: list[Any] = []
+    body = {"texts": [f"{OSWALD} " * 300] * 4}
+    asking = threading.Thread(target=lambda: answers.append(httpx.post(f"{address}/extract", json=body, timeout=60)))
+    assert httpx.get(f"{address}/healthz").status_code == 200
+    asking.start()
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    asking.join()
+    assert answers[0].status_code == 200
+    assert len(answers[0].json()["documents"][3]["relations"]) == 300
+    process.wait(30)
+    assert process.returncode in (0, -signal.SIGTERM)
