@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,17 @@ def test_it_goes_on_after_the_last_whole_line(tmp_path: Path) -> None:
         file.write("3")
     assert path.read_text() == "1\n2\n3\n"
     assert [file.name for file in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_what_finds_no_room_is_an_error_and_keeps_its_name(tmp_path: Path) -> None:
+    code = ("import resource, signal, sys; from pathlib import Path; from conjoin.growing import growing_file\n"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+            "with growing_file(Path(sys.argv[1]), plan={}, resume=False) as file:\n"
+            "    for _ in range(10): file.write('x' * 104)")
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.jsonl")], capture_output=True, text=True)
+    assert "File too large" in done.stderr
+    assert not (tmp_path / "a.jsonl").exists()
+    assert len((tmp_path / "a.jsonl.part").read_bytes()) <= 1000
 
 
 def test_two_runs_do_not_write_the_same(tmp_path: Path) -> None:

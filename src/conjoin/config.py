@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from conjoin.errors import ModelError, SettingError, unknown_name
 from conjoin.settings import Config, Settings
 
+ALIAS = "minilm"  # of an encoder that a package carries; a folder of that name is not meant
+
 
 def preset_names() -> list[str]:
     """The names of the presets that come with conjoin."""
@@ -44,11 +46,18 @@ def parse_config(values: Mapping[str, Any], source: str) -> Config:
 
 
 def with_absolute_paths(config: Config) -> Config:
-    """The settings with the path of the word vectors, which a saved model looks for too, free of the working folder."""
-    if config.words.vectors is None:
-        return config
-    path = str(Path(config.words.vectors).expanduser().absolute())
-    return config.model_copy(update={"words": config.words.model_copy(update={"vectors": path})})
+    """The settings with paths that do not depend on the working folder: a saved model looks for the word vectors too."""
+    words = config.words.model_copy(update={"vectors": _absolute(config.words.vectors)})
+    elmo = config.elmo.model_copy(update={name: _absolute(getattr(config.elmo, name)) for name in ("options", "weights")})
+    encoder = config.encoder
+    if encoder.name is not None and encoder.name != ALIAS and Path(encoder.name).expanduser().is_dir():
+        encoder = encoder.model_copy(update={"name": _absolute(encoder.name)})
+    return config.model_copy(update={"words": words, "elmo": elmo, "encoder": encoder})
+
+
+def _absolute(path: str | None) -> str | None:
+    """An address and what is absent stay as they are."""
+    return path if path is None or "://" in path else str(Path(path).expanduser().absolute())
 
 
 def check_files(config: Config) -> None:

@@ -25,6 +25,7 @@ class GrowingFile:
         """Add a line, without its end. Half a surrogate pair, which UTF-8 cannot hold, stays the escape that it was in
         the JSON."""
         self._file.write(line.encode("utf-8", "backslashreplace") + b"\n")
+        self._file.flush()  # all of it, or an error: without a buffer a full disk would take a part and say nothing
 
 
 @contextmanager
@@ -49,7 +50,7 @@ def growing_file(path: Path, *, plan: Mapping[str, Any], resume: bool) -> Iterat
         if not known:
             write_text(noted, json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
         try:
-            with part.open("ab", buffering=0) as file:
+            with part.open("ab") as file:
                 yield GrowingFile(file, known)
             flush(part)
             part.replace(path)

@@ -166,7 +166,8 @@ class Pool(Generic[Item, Result]):
 
     `prepare(number)` is called in each process, with the number of the process, and returns a function of an item and of
     `say`, with which it tells where it is. When a process dies, `again(item, place)` gives the item to try next, with the
-    place that was last told; without `again` that is a `WorkerError`. Processes are started by the first `map`.
+    place that was last told; without `again` that is a `WorkerError`. Each has `threads`, or its share of the cores.
+    Processes are started by the first `map`.
     """
 
     def __init__(
@@ -174,9 +175,10 @@ class Pool(Generic[Item, Result]):
         prepare: Callable[[int], Work[Item, Result]],
         *,
         workers: int,
+        threads: int | None = None,
         again: Callable[[Item, object], Item] | None = None,
     ) -> None:
-        share = thread_share(workers)
+        share = threads or thread_share(workers)
         self._workers = [_Worker[Item, Result](prepare, number, share) for number in range(workers)]
         self._again = again
 
@@ -324,6 +326,13 @@ def deaf_to_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def end_with_parent() -> None:
+    """End this process if another one began it and has been killed: nobody waits for its work. For long work to call."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        sys.exit(1)
 
 
 def _ending(code: int | None) -> str:

@@ -269,6 +269,15 @@ def test_a_small_space_is_tried_whole_and_once(search: Search) -> None:
     assert tune(whole) == results
 
 
+def test_a_search_that_grows_over_its_whole_space_leaves_nothing_out(search: Search) -> None:
+    some = replace(search, choices=parse_space(["stack.shared=0..1", "stack.size=4|8"]), trials=3)
+    tune(some)
+    results = tune(replace(some, trials=4))
+    tried = {(result.values["stack.shared"], result.values["stack.size"]) for result in results}
+    assert len(tried) == 4
+    assert {result.state for result in results} == {"complete"}
+
+
 def test_a_killed_combination_of_a_small_space_is_tried_again(search: Search) -> None:
     whole = replace(search, choices=parse_space(["stack.size=4|8"]), trials=5)
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from conjoin.config import load_config
@@ -110,6 +111,40 @@ def test_experiments_that_cannot_be(
     assert not (tmp_path / "none").exists()
 
 
+def test_workers_end_when_the_experiment_is_killed(
+    small: list[str], documents: list[Document], tmp_path: Path
+) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(document.to_json_line() + "\n" for document in documents * 2))
+    command = [sys.executable, "-m", "conjoin", "experiment", "conjoin-base", "--data", str(data), "--folds", "3",
+               "--output", str(tmp_path / "out"), "--set", "training.epochs=100000", "--workers", "2",
+               *(part for setting in small for part in ("--set", setting))]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while len(list((tmp_path / "out").glob("*/checkpoints"))) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    assert len(workers) >= 2
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
+    assert not (tmp_path / "out/fold3-seed0").exists()
+
+
+def test_the_seed_of_a_run_does_not_tell_experiments_apart_and_the_working_folder_neither(
+    small: list[str], documents: list[Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = experiment_of([*small, "training.seed=7"], documents, tmp_path)
+    assert plan.fingerprint() == experiment_of(small, documents, tmp_path).fingerprint()
+    (tmp_path / "encoder").mkdir()
+    prints = set()
+    for folder in (tmp_path, tmp_path.parent):
+        monkeypatch.chdir(folder)
+        (folder / "encoder").mkdir(exist_ok=True)
+        prints.add(experiment_of([*small, "encoder.name=./encoder"], documents, tmp_path).fingerprint())
+    assert len(prints) == 2  # two encoders that are called alike
+
+
 def test_a_killed_experiment_goes_on(small: list[str], documents: list[Document], tmp_path: Path) -> None:
     data = tmp_path / "data.jsonl"
     data.write_text("".join(document.to_json_line() + "\n" for document in documents * 2))
@@ -167,6 +202,21 @@ def test_means_and_deviations() -> None:
     assert str(alone.figure("entities")) == "66.67"
 
 
+def test_a_relaxed_match_is_pooled_by_both_sides() -> None:
+    """One prediction over two gold entities: all that is predicted is right, and all that is gold is found."""
+    run = result_of("fold1", 0, [[2, 1, 1]])
+    score = {"precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 2, "predicted": 1, "correct": 1}
+    report = {**run["test"]["entities"], "relaxed": {"micro": score, "macro": score, "per_type": {}}}
+    results = Results(({**run, "test": {**run["test"], "entities": report}},))
+    assert results.figure("entities", match="relaxed").pooled == 1.0
+
+
+def test_seconds_of_runs_that_went_on_are_not_those_of_a_run() -> None:
+    run = result_of("test", 0, [[2, 1, 1]])
+    assert "1 CPU seconds a run" in str(Results((run, {**run, "seed": 1, "cpu_seconds": 99.0, "resumed": True})))
+    assert "CPU seconds" not in str(Results(({**run, "resumed": True},)))
+
+
 def test_the_bootstrap_tells_luck_from_difference() -> None:
     right, wrong = [3, 3, 3], [3, 3, 0]
     much = paired_bootstrap([right] * 50, [right] * 30 + [wrong] * 20, task="entities", samples=2000)
@@ -196,14 +246,18 @@ def test_comparisons_need_the_same_documents() -> None:
         compare(ours, Results((result_of("fold2", 0, [[2, 1, 1], [1, 1, 1]]),)), "entities")
     with pytest.raises(DataError, match=r"different documents in fold1"):
         compare(ours, Results((result_of("fold1", 0, [[1, 1, 1], [2, 1, 1]]),)), "entities")
+    two = [result_of("fold1", 0, [[2, 1, 1]]), result_of("fold2", 0, [[2, 2, 2]])]
+    same = compare(Results(tuple(two)), Results(tuple(reversed(two))), "entities", samples=100)
+    assert (same.low, same.high) == (0.0, 0.0)
     twice = Results((*ours.runs, result_of("fold1", 1, [[2, 2, 2], [1, 1, 0]])))
     assert compare(twice, ours, "entities", samples=10).documents == 2
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"runs": []}', "nonsense"])
+@pytest.mark.parametrize("text", ["[]", "{}", '{"runs": []}', '{"runs": [{}]}', "nonsense"])
 def test_files_that_are_no_results(tmp_path: Path, text: str) -> None:
     (tmp_path / "results.json").write_text(text)
-    with pytest.raises(DataError, match=r"results\.json: (holds no results of an experiment|is no JSON file)"):
+    told = r"results\.json: (holds no results of an experiment|its runs lack some of counts|is no JSON file)"
+    with pytest.raises(DataError, match=told):
         Results.load(tmp_path)
     with pytest.raises(DataError, match=r"cannot be read \(No such file"):
         Results.load(tmp_path / "gone.json")

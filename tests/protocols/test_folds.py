@@ -100,6 +100,10 @@ def test_own_splits_and_a_dev_part_where_there_is_none() -> None:
     assert (len(made.train), len(made.dev)) == (16, 4)
     with pytest.raises(DataError, match=r"no test split"):
         parts(Corpus({"train": train}), Folding())
+    with pytest.raises(DataError, match=r"1 % of 20 documents is none; give a larger share"):
+        parts(Corpus({"train": train, "test": test}), Folding(dev_share=0.01))
+    with pytest.raises(SettingError, match=r"the data has a dev split, beside which dev_share has no use"):
+        parts(Corpus({"train": train, "dev": test, "test": test}), Folding(dev_share=0.2))
 
 
 @pytest.mark.parametrize(("folding", "wrong"), [

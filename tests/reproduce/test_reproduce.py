@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from conjoin.reproduce.render import latex, markdown
 from conjoin.reproduce.run import same_size, settings_of
 from conjoin.reproduce.sources import SOURCES
 
+DATA = Path(__file__).parents[1] / "data"
 SMALL = ("stack.size=8", "characters.size=4", "entities.size=8", "relations.scorer_size=8", "relations.size=16")
 
 
@@ -81,6 +83,9 @@ def test_statistics(corpora: Path, tmp_path: Path) -> None:
     made = reproduce("giorgi2019-a1", corpora, tmp_path)
     assert all(row["missing"] for row in made["rows"])  # conll04 in another form than the whole corpus is not counted
     assert "| CoNLL04 |" in markdown(made)
+    shutil.copytree(DATA / "tfmtrnn", corpora / "conll04/tf_mtrnn")
+    (row,) = [row for row in reproduce("giorgi2019-a1", corpora, tmp_path)["rows"] if not row["missing"]]
+    assert (row["name"], sum(item["ours"] for item in row["types"]) > 0) == ("CoNLL04", True)
 
 
 def test_latex_has_a_cell_for_every_column(encoder: str, corpora: Path, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def experiment(
         typer.Option(metavar="choose|retrain|join", help="What dev is for: to choose the epoch; to choose it and retrain "
                      "on train and dev; to join the training data, where the last epoch counts."),
     ] = "choose",
-    seeds: Annotated[int, typer.Option(min=1, help="Random seeds of training, from 0.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Random seeds of training, from training.seed on.")] = 1,
     encoder: Encoder = None,
     settings: Settings = None,
     workers: Workers = 1,
@@ -101,7 +101,7 @@ def experiment(
         config,
         parts(corpus, folding),
         output,
-        seeds=tuple(range(seeds)),
+        seeds=tuple(range(config.training.seed, config.training.seed + seeds)),
         dev=dev,  # type: ignore[arg-type]
         lenient=lenient,
         keep_models=keep_models,

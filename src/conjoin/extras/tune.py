@@ -7,7 +7,6 @@ import json
 import logging
 import multiprocessing
 import multiprocessing.connection
-import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from conjoin.metrics import Report
 from conjoin.protocols import train
 from conjoin.settings import Config
 from conjoin.training import EpochDone, Event
-from conjoin.workers import deaf_to_interrupts
+from conjoin.workers import deaf_to_interrupts, end_with_parent, thread_share
 
 try:
     import optuna
@@ -62,7 +61,7 @@ class Search:
 
     def plan(self) -> dict[str, Any]:
         """What must be the same for a study to go on. Settings are those that the preset or file gives now."""
-        first = load_config(self.preset, [*self.overrides, *next(samples(self.choices))])
+        first = with_absolute_paths(load_config(self.preset, [*self.overrides, *next(samples(self.choices))]))
         return {
             "settings": first.model_dump(mode="json", exclude={"paper"}),
             "space": [repr(choice) for choice in self.choices],
@@ -145,7 +144,7 @@ def _run(search: Search, workers: int, threads: int | None, listen: Callable[[Tr
         _work(search, threads, listen)
         return
     context = multiprocessing.get_context("spawn")
-    share = threads or max(1, (os.cpu_count() or 1) // workers)
+    share = threads or thread_share(workers)
     processes = [context.Process(target=_worker, args=(search, share)) for _ in range(workers)]
     study = _study(search)
     told = {trial.number for trial in _ended(study)}
@@ -236,12 +235,15 @@ def _work(search: Search, threads: int | None, listen: Callable[[TrialResult], N
 
 
 def _next(search: Search, study: optuna.Study) -> Trial | None:
-    """A new trial, if those that ended well and those that are running are fewer than asked for."""
+    """A new trial, if those that ended well and those that are running are fewer than asked for; where all combinations
+    are tried, the next of those that wait."""
     counted = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-    every = grid(search.choices, search.trials)
-    most = search.trials if every is None else len(every)
     with FileLock(search.folder / "next.lock"):  # one worker at a time
-        return study.ask() if len(study.get_trials(deepcopy=False, states=counted)) < most else None
+        if grid(search.choices, search.trials) is not None:
+            more = bool(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+        else:
+            more = len(study.get_trials(deepcopy=False, states=counted)) < search.trials
+        return study.ask() if more else None
 
 
 def _objective(search: Search, trial: Trial) -> float:
@@ -253,12 +255,9 @@ def _objective(search: Search, trial: Trial) -> float:
         return float(same.value or 0.0)
     kept = 0.0
 
-    parent = multiprocessing.parent_process()
-
     def follow(event: Event) -> None:
         nonlocal kept
-        if parent is not None and not parent.is_alive():
-            sys.exit(1)  # the search was killed: nobody waits for this trial
+        end_with_parent()
         if not isinstance(event, EpochDone) or event.score is None or event.report is None:
             return
         if event.best or config.training.select == "last":

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, get_args
 
 from filelock import FileLock, Timeout
 
 from conjoin.cache import CACHE_LIMIT
-from conjoin.document import Corpus, Document
-from conjoin.errors import ConjoinError, ModelError, SettingError, unknown_name
+from conjoin.config import with_absolute_paths
+from conjoin.document import Corpus, Document, documents_digest
+from conjoin.errors import ConjoinError, ModelError, SettingError, WorkerError, unknown_name
 from conjoin.files import make_folder, write_text
 from conjoin.metrics import document_counts, score
 from conjoin.protocols.folds import DevUse
@@ -28,6 +25,7 @@ from conjoin.protocols.summary import Results
 from conjoin.schema import Schema
 from conjoin.settings import Config
 from conjoin.version import __version__
+from conjoin.workers import Pool, Say, Work, end_with_parent
 
 RESULT = "result.json"
 RESULTS = "results.json"
@@ -57,14 +55,14 @@ class Experiment:
 
     def fingerprint(self) -> str:
         """Tells experiments apart: a hash over settings, data and the use of dev."""
-        digest = hashlib.sha256(self.config.model_dump_json(exclude={"paper"}).encode())
-        digest.update(f"{self.dev} {self.lenient}".encode())
-        for part, corpus in self.parts.items():
-            for split, documents in corpus.splits.items():
-                digest.update(f"{part} {split}".encode())
-                for document in documents:
-                    digest.update(document.to_json_line().encode("utf-8", "surrogatepass"))
-        return digest.hexdigest()
+        digests = {part: {split: documents_digest(documents) for split, documents in corpus.splits.items()}
+                   for part, corpus in self.parts.items()}
+        told = json.dumps([self.settings(), self.dev, self.lenient, digests])
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    def settings(self) -> dict[str, Any]:
+        """The settings of all runs, with paths that do not depend on the working folder, without the seed of each."""
+        return with_absolute_paths(self.config).model_dump(mode="json", exclude={"paper": True, "training": {"seed"}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +90,7 @@ class Run:
         """Train, score on the test part, write the result; a run that was stopped goes on from its checkpoint."""
         experiment, corpus = self.experiment, self.experiment.parts[self.part]
         wall, cpu = time.perf_counter(), time.process_time()
+        resumed = self.folder.is_dir() and any(self.folder.iterdir())
         shutil.rmtree(self.folder / "model", ignore_errors=True)  # finished, but killed before its result was written
         used = {"train": corpus.train, "dev": corpus.dev} if corpus.dev else {"train": corpus.train}
         if experiment.dev == "join":
@@ -99,6 +98,7 @@ class Run:
         extractor = train(
             self._config(), Corpus(used), output=self.folder, lenient=experiment.lenient,
             retrain_on_dev=experiment.dev == "retrain" and bool(corpus.dev), cache_limit=experiment.cache_limit,
+            listen=lambda event: end_with_parent(),
         )
         symmetric = extractor.schema.symmetric
         predicted = extractor.annotate(corpus.test)
@@ -108,6 +108,8 @@ class Run:
             "seed": self.seed,
             "epoch": extractor.metrics["training"]["epoch"],
             "trainable": extractor.metrics["training"]["trainable"],
+            "version": __version__,
+            "resumed": resumed,  # seconds are then those since it went on
             "seconds": round(time.perf_counter() - wall, 1),
             "cpu_seconds": round(time.process_time() - cpu, 1),
             "documents": {split: count(documents) for split, documents in corpus.splits.items()},
@@ -161,7 +163,9 @@ def conduct(
                 found[run.name] = result
                 if listen is not None:
                     listen(result)
-            results = Results(tuple(found[run.name] for run in experiment.runs()), _description(experiment))
+            runs = tuple(found[run.name] for run in experiment.runs())
+            versions = sorted({run.get("version", "unknown") for run in runs})
+            results = Results(runs, {**_description(experiment), "versions_of_runs": versions})
             write_text(experiment.folder / RESULTS, json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n")
             return results
     except Timeout as error:
@@ -194,12 +198,7 @@ def _claim(experiment: Experiment) -> None:
 
 
 def _description(experiment: Experiment) -> dict[str, Any]:
-    return {
-        "version": __version__,
-        "dev": experiment.dev,
-        "config": experiment.config.model_dump(mode="json", exclude_none=True),
-        **experiment.notes,
-    }
+    return {"version": __version__, "dev": experiment.dev, "config": experiment.settings(), **experiment.notes}
 
 
 def _outcomes(
@@ -219,31 +218,24 @@ def _outcomes(
         for run in open_runs:
             yield run, run.do()
     else:
-        share = threads or max(1, (os.cpu_count() or 1) // workers)
-        yield from _in_processes(open_runs, workers, share)
+        yield from _in_processes(open_runs, workers, threads)
 
 
-def _in_processes(runs: Sequence[Run], workers: int, threads: int) -> Iterator[tuple[Run, dict[str, Any]]]:
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_use_threads, initargs=(threads,))
-    failed: dict[str, Exception] = {}
-    try:
-        tasks = {pool.submit(_do, _alone(run)): run for run in runs}
-        for task in as_completed(tasks):
-            error = task.exception()
-            if error is None:
-                yield tasks[task], task.result()
-            elif isinstance(error, BrokenProcessPool):
-                raise ModelError(f"{runs[0].experiment.folder}: a worker was stopped from outside, perhaps for want of "
-                                 "memory; the same command goes on, with fewer --workers if need be") from error
-            elif isinstance(error, ConjoinError):
-                failed[tasks[task].name] = error
-            else:
-                raise error
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+def _in_processes(runs: Sequence[Run], workers: int, threads: int | None) -> Iterator[tuple[Run, dict[str, Any]]]:
+    failed: dict[str, ConjoinError] = {}
+    with Pool(_prepare, workers=min(workers, len(runs)), threads=threads) as pool:
+        try:
+            for run, outcome in zip(runs, pool.map(map(_alone, runs)), strict=True):
+                if isinstance(outcome, ConjoinError):
+                    failed[run.name] = outcome
+                else:
+                    yield run, outcome
+        except WorkerError as error:
+            raise ModelError(f"{runs[0].experiment.folder}: a worker was stopped from outside, perhaps for want of "
+                             "memory; the same command goes on, with fewer --workers if need be") from error
     if failed:
-        name, error = next(iter(failed.items()))
-        raise ModelError(f"{len(failed)} of {len(runs)} runs failed, {name}: {error}") from error
+        name, first = next(iter(failed.items()))
+        raise ModelError(f"{len(failed)} of {len(runs)} runs failed, {name}: {first}") from first
 
 
 def _alone(run: Run) -> Run:
@@ -251,8 +243,16 @@ def _alone(run: Run) -> Run:
     return replace(run, experiment=replace(run.experiment, parts={run.part: run.experiment.parts[run.part]}))
 
 
-def _do(run: Run) -> dict[str, Any]:
-    return run.do()
+def _prepare(number: int) -> Work[Run, dict[str, Any] | ConjoinError]:
+    return _do
+
+
+def _do(run: Run, say: Say) -> dict[str, Any] | ConjoinError:
+    """The result of a run. What goes wrong with one is no reason to leave the others."""
+    try:
+        return run.do()
+    except ConjoinError as error:
+        return type(error)(str(error))
 
 
 def _use_threads(threads: int) -> None:

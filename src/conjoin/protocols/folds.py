@@ -74,7 +74,9 @@ def _own_splits(corpus: Corpus, folding: Folding) -> Corpus:
     if not corpus.test:
         raise DataError("the data has no test split; give one (a file called test…), or --folds (folds=)")
     splits = {name: corpus.splits[name] for name in ("train", "dev", "test") if name in corpus.splits}
-    if folding.dev_share and not corpus.dev:
+    if folding.dev_share and corpus.dev:
+        raise SettingError("the data has a dev split, beside which dev_share has no use; leave it out, or give folds")
+    if folding.dev_share:
         splits["train"], splits["dev"] = cut(
             corpus.train, folding.dev_share, stratified=folding.stratified, seed=folding.seed
         )
@@ -93,6 +95,8 @@ def cut(
 ) -> tuple[tuple[Document, ...], tuple[Document, ...]]:
     """The documents in two parts: the rest, and about that share of them, each in its own order."""
     sizes = [len(documents) - round(share * len(documents)), round(share * len(documents))]
+    if share and not sizes[1]:
+        raise DataError(f"{100 * share:g} % of {len(documents)} documents is none; give a larger share")
     rest, taken = _shared_out(documents, sizes, stratified=stratified, seed=seed)
     return tuple(documents[place] for place in rest), tuple(documents[place] for place in taken)
 

@@ -55,19 +55,19 @@ def compare(first: Results, second: Results, task: Task, *, samples: int = 10_00
             raise DataError(f"the two experiments were tested on different documents in {part}; compare experiments with "
                             "the same data and folds")
     return paired_bootstrap(
-        numpy.concatenate(list(ours.values())).tolist(), numpy.concatenate(list(theirs.values())).tolist(), task=task,
-        samples=samples, seed=seed,
+        numpy.concatenate([ours[part] for part in ours]).tolist(),
+        numpy.concatenate([theirs[part] for part in ours]).tolist(), task=task, samples=samples, seed=seed,
     )
 
 
 def paired_bootstrap(
     first: Sequence[Sequence[int]], second: Sequence[Sequence[int]], *, task: str, samples: int = 10_000, seed: int = 0
 ) -> Comparison:
-    """Resample documents with replacement and see how often the difference changes its sign (Efron & Tibshirani 1993,
-    §16.2; Berg-Kirkpatrick et al. 2012).
+    """Resample documents with replacement (Efron & Tibshirani 1993, §16.2; Berg-Kirkpatrick et al. 2012).
 
     first, second: gold, predicted and correct items of each document. The p-value is the share of resamples whose
-    difference is at least as far from the one observed as that is from 0.
+    difference is at least as far from the one observed as that is from 0, the observed one counted among them: (e + 1) /
+    (samples + 1).
     """
     if samples < 1:
         raise SettingError(f"samples = {samples}: give at least 1")

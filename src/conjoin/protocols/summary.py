@@ -13,6 +13,7 @@ from conjoin.metrics import MATCHES, Average, Match, Report, Score, mean_and_dev
 
 Task = Literal["entities", "relations"]
 TASKS: tuple[Task, ...] = ("entities", "relations")
+RUN_KEYS = {"part", "seed", "epoch", "cpu_seconds", "test", "gold_entities", "counts"}
 AVERAGES: tuple[Average, ...] = ("micro", "macro")
 
 
@@ -53,7 +54,7 @@ class Results:
         self, task: Task, *, match: Match = "strict", average: Average = "micro", gold_entities: bool = False
     ) -> Figure:
         """One score over all runs; with `gold_entities` that of relations between the annotated entities."""
-        found = [(run["part"], run["seed"], self._score(run, task, match, average, gold_entities)) for run in self.runs]
+        found = [(run["part"], run["seed"], _score(run, task, match, average, gold_entities)) for run in self.runs]
         scores = [score for _, _, score in found]
         parts = _means((part, score.f1) for part, _, score in found)
         seeds = _means((str(seed), score.f1) for _, seed, score in found)
@@ -66,12 +67,6 @@ class Results:
             f1_of_means=_f1(_mean(score.precision for score in scores), _mean(score.recall for score in scores)),
             pooled=_pooled(scores) if average == "micro" else None,
         )
-
-    def _score(self, run: Mapping[str, Any], task: Task, match: Match, average: Average, gold_entities: bool) -> Score:
-        report = Report.from_json(run["gold_entities" if gold_entities else "test"])
-        scores = getattr(report, task)[match]
-        score: Score = getattr(scores, average)
-        return score
 
     def counts(self, task: Task) -> dict[tuple[str, int], list[list[int]]]:
         """Gold, predicted and correct items (strict) of each test document by part and seed."""
@@ -99,6 +94,8 @@ class Results:
         value = read_json(file)
         if not isinstance(value, dict) or not isinstance(value.get("runs"), list) or not value["runs"]:
             raise DataError(f"{file}: holds no results of an experiment; name the --output of conjoin experiment")
+        if not all(isinstance(run, dict) and run.keys() >= RUN_KEYS for run in value["runs"]):
+            raise DataError(f"{file}: its runs lack some of {', '.join(sorted(RUN_KEYS))}; do the experiment again")
         known = ("figures", "relations_between_gold_entities", "runs")
         return cls(tuple(value["runs"]), {key: item for key, item in value.items() if key not in known})
 
@@ -116,9 +113,16 @@ class Results:
         given = self.figure("relations", gold_entities=True)
         lines.append(f"relations between gold entities, strict micro  {given}")
         epochs = sorted({run["epoch"] for run in self.runs})
-        seconds = sum(run["cpu_seconds"] for run in self.runs) / len(self.runs)
-        lines.append(f"{len(self.runs)} runs, epochs {', '.join(map(str, epochs))}, {seconds:.0f} CPU seconds a run")
+        whole = [run["cpu_seconds"] for run in self.runs if not run.get("resumed")]
+        seconds = f", {_mean(whole):.0f} CPU seconds a run" if whole else ""
+        lines.append(f"{len(self.runs)} runs, epochs {', '.join(map(str, epochs))}{seconds}")
         return "\n".join(lines)
+
+
+def _score(run: Mapping[str, Any], task: Task, match: Match, average: Average, gold_entities: bool) -> Score:
+    report = Report.from_json(run["gold_entities" if gold_entities else "test"])
+    score: Score = getattr(getattr(report, task)[match], average)
+    return score
 
 
 def _means(values: Iterable[tuple[str, float]]) -> dict[str, float]:
@@ -133,9 +137,15 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def _pooled(scores: Sequence[Score]) -> float:
-    correct = sum(score.correct for score in scores)
-    both = sum(score.support + score.predicted for score in scores)
-    return 2 * correct / both if both else 0.0
+    """Micro F1 over all documents; under a relaxed match as many gold items as were found are right, which need not be
+    as many as predictions that are."""
+    found = sum(score.recall * score.support for score in scores)
+    return _f1(_share(sum(score.correct for score in scores), sum(score.predicted for score in scores)),
+               _share(found, sum(score.support for score in scores)))
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
 
 
 def _f1(precision: float, recall: float) -> float:

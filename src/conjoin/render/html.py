@@ -59,14 +59,18 @@ def to_html(
     return page_to_html(legend_to_html(documents, colours=colours) + "\n" + body, title=title, notice=notice)
 
 
-def page_to_html(body: str, *, title: str, notice: str = "") -> str:
-    """The page around fragments: `body` is HTML, `title` and `notice` are text.
+def page_to_html(
+    body: str, *, title: str, notice: str = "", style: str = "", script: str = "", asks_home: bool = False
+) -> str:
+    """The page around fragments: `body` is HTML, `title` and `notice` are text, `style` and `script` come after its own.
 
-    Its content security policy allows nothing but its own style and script, so the page cannot reach the network.
+    Its content security policy allows nothing but its own style and script, so the page cannot reach the network, save
+    with `asks_home` the server that it came from.
     """
-    style, script = _asset("page.css"), _asset("page.js")
+    style, script = _asset("page.css") + style, _asset("page.js") + script
+    home = "connect-src 'self'; " if asks_home else ""
     policy = (
-        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
+        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; {home}"
         "base-uri 'none'; form-action 'none'"
     )
     remark = f'<p class="cj-notice">{escape(notice)}</p>\n' if notice else ""

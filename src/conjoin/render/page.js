@@ -76,6 +76,7 @@
     const find = (id) => known.get(id) ?? known.set(id, fragments(view, id, origin)).get(id);
     const plan = { left, right, lines: [], routes: [] };
     view.relations.forEach((relation, number) => {
+      if (relation.low) return;
       const pair = nearestPair(find(relation.head), find(relation.tail));
       if (pair) plan.routes.push({ relation, number, head: pair[0], tail: pair[1] });
     });
@@ -367,7 +368,7 @@
 
   function describeEntity(view, id) {
     const entity = view.entities.get(id);
-    const relations = view.relations.filter((relation) => relation.head === id || relation.tail === id);
+    const relations = view.relations.filter((relation) => !relation.low && (relation.head === id || relation.tail === id));
     return [`${entity.type}${scored(entity)}`, ...relations.map((relation) => describe(view, relation))].join("\n");
   }
 
@@ -375,7 +376,7 @@
     quiet(view);
     const id = node.dataset.entity;
     const on = view.relations.map((relation, number) => ({ ...relation, number }))
-      .filter((relation) => (id ? relation.head === id || relation.tail === id : relation.number === Number(node.dataset.relation)));
+      .filter((relation) => !relation.low && (id ? relation.head === id || relation.tail === id : relation.number === Number(node.dataset.relation)));
     const ids = new Set([...(id ? [id] : []), ...on.flatMap((relation) => [relation.head, relation.tail])]);
     ids.forEach((each) => view.marks.get(each).forEach((mark) => mark.classList.add("cj-on")));
     for (const { number } of on) {
@@ -408,8 +409,9 @@
 
   /** One tab stop per document; the arrow keys go through its entities and relations. */
   function listItems(view) {
-    const firsts = [...view.marks.values()].map((marks) => marks[0]).filter(Boolean);
+    const firsts = [...view.marks.values()].map((marks) => marks[0]).filter((mark) => mark && !mark.matches(".cj-low"));
     view.items = [...firsts, ...view.canvas.querySelectorAll(".cj-arc")];
+    view.canvas.querySelectorAll("[tabindex]").forEach((item) => item.removeAttribute("tabindex"));
     view.items.forEach((item, index) => item.setAttribute("tabindex", index ? -1 : 0));
   }
 
@@ -428,7 +430,7 @@
 
   function listen(view) {
     const over = (event) => {
-      const node = event.target.closest(".cj-entity, .cj-arc, tr[data-relation]");
+      const node = event.target.closest(".cj-entity:not(.cj-low), .cj-arc, tr[data-relation]");
       if (node) highlight(view, node);
       else quiet(view);
     };
@@ -449,7 +451,7 @@
 
   // ---- start -----------------------------------------------------------------------------------------------------
 
-  const views = [];
+  let views = [];
 
   /** Draw the documents below `root` that are not drawn yet; for pages that add documents later. */
   function start(root = document) {
@@ -460,8 +462,36 @@
       listen(view);
       watcher.observe(view.canvas);
     }
-    views.push(...fresh);
+    views = [...views.filter((view) => view.article.isConnected), ...fresh];
     draw(fresh);
+  }
+
+  /** Show below `root` only what scores so much or more; what has no score stays, what hangs on a hidden entity goes. */
+  function filter(root, least) {
+    const chosen = views.filter((view) => root.contains(view.article));
+    const low = (value, threshold) => value.score !== undefined && value.score < threshold;
+    for (const view of chosen) {
+      view.entities.forEach((entity, id) => {
+        entity.low = low(entity, least.entities);
+        view.marks.get(id).forEach((mark) => mark.classList.toggle("cj-low", entity.low));
+      });
+      view.relations.forEach((relation, number) => {
+        const ends = [relation.head, relation.tail].map((id) => view.entities.get(id));
+        relation.low = low(relation, least.relations) || ends.some((end) => end.low);
+        view.article.querySelector(`tr[data-relation="${number}"]`).hidden = relation.low;
+      });
+      listItems(view);
+    }
+    draw(chosen);
+  }
+
+  /** The documents below `root` as they are shown: without what was filtered out. */
+  function shown(root) {
+    const kept = (values) => values.filter((value) => !value.low).map(({ low, ...value }) => value);
+    return views.filter((view) => root.contains(view.article)).map((view) => ({
+      ...JSON.parse(view.article.querySelector(".cj-data").textContent),
+      entities: kept([...view.entities.values()]), relations: kept(view.relations),
+    }));
   }
 
   const watcher = new ResizeObserver(() => {
@@ -481,6 +511,6 @@
   addEventListener("beforeprint", () => print(true));
   addEventListener("afterprint", () => print(false));
   document.fonts?.ready.then(() => draw(views));
-  globalThis.conjoin = { draw: start };
+  globalThis.conjoin = { draw: start, filter, shown };
   start();
 })();

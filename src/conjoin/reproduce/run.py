@@ -74,7 +74,7 @@ def reproduce(
         if options.rows and row.name not in options.rows:
             rows.append(_empty(row, "not asked for"))
             continue
-        made = _row(row, data, output / name, options, listen)
+        made = _row(table, row, data, output / name, options, listen)
         rows.append(made[0])
         if made[1] is not None:
             results[row.name] = made[1]
@@ -91,6 +91,7 @@ def _empty(row: Row, reason: str) -> dict[str, Any]:
 
 
 def _row(
+    table: Table,
     row: Row,
     data: Path,
     output: Path,
@@ -106,8 +107,8 @@ def _row(
     if options.quick:
         made = {name: _few(corpus) for name, corpus in made.items()}
     made = dict(list(made.items())[: _most_folds(options)])
-    full = settings_of(replace(row, overrides=()), options)
     if row.same_size:
+        full = settings_of(replace(row, overrides=()), options)
         config = same_size(config, full, next(iter(made.values())).train)
     experiment = Experiment(
         config, made, output / _slug(row.name), seeds=tuple(range(_seeds(row, options))), dev=row.dev, lenient=True,
@@ -118,7 +119,7 @@ def _row(
     )
     value = {
         **_empty(row, ""),
-        "ours": {column: _figure(results, column) for column in TABLES[output.name].columns},
+        "ours": {column: _figure(results, column) for column in table.columns},
         "runs": {"folds": len(made), "seeds": len(experiment.seeds)},
         "trained_parameters": results.runs[0]["trainable"],
         "layers": {"shared": config.stack.shared, "entities": config.stack.entities, "relations": config.stack.relations},
@@ -214,22 +215,19 @@ def _deviations(row: Row, config: Config, made: Mapping[str, Corpus], options: O
 
 def _flat(config: Config) -> dict[str, Any]:
     """Settings by dotted key."""
-    tables = config.model_dump(mode="json", exclude={"paper"})
-    return {
-        f"{table}.{key}": value
-        for table, keys in tables.items()
-        if isinstance(keys, dict)
-        for key, value in keys.items()
-    }
+    flat: dict[str, Any] = {}
+    for name, value in config.model_dump(mode="json", exclude={"paper"}).items():
+        flat |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
 
 
 def _significance(table: Table, results: Mapping[str, Results], samples: int) -> list[dict[str, Any]]:
     """The first row that was run against each other row on the same documents."""
-    first = table.rows[0]
+    first = next((row for row in table.rows if row.name in results), table.rows[0])
     found = []
-    for row in table.rows[1:]:
+    for row in table.rows:
         same = row.corpus == first.corpus and row.folding == first.folding
-        if same and first.name in results and row.name in results:
+        if row is not first and same and row.name in results:
             for task in TASKS:
                 comparison = compare(results[first.name], results[row.name], task, samples=samples)
                 found.append({"first": first.name, "second": row.name, "task": task,

@@ -33,7 +33,8 @@ except ImportError as error:
 LOGGER = logging.getLogger("conjoin.serve")
 REFUSED: dict[int | str, dict[str, Any]] = {
     status: {"model": Reason, "description": told}
-    for status, told in ((400, "The body is not in UTF-8."), (401, "The token is missing or wrong."), (413, "The body has too many bytes."),
+    for status, told in ((400, "The body is not in UTF-8."),
+                         (401, "The token is missing or wrong."), (413, "The body has too many bytes."),
                          (422, "The request is not as described, or a text is too long."),
                          (429, "Too many requests of this client are under way."),
                          (500, "The model failed at a text."),
