@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,7 +130,7 @@ def test_half_a_surrogate_pair_is_no_reason_to_fail(extractor: Extractor) -> Non
         ({"texts": "Oslo"}, "texts: Input should be a valid list"),
         ({"text": "a", "txt": "b"}, "txt: Extra inputs are not permitted"),
         ({"text": "a", "entity_threshold": 1.5}, "entity_threshold: Input should be less than or equal to 1"),
-        ({"text": "a", "format": "xml"}, "format: Input should be 'json', 'jsonl' or 'html'"),
+        ({"text": "a", "format": "xml"}, "format: Input should be 'json', 'jsonl', 'html' or 'fragment'"),
         ({"texts": ["a"] * 65}, "65 texts, at most 64 are taken; send them in several requests"),
         ({"texts": ["a", "b" * 100_001]}, "text 2 has 100,001 characters, at most 100,000 are taken"),
         ([1], "Input should be"),
@@ -293,6 +294,59 @@ def service(trained_run: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         found = (re.search(r"running on (http://\S+)", line) for line in process.stderr)
         yield process, next(match[1] for match in found if match)
         process.kill()
+
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+def test_the_page_in_a_browser(service: tuple[subprocess.Popen[str], str]) -> None:
+    """From the keyboard alone: extract, look at all views, filter without asking again, open a shared link."""
+    from playwright.sync_api import sync_playwright
+
+    _, address = service
+    told: list[str] = []
+    asked: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 390, "height": 800})
+        page.on("console", lambda message: told.append(message.text))
+        page.on("pageerror", lambda error: told.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address)
+        page.focus("#text")
+        page.keyboard.press("Control+A")
+        page.keyboard.type(f"{ORTIZ} {OSWALD}")
+        page.keyboard.press("Control+Enter")
+        page.wait_for_selector(".cj-arc")
+        assert page.locator(".cj-arc").count() == 3
+        assert page.inner_text("#status").startswith("6 entities and 3 relations")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        requests = len(asked)
+        page.focus("#tab-text")
+        for view, count, what in (("graph", 5, ".st-node"), ("table", 9, "#view-table tbody tr"), ("json", 1, "#json")):
+            page.keyboard.press("ArrowRight")
+            assert page.locator(f"#view-{view}").is_visible()
+            assert page.locator(what).count() == count
+        assert len(json.loads(page.inner_text("#json"))[0]["entities"]) == 6
+        page.keyboard.press("Home")
+        page.fill("#least-relations", "1")
+        low = page.evaluate("conjoin.shown(document)[0].relations.length")
+        assert page.locator(".cj-arc").count() == low
+        page.fill("#least-entities", "1")
+        shown = page.evaluate("conjoin.shown(document)[0].entities.length")
+        assert page.locator(".cj-entity:not(.cj-low)").count() == shown
+        assert len(asked) == requests
+        page.fill("#least-entities", "0")
+        page.click("#share")
+        link = page.evaluate("location.href")
+        other = browser.new_page()
+        other.goto(link)
+        other.wait_for_selector(".cj-entity")
+        assert other.input_value("#text") == f"{ORTIZ} {OSWALD}"
+        assert other.input_value("#least-relations") == "1"
+        browser.close()
+    assert told == []
 
 
 def test_sigterm_answers_what_has_come_and_ends(service: tuple[subprocess.Popen[str], str]) -> None:

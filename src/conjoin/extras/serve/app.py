@@ -19,13 +19,14 @@ from conjoin.extras.serve.doors import BodyLimit, ClientLimit, Counted, Guard
 from conjoin.extras.serve.limits import Limits
 from conjoin.extras.serve.measures import Measures
 from conjoin.extras.serve.messages import About, Asked, Found, Health, Reason
+from conjoin.extras.serve.studio import fragment, studio
 from conjoin.render import to_html
 from conjoin.version import __version__
 
 try:
     from fastapi import FastAPI, Request
     from fastapi.exceptions import RequestValidationError
-    from fastapi.responses import JSONResponse, Response
+    from fastapi.responses import HTMLResponse, JSONResponse, Response
     from starlette.exceptions import HTTPException
 except ImportError as error:
     raise require_extra("serve", "fastapi") from error
@@ -110,6 +111,12 @@ def _add_routes(
         }
         return JSONResponse(about)
 
+    page = studio(name, characters=limits.characters)
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def home() -> Response:
+        return HTMLResponse(page)
+
     @app.get("/healthz", response_model=Health)
     async def healthz() -> Response:
         """Whether the service is up."""
@@ -133,6 +140,8 @@ def _check(texts: list[str], limits: Limits) -> None:
 def _answer(documents: list[Document], format: str, types: tuple[str, ...]) -> Response:
     """Half a surrogate pair stays the escape that it was."""
     values = [document.to_json(tokens=False) for document in documents]
+    if format == "fragment":
+        return Response(fragment(documents, types).encode("utf-8", "replace"), media_type="text/html; charset=utf-8")
     if format == "html":
         return Response(to_html(documents, types=types).encode("utf-8", "replace"), media_type="text/html; charset=utf-8")
     if format == "jsonl":

@@ -22,7 +22,9 @@ class Asked(BaseModel):
     texts: list[str] | None = Field(None, description="Several texts, in place of one.")
     entity_threshold: Score = Field(0.0, strict=False, description="Least score of an entity.")
     relation_threshold: Score = Field(0.0, strict=False, description="Least score of a relation.")
-    format: Literal["json", "jsonl", "html"] = Field("json", description="JSON, a line for each text, or a page.")
+    format: Literal["json", "jsonl", "html", "fragment"] = Field(
+        "json", description="JSON, a line for each text, a page, or what a page shows of each text."
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Asked:
