@@ -9,7 +9,7 @@ from pathlib import Path
 
 from conjoin.batching import Text
 from conjoin.document import Document, Entity, Relation, Token
-from conjoin.workers import Say, Work
+from conjoin.pool import Say, Work
 
 
 class FirstWords:

@@ -20,7 +20,8 @@ import doubles
 from conjoin import Extractor
 from conjoin.batching import CHUNK_CHARACTERS, FIRST_CHUNK_CHARACTERS, chunks
 from conjoin.errors import DataError, ModelError, WorkerError
-from conjoin.workers import AHEAD, Pool, cores, pipe_chunks, pipe_in_processes, thread_share
+from conjoin.pool import AHEAD, Pool, cores, thread_share
+from conjoin.workers import pipe_chunks, pipe_in_processes
 
 Texts = st.lists(st.tuples(st.text(max_size=3), st.integers(0, 3 * FIRST_CHUNK_CHARACTERS).map("x".__mul__)), max_size=40)
 
@@ -119,7 +120,7 @@ def test_the_processes_of_a_process_that_is_killed_end(tmp_path: Path) -> None:
 import itertools, sys
 sys.path.insert(0, sys.argv[1])
 import doubles
-from conjoin.workers import Pool
+from conjoin.pool import Pool
 if __name__ == "__main__":
     with Pool(doubles.squares, workers=2) as pool:
         for process, _ in pool.map(itertools.count(700)):

@@ -27,8 +27,9 @@ from conjoin.bulk.rows import RowFormat, parquet_schema
 from conjoin.choices import Precision
 from conjoin.errors import DataError, SettingError
 from conjoin.files import folder_digest, make_folder, read_json, write_text
+from conjoin.pool import Pool
 from conjoin.version import __version__
-from conjoin.workers import Extracts, Loading, Pool
+from conjoin.workers import Extracts, Loading
 
 MANIFEST = "manifest.json"
 NOT_THE_MODEL = ("README.md", "metrics.json")  # files of a model folder that change no result

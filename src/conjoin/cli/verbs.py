@@ -20,6 +20,7 @@ VERBS = {
     "affinity": "Find how many layers the two tasks want to share.",
     "extract": "Find entities and relations in raw text.",
     "bulk": "Find entities and relations in very many documents.",
+    "graph": "Make a knowledge graph of extracted documents.",
     "serve": "Serve a trained model over HTTP.",
     "export": "Export a trained model for ONNX Runtime.",
     "check": "Count what annotated files hold and list what is wrong.",

@@ -16,7 +16,7 @@ from conjoin.bulk.inputs import Source
 from conjoin.bulk.job import Engine, Job
 from conjoin.bulk.partition import Partition, PartitionDone, Writing, after_death, from_json, to_json
 from conjoin.errors import require_extra
-from conjoin.workers import Pool
+from conjoin.pool import Pool
 
 try:
     import pyarrow

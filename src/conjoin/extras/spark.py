@@ -15,7 +15,8 @@ from conjoin.bulk.partition import PARTITION_DOCUMENTS, Extraction, Partition, g
 from conjoin.bulk.rows import Row
 from conjoin.choices import Precision
 from conjoin.errors import SettingError, require_extra, unknown_name
-from conjoin.workers import Extracts, Loading, Pool
+from conjoin.pool import Pool
+from conjoin.workers import Extracts, Loading
 
 try:
     from pyspark import TaskContext

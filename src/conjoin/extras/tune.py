@@ -22,10 +22,10 @@ from conjoin.errors import ConjoinError, DataError, ModelError, require_extra
 from conjoin.extras.space import Choice, check_choices, grid, samples
 from conjoin.files import make_folder, write_text
 from conjoin.metrics import Report
+from conjoin.pool import deaf_to_interrupts, end_with_parent, thread_share
 from conjoin.protocols import train
 from conjoin.settings import Config
 from conjoin.training import EpochDone, Event
-from conjoin.workers import deaf_to_interrupts, end_with_parent, thread_share
 
 try:
     import optuna

@@ -19,13 +19,13 @@ from conjoin.document import Corpus, Document, documents_digest
 from conjoin.errors import ConjoinError, ModelError, SettingError, WorkerError, unknown_name
 from conjoin.files import make_folder, write_text
 from conjoin.metrics import document_counts, score
+from conjoin.pool import Pool, Say, Work, end_with_parent
 from conjoin.protocols.folds import DevUse
 from conjoin.protocols.single import count, train
 from conjoin.protocols.summary import Results
 from conjoin.schema import Schema
 from conjoin.settings import Config
 from conjoin.version import __version__
-from conjoin.workers import Pool, Say, Work, end_with_parent
 
 RESULT = "result.json"
 RESULTS = "results.json"

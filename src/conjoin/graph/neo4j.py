@@ -1,0 +1,51 @@
+"""CSV files for `neo4j-admin database import`, and the command that takes them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+
+from conjoin.graph.nodes import Node
+from conjoin.graph.records import Assertion
+
+NODES = ["id:ID", "name", "mentions:int", "score:double", "spellings:string[]", ":LABEL"]
+EDGES = [":START_ID", ":END_ID", ":TYPE", "document", "head_start:int", "head_end:int", "tail_start:int", "tail_end:int",
+         "score:double"]
+COMMAND = ("neo4j-admin database import full neo4j --overwrite-destination --multiline-fields=true --array-delimiter='|' "
+           "--nodes=nodes.csv --relationships=edges.csv")
+
+
+class Neo4j:
+    """`nodes.csv`, `edges.csv` and `import.sh`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = (folder / "edges.csv").open("w", encoding="utf-8", errors="replace", newline="")
+        self._edges = csv.writer(self._file)
+
+    def __enter__(self) -> Neo4j:
+        self._edges.writerow(EDGES)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        script = f"#!/bin/sh\n# with the server stopped, in this folder\n{COMMAND}\n"
+        (self._folder / "import.sh").write_text(script, encoding="utf-8")
+
+    def edge(self, document: str, assertion: Assertion, head: Node, tail: Node) -> None:
+        """As `Writer.edge`."""
+        ends = (position for end in (assertion.head, assertion.tail) for position in (end.char_start, end.char_end))
+        self._edges.writerow([head.id, tail.id, assertion.type, document, *ends, assertion.score])
+
+    def nodes(self, nodes: Iterable[Node]) -> None:
+        """As `Writer.nodes`; a `|` inside a spelling, which parts the list, is written as `/`."""
+        with (self._folder / "nodes.csv").open("w", encoding="utf-8", errors="replace", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(NODES)
+            for node in nodes:
+                spellings = "|".join(spelling.replace("|", "/") for spelling in sorted(node.spellings))
+                rows.writerow([node.id, node.name, node.mentions, node.score, spellings, node.type])
