@@ -191,18 +191,26 @@ def claims(folder: Path) -> bool:
     """Whether the folder is one of `save_to_disk`, or has Parquet files in numbered parts."""
     marks = ("dataset_dict.json",), ("dataset_info.json", "state.json")
     return (any(all((folder / name).is_file() for name in names) for names in marks)
-            or any(_SHARD.search(file.stem) for file in folder.glob("*.parquet")))
+            or any(_parts(folder)))
 
 
 def read_folder(folder: Path, problems: Problems, options: Options) -> Mapping[str, Iterable[Document]]:
-    parts = sorted(file for file in folder.glob("*.parquet") if _SHARD.search(file.stem))
-    if parts:
+    if any(_parts(folder)):
         splits: dict[str, list[Path]] = {}
-        for part in parts:
-            splits.setdefault(split_of(part) or ALL, []).append(part)
+        for file in _parquet_files(folder):
+            splits.setdefault(split_of(file) or ALL, []).append(file)
         return {split: (document for file in files for document in read(file, problems, options))
                 for split, files in splits.items()}
     return splits_of(_loaded(folder), folder, problems, options)
+
+
+def _parquet_files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("*.parquet") if not file.name.startswith("."))
+
+
+def _parts(folder: Path) -> Iterator[Path]:
+    """The Parquet files that are one of the numbered parts of a split."""
+    return (file for file in _parquet_files(folder) if _SHARD.search(file.stem))
 
 
 def _loaded(folder: Path) -> Any:
