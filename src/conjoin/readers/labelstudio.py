@@ -173,7 +173,8 @@ def _standoff(task: _Task, suffix: str, results: list[Any]) -> Standoff | None:
         task.repair("malformed-task", "its 'data' has no text that all of its entities agree with", "leaves it out")
         return None
     id = next((str(own) for own in (data.get("id"), task.value.get("id")) if isinstance(own, str | int)), "")
-    standoff = Standoff(text, id=id + suffix, path=task.path, line=None, problems=task.problems, label=f"{task.name}: ")
+    standoff = Standoff(text, id=id, path=task.path, line=None, problems=task.problems, label=f"{task.name}: ",
+                        suffix=suffix)
     regions = _Regions(standoff, {}, set())
     arrows: list[dict[str, Any]] = []
     for number, result in enumerate(results, start=1):
