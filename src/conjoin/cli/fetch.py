@@ -11,7 +11,6 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from conjoin.corpora import LICENSED, PUBLIC
 from conjoin.corpora import fetch as run
-from conjoin.errors import SettingError, unknown_name
 
 NAMES = ", ".join((*PUBLIC, *LICENSED))
 
@@ -38,9 +37,6 @@ def fetch(
         console.print(f"{corpus} is licensed: apply to {licensed.apply}.\nOnce you have your copy: {licensed.use}",
                       markup=False, soft_wrap=True)
         return
-    folder = output or Path("corpora") / corpus
-    if corpus not in PUBLIC:
-        raise SettingError(unknown_name("corpus", corpus, (*PUBLIC, *LICENSED)))
     bars: dict[str, int] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -50,7 +46,7 @@ def fetch(
                 bars[name] = progress.add_task(name, total=total)
             progress.update(bars[name], completed=done, total=total)  # type: ignore[arg-type]
 
-        files = run(corpus, folder, progress=follow)
+        files = run(corpus, output or Path("corpora") / corpus, progress=follow)
     known = PUBLIC[corpus]
     console.print(f"{corpus}: {known.note}\n{known.terms}", markup=False, soft_wrap=True)
     for file in files:
