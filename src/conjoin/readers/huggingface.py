@@ -21,7 +21,7 @@ from conjoin.document import Corpus, Document
 from conjoin.errors import DataError, require_extra
 from conjoin.readers import jsonl, spert
 from conjoin.readers.draft import Draft
-from conjoin.readers.fields import misspelt
+from conjoin.readers.fields import Fields
 from conjoin.readers.format import Format, Options
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
@@ -45,18 +45,16 @@ def documents_of(
     rows: Iterable[Mapping[str, Any]], features: Any, path: Path, problems: Problems, options: Options
 ) -> Iterator[Document]:
     """The documents of a data set's rows. `features` are those of the data set, if it has any; rows count from 1."""
-    unread: set[str] = set()
-    overlap = options.get("overlap", "keep")
+    columns = Fields(path, problems, _KNOWN, noun="column")
     for number, row in enumerate(_readable(rows, path), start=1):
         if number == 1:
-            unread = _check_columns(row, path, problems)
+            _check_columns(row, columns)
         value = {column: _plain(cell, _inner(features, column)) for column, cell in row.items() if cell is not None}
         names = getattr(_inner(_inner(features, "ner_tags"), None), "names", None)
-        document = _document(value, names, path, number, problems, overlap)
+        document = _document(value, names, path, number, problems, options["overlap"])
         if document is not None:
             yield document
-    if unread:
-        problems.note(path, None, "unread-field", f"columns that are not read: {', '.join(sorted(unread))}")
+    columns.note()
 
 
 def _readable(rows: Iterable[Mapping[str, Any]], path: Path) -> Iterator[Mapping[str, Any]]:
@@ -74,16 +72,11 @@ def _reading(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: cannot be read ({type(error).__name__}: {told}); write it anew") from error
 
 
-def _check_columns(columns: Mapping[str, Any], path: Path, problems: Problems) -> set[str]:
-    """Say what is wrong with the names of the columns; the others that are not read are given back."""
-    wrong = {} if "ner_tags" in columns else misspelt(columns, _ANNOTATION, _KNOWN)
-    for column, meant in wrong.items():
-        problems.repair(path, None, "misspelt-field", f"column '{column}' is not read; did you mean '{meant}'?",
-                        "leaves it out")
-    if not {"entities", "ner_tags"} & columns.keys():
-        problems.note(path, None, "no-entities", "there is neither a column 'entities' nor 'ner_tags'; the documents have "
-                      "no entities")
-    return columns.keys() - _KNOWN - wrong.keys()
+def _check_columns(row: Mapping[str, Any], columns: Fields) -> None:
+    columns.check(row, () if "ner_tags" in row else _ANNOTATION)
+    if not {"entities", "ner_tags"} & row.keys():
+        columns.problems.note(columns.path, None, "no-entities", "there is neither a column 'entities' nor 'ner_tags'; the "
+                              "documents have no entities")
 
 
 def _inner(feature: Any, key: str | None) -> Any:

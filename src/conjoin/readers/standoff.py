@@ -45,8 +45,9 @@ class Standoff:
     """Collects entities in characters under the keys of the file, and relations between such keys.
 
     `tokens` are words that the file gives; without them the text is split into words. `missing` and `label` are those
-    of `Draft`. `suffix` tells several annotations of one text apart: it ends the documents' ids, behind the sentence. What an entity or relation needs repaired is said when it is added, save what depends on the others:
-    that is said by `document` or `documents`, which end the reading of this text.
+    of `Draft`. `suffix` ends the ids of the documents, where one text is annotated several times. What an entity or
+    relation needs repaired is said when it is added, save what depends on the others: that is said by `document` or
+    `documents`, which end the reading of this text.
     """
 
     def __init__(
@@ -166,14 +167,14 @@ class Standoff:
         No sentence ends inside an entity. A relation between sentences joins them and all between them
         (`crossing=join`), or is left out; either is noted.
         """
-        if options.get("sentences") == "whole":
-            yield self.document(options.get("overlap", "keep"))
+        if options["sentences"] == "whole":
+            yield self.document(options["overlap"])
             return
         pieces = self._sentences()
         if not pieces:
             self.note(self.line, "empty-sentence", "the text has no words; it is left out")
         homes = self._homes(pieces)
-        owners, links = self._join(homes, len(pieces), join=options.get("crossing") != "drop")
+        owners, links = self._join(homes, len(pieces), join=options["crossing"] != "drop")
         keys_of: dict[int, list[Hashable]] = {}
         for key, (first, _) in homes.items():
             keys_of.setdefault(owners[first], []).append(key)
@@ -182,8 +183,8 @@ class Standoff:
             links_of.setdefault(owners[homes[link.head][0]], []).append(link)
         for number, (first, last) in enumerate(_runs(owners), start=1):
             tokens = self._words(pieces[first : last + 1])
-            yield self._stretch(pieces[first][0], pieces[last][1], tokens, self._sentence_id(number), keys_of.get(first, []),
-                                links_of.get(first, []), options.get("overlap", "keep"))
+            yield self._stretch(pieces[first][0], pieces[last][1], tokens, self._sentence_id(number),
+                                keys_of.get(first, []), links_of.get(first, []), options["overlap"])
 
     def _sentence_id(self, number: int) -> str:
         """Folds keep the documents of one text together by what stands before the `#`."""
