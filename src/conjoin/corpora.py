@@ -113,6 +113,16 @@ LICENSED: Mapping[str, LicensedCorpus] = {
 }
 
 
+def public_corpus(name: str, corpora: Mapping[str, PublicCorpus] = PUBLIC) -> PublicCorpus:
+    """The corpus of that name. Raises `SettingError` when there is none, or none that may be downloaded."""
+    if name in LICENSED:
+        licensed = LICENSED[name]
+        raise SettingError(f"'{name}' is licensed and not to be downloaded; apply to {licensed.apply}; then {licensed.use}")
+    if name not in corpora:
+        raise SettingError(unknown_name("corpus", name, (*corpora, *LICENSED)))
+    return corpora[name]
+
+
 def fetch(
     name: str, folder: Path, *, corpora: Mapping[str, PublicCorpus] = PUBLIC, progress: Progress | None = None
 ) -> list[Path]:
@@ -121,13 +131,9 @@ def fetch(
     Every file has its checksum, or is not there. Raises `DataError` when one cannot be had from any of its addresses,
     `SettingError` when there is no such corpus, or none that may be downloaded.
     """
-    if name in LICENSED:
-        licensed = LICENSED[name]
-        raise SettingError(f"'{name}' is licensed and not to be downloaded; apply to {licensed.apply}; then {licensed.use}")
-    if name not in corpora:
-        raise SettingError(unknown_name("corpus", name, (*corpora, *LICENSED)))
+    corpus = public_corpus(name, corpora)
     make_folder(folder)
-    return [_fetched(file, folder, progress or _silent) for file in corpora[name].files]
+    return [_fetched(file, folder, progress or _silent) for file in corpus.files]
 
 
 def _silent(name: str, done: int, total: int | None) -> None:

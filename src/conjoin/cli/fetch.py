@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from conjoin.corpora import LICENSED, PUBLIC
+from conjoin.corpora import LICENSED, PUBLIC, public_corpus
 from conjoin.corpora import fetch as run
 
 NAMES = ", ".join((*PUBLIC, *LICENSED))
@@ -37,6 +37,7 @@ def fetch(
         console.print(f"{corpus} is licensed: apply to {licensed.apply}.\nOnce you have your copy: {licensed.use}",
                       markup=False, soft_wrap=True)
         return
+    known = public_corpus(corpus)
     bars: dict[str, int] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -47,7 +48,6 @@ def fetch(
             progress.update(bars[name], completed=done, total=total)  # type: ignore[arg-type]
 
         files = run(corpus, output or Path("corpora") / corpus, progress=follow)
-    known = PUBLIC[corpus]
     console.print(f"{corpus}: {known.note}\n{known.terms}", markup=False, soft_wrap=True)
     for file in files:
         console.print(str(file), markup=False, soft_wrap=True)
