@@ -70,7 +70,7 @@ def test_an_address_is_downloaded_once(server: str, tmp_path: Path) -> None:
 
 
 def test_what_is_not_whole_or_another_file_leaves_nothing(server: str, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"cut.bin: the connection was cut after 100 of 8000 bytes; try again"):
+    with pytest.raises(ModelError, match=r"cut.bin: the connection was cut after 100 of 8,000 bytes; try again"):
         local_file(f"{server}/cut.bin", sha256=None, cache=tmp_path)
     with pytest.raises(ModelError, match=rf"has the SHA-256 checksum {RIGHT}, where {'0' * 64} is expected"):
         local_file(f"{server}/model.bin", sha256="0" * 64, cache=tmp_path)

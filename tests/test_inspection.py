@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Sequence
+from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,25 @@ def test_texts_in_several_splits_are_found_whatever_their_spacing() -> None:
     assert found.leaking == {("train", "test"): 1, ("train", "dev"): 1}
     assert found.repeated_within == 1
     assert remarks_of(found, [])[0].startswith("1 texts stand in train and ")
+
+
+def test_many_repeats_of_one_text_take_no_room() -> None:
+    def peak(times: int) -> int:
+        tracemalloc.start()
+        found = inspect({"train": repeat(document([LEEDS]), times), "test": repeat(document([]), 3)})
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert (found.leaking, found.repeated_within) == ({("train", "test"): 1}, 1)
+        return most
+
+    peak(2)
+    assert peak(4000) < peak(2) + 4000  # a list of them, copied each time, would take 32,000 bytes and more
+
+
+def test_types_of_entities_and_relations_are_told_apart() -> None:
+    effect, drug = Entity("Effect", 0, 2), Entity("Drug", 3, 5)
+    found = inspect({"train": [document([effect])], "test": [document([effect, drug], [Relation("Effect", drug, effect)])]})
+    assert found.unseen_types() == {"test": ["Drug", "Effect"]}
 
 
 def test_limits() -> None:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from conjoin.download import download, sha256_of
 from conjoin.errors import DataError, SettingError, unknown_name
 from conjoin.files import make_folder
 
-TIMEOUT_SECONDS = 60
-BLOCK = 1 << 16
 Progress = Callable[[str, int, int | None], None]  # file, bytes so far, bytes in all if known
 
 
@@ -117,6 +113,16 @@ LICENSED: Mapping[str, LicensedCorpus] = {
 }
 
 
+def public_corpus(name: str, corpora: Mapping[str, PublicCorpus] = PUBLIC) -> PublicCorpus:
+    """The corpus of that name. Raises `SettingError` when there is none, or none that may be downloaded."""
+    if name in LICENSED:
+        licensed = LICENSED[name]
+        raise SettingError(f"'{name}' is licensed and not to be downloaded; apply to {licensed.apply}; then {licensed.use}")
+    if name not in corpora:
+        raise SettingError(unknown_name("corpus", name, (*corpora, *LICENSED)))
+    return corpora[name]
+
+
 def fetch(
     name: str, folder: Path, *, corpora: Mapping[str, PublicCorpus] = PUBLIC, progress: Progress | None = None
 ) -> list[Path]:
@@ -125,13 +131,9 @@ def fetch(
     Every file has its checksum, or is not there. Raises `DataError` when one cannot be had from any of its addresses,
     `SettingError` when there is no such corpus, or none that may be downloaded.
     """
-    if name in LICENSED:
-        licensed = LICENSED[name]
-        raise SettingError(f"'{name}' is licensed and not to be downloaded; apply to {licensed.apply}; then {licensed.use}")
-    if name not in corpora:
-        raise SettingError(unknown_name("corpus", name, (*corpora, *LICENSED)))
+    corpus = public_corpus(name, corpora)
     make_folder(folder)
-    return [_fetched(file, folder, progress or _silent) for file in corpora[name].files]
+    return [_fetched(file, folder, progress or _silent) for file in corpus.files]
 
 
 def _silent(name: str, done: int, total: int | None) -> None:
@@ -141,7 +143,7 @@ def _silent(name: str, done: int, total: int | None) -> None:
 def _fetched(file: CorpusFile, folder: Path, progress: Progress) -> Path:
     path = folder / file.name
     if path.exists():
-        if _sha256(path) != file.sha256:
+        if sha256_of(path) != file.sha256:
             raise DataError(f"{path}: is not the published file (its checksum differs); move it away, or fetch into "
                             "another folder")
         return path
@@ -149,48 +151,14 @@ def _fetched(file: CorpusFile, folder: Path, progress: Progress) -> Path:
     reasons = []
     for address in file.addresses:
         try:
-            _download(address, part, lambda done, total: progress(file.name, done, total))
+            download(address, part, lambda done, total: progress(file.name, done, total))
         except (OSError, http.client.HTTPException, ValueError) as error:
             reasons.append(f"{address}: {error or type(error).__name__}")
             continue
-        if _sha256(part) == file.sha256:
+        if sha256_of(part) == file.sha256:
             part.replace(path)
             return path
         part.unlink()
         reasons.append(f"{address}: other content than was published (its checksum differs)")
     kept = f"; what came so far is kept in {part}, the same command goes on from there" if part.exists() else ""
     raise DataError(f"{file.name} cannot be had: {'; '.join(reasons)}{kept}")
-
-
-def _download(address: str, path: Path, progress: Callable[[int, int | None], None]) -> None:
-    """Fetch into `path`, from where an earlier try left off if the server can do that.
-
-    Raises `OSError` when the connection fails or is cut; what came stays.
-    """
-    done = path.stat().st_size if path.exists() else 0
-    request = urllib.request.Request(address, headers={"Range": f"bytes={done}-"} if done else {})
-    try:
-        answer = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
-    except urllib.error.HTTPError as error:
-        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            raise
-        path.unlink()  # as long as the whole file, or longer: nothing can be appended
-        _download(address, path, progress)
-        return
-    with answer:
-        if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
-            done = 0
-        length = answer.headers.get("Content-Length")
-        total = done + int(length) if length is not None else None
-        with path.open("ab" if done else "wb") as file:
-            while block := answer.read(BLOCK):
-                file.write(block)
-                done += len(block)
-                progress(done, total)
-    if total is not None and done < total:
-        raise OSError(f"the connection was cut after {done:,} of {total:,} bytes")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,6 +11,7 @@ from typing import Any
 
 from conjoin.document import Document, Relation
 from conjoin.schema import Schema
+from conjoin.text import squeezed
 
 Signature = tuple[str, str, str]  # relation type, head type, tail type
 
@@ -85,29 +86,20 @@ class SplitCounts:
 
 @dataclass(slots=True)
 class Inspection:
-    """What all splits hold, and which texts stand in it more than once."""
+    """What all splits hold, and how many texts stand in it more than once.
+
+    `leaking`: those that stand in several splits, by the splits they stand in, in the order of the splits.
+    `repeated_within`: those that stand in one split more than once.
+    """
 
     splits: dict[str, SplitCounts] = field(default_factory=dict)
-    repeated: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    leaking: dict[tuple[str, ...], int] = field(default_factory=dict)
+    repeated_within: int = 0
 
     @property
     def total(self) -> SplitCounts:
         """All splits taken together."""
         return _sum(self.splits.values())
-
-    @property
-    def leaking(self) -> dict[tuple[str, ...], int]:
-        """How many texts stand in several splits, by the splits they stand in, in the order of the splits."""
-        found: Counter[tuple[str, ...]] = Counter()
-        for names, count in self.repeated.items():
-            if len(set(names)) > 1:
-                found[tuple(dict.fromkeys(names))] += count
-        return dict(found)
-
-    @property
-    def repeated_within(self) -> int:
-        """How many texts stand in one split more than once."""
-        return sum(count for names, count in self.repeated.items() if len(set(names)) < len(names))
 
     def symmetric_candidates(self, least: float = 0.5) -> dict[str, float]:
         """Relation types that hold both ways in at least this share of cases, with that share: perhaps symmetric."""
@@ -119,10 +111,9 @@ class Inspection:
         """Types of other splits that the train split lacks, by split."""
         if "train" not in self.splits:
             return {}
-        train = self.splits["train"]
-        known = train.entities.keys() | train.relations.keys()
+        entities, relations = self.splits["train"].entities, self.splits["train"].relations
         found = {
-            name: sorted((counts.entities.keys() | counts.relations.keys()) - known)
+            name: sorted((counts.entities.keys() - entities.keys()) | (counts.relations.keys() - relations.keys()))
             for name, counts in self.splits.items()
         }
         return {name: types for name, types in found.items() if types}
@@ -143,15 +134,21 @@ class Inspection:
 def inspect(streams: Mapping[str, Iterable[Document]]) -> Inspection:
     """Count the documents of each split, one after the other; none is kept."""
     inspection = Inspection()
-    seen: dict[bytes, tuple[str, ...]] = {}
+    homes: dict[bytes, tuple[str, ...]] = {}  # digest of a text → the splits it stands in, each once
+    again: set[bytes] = set()
     for name, documents in streams.items():
         counts = inspection.splits[name] = SplitCounts()
         for document in documents:
             counts.add(document)
-            letters = "".join(document.text.split()).encode("utf-8", "surrogatepass")
+            letters = squeezed(document.text).encode("utf-8", "surrogatepass")
             key = hashlib.blake2b(letters, digest_size=8).digest()
-            seen[key] = (*seen.get(key, ()), name)
-    inspection.repeated = Counter(names for names in seen.values() if len(names) > 1)
+            before = homes.get(key, ())
+            if name in before:
+                again.add(key)
+            else:
+                homes[key] = (*before, name)
+    inspection.leaking = dict(Counter(names for names in homes.values() if len(names) > 1))
+    inspection.repeated_within = len(again)
     return inspection
 
 

@@ -291,6 +291,11 @@ def words(text: str, *, hyphens: Hyphens = "cut") -> list[Token]:
     return tokens if hyphens == "cut" else _compounds(tokens)
 
 
+def squeezed(text: str) -> str:
+    """The text without white space, which files and tools change: what is left tells whether two texts are the same."""
+    return "".join(text.split())
+
+
 def learn_hyphens(documents: Iterable[Document]) -> Hyphens:
     """Whether annotated words hold compounds whole (`Leeds-based`) more often than hyphens stand alone."""
     whole = alone = 0

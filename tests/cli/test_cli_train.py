@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from conjoin.cli.progress import TrainingProgress
-from conjoin.cli.train import overrides
+from conjoin.cli.train import overrides, read_splits
 from conjoin.config import load_config, preset_names
 from conjoin.document import Corpus, Document, Entity, Relation
 from conjoin.extractor import Extractor
@@ -101,10 +101,34 @@ def test_what_is_not_trained_on_is_said(
     write_documents(documents, tmp_path / "extra.jsonl", "jsonl")
     result = conjoin("train", "conjoin-base", "--data", tmp_path, "--output", tmp_path / "run", *settings)
     lines = result.err.splitlines()
-    assert ("the split 'extra' (3 documents) is not trained on; to train on its sentences that hold no relation, give its "
-            "file with --relation-free") in lines
+    assert [line for line in lines if "extra" in line] == [
+        "reading: train 2, extra 3",
+        "splits other than train, dev and test are not looked at: 'extra' (3 documents); --relation-free (relation_free=) "
+        "trains on sentences of theirs that hold no relation"]
     assert sum("1 pairs of entities have relations of several types" in line for line in lines) == 1
     assert set(metrics(tmp_path / "run")["data"]) == {"train"}
+
+
+def test_sentences_of_another_split_join_where_they_hold_no_relation(
+    conjoin: Any, documents: list[Document], settings: list[str], tmp_path: Path
+) -> None:
+    write_documents(documents, tmp_path / "train.jsonl", "jsonl")
+    free = Document.from_words(["Dallas", "slept"], [Entity("Loc", 0, 1)])
+    write_documents([free], tmp_path / "extra.jsonl", "jsonl")
+    result = conjoin("train", "conjoin-base", "--data", tmp_path, "--output", tmp_path / "run", "--relation-free",
+                     tmp_path / "extra.jsonl", *settings)
+    assert result.code == 0
+    assert metrics(tmp_path / "run")["training"]["documents"] == 4
+
+
+def test_other_verbs_say_what_they_do_not_look_at(
+    documents: list[Document], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("train", "extra", "dev"):
+        write_documents(documents, tmp_path / f"{split}.jsonl", "jsonl")
+    corpus = read_splits(tmp_path, {}, None, None, False)
+    assert list(corpus.splits) == ["train", "dev"]
+    assert capsys.readouterr().err == "splits other than train, dev and test are not looked at: 'extra' (3 documents)\n"
 
 
 @pytest.mark.parametrize("name", ["--train", "--dev", "--test"])

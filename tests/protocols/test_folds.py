@@ -83,6 +83,18 @@ def test_sentences_of_one_text_stay_together() -> None:
             assert len(part.test) == 9
 
 
+def test_annotations_of_one_text_stay_together() -> None:
+    texts = [Document.from_words(["Leeds", str(text)], id=f"{text}#{sentence}@{who}")
+             for text in range(8) for sentence in (1, 2) for who in ("alice", "bob#3")]
+    for part in parts(Corpus({"all": tuple(texts)}), Folding(folds=4)).values():
+        assert not {document.text for document in part.train} & {document.text for document in part.test}
+
+
+@pytest.mark.parametrize("id", ["C#", "C#.2", "#1", "#1@bob", "a#x@1"])
+def test_another_hash_in_an_id_groups_nothing(id: str) -> None:
+    assert [len(part) for part in deal([Document.from_words(["a"], id=id)] * 4, 2, stratified=False, seed=0)] == [2, 2]
+
+
 def test_some_splits_are_folded() -> None:
     corpus = Corpus({"train": tuple(documents(8)), "dev": tuple(documents(4)), "test": tuple(documents(5))})
     made = parts(corpus, Folding(folds=3, splits=("train", "dev")))

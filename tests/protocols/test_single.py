@@ -157,7 +157,8 @@ def test_other_splits_are_mentioned(small: list[str], documents: list[Document],
     assert caplog.messages == []
     train(config, corpus_of(documents, all=documents, validation=documents[:1]))
     assert caplog.messages == [
-        "splits other than train, dev and test are not looked at: 'all' (3 documents), 'validation' (1 documents)"]
+        "splits other than train, dev and test are not looked at: 'all' (3 documents), 'validation' (1 documents); "
+        "--relation-free (relation_free=) trains on sentences of theirs that hold no relation"]
 
 
 def test_retraining_needs_dev(small: list[str], documents: list[Document], tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -70,13 +72,28 @@ def test_check_writes_a_page_and_says_what_a_preset_or_model_cannot_hold(tmp_pat
     assert code == 0
     assert "1 pairs of entities share words in 1 documents; a tagger holds one entity a word" in output
     assert "a tagger holds one entity a word" in (tmp_path / "page.html").read_text()
-    folder = tmp_path / "run/model"
+    model_of(tmp_path / "run/model", {"format": 1, "config": {"relations": {"decision": "sigmoid"}}})
+    for folder in ("run", "run/model"):
+        code, output = run("check", nested, "--model", tmp_path / folder, "--json")
+        assert "1 annotations are of the entity type Loc, which the model does not know" in json.loads(output)["limits"]
+
+
+def model_of(folder: Path, config: dict[str, Any]) -> None:
+    """The files of a model that say what it knows: the type Org."""
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text('{"config": {"relations": {"decision": "sigmoid"}}}')
+    (folder / "config.json").write_text(json.dumps(config))
     schema = {"entity_types": ["Org"], "relation_types": [], "symmetric": [], "signatures": {}}
     (folder / "schema.json").write_text(json.dumps(schema))
-    code, output = run("check", nested, "--model", tmp_path / "run", "--json")
-    assert "1 annotations are of the entity type Loc, which the model does not know" in json.loads(output)["limits"]
+
+
+def test_a_preset_or_model_that_is_none_is_said_before_the_corpus_is_read(tmp_path: Path) -> None:
+    model_of(tmp_path / "other", {"model_type": "bert"})
+    with pytest.raises(ConjoinError, match=r"config\.json: model format None, this version of conjoin reads 1"):
+        run("check", tmp_path / "none.jsonl", "--model", tmp_path / "other")
+    with pytest.raises(ConjoinError, match=r"not a conjoin model \(no config\.json and schema\.json\)"):
+        run("check", tmp_path / "none.jsonl", "--model", DATA)
+    with pytest.raises(ConjoinError, match=r"unknown preset 'conjoin-bose'"):
+        run("check", tmp_path / "none.jsonl", "--preset", "conjoin-bose")
 
 
 def test_check_caps_its_list(tmp_path: Path) -> None:
@@ -151,6 +168,14 @@ def test_convert_is_strict_about_its_source(tmp_path: Path) -> None:
         run("convert", DATA / "tfmtrnn", target, "--to", "jsonl")
     with pytest.raises(SettingError, match="read only"):
         run("convert", target, tmp_path / "b", "--to", "ade")
+
+
+def test_convert_reads_back_and_so_needs_a_file(tmp_path: Path) -> None:
+    source, pipe = DATA / "jsonl" / "sample.jsonl", tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for target in (pipe, Path(os.devnull)):
+        with pytest.raises(DataError, match=f"{target}: is neither a file nor a folder, .*; name a file$"):
+            run("convert", source, target, "--to", "jsonl")
 
 
 def test_types_stand_as_written(tmp_path: Path) -> None:

@@ -71,6 +71,16 @@ def test_older_exports(tmp_path: Path) -> None:
     assert spans(read_corpus(path, "doccano").documents[0]) == [("Peop", "Ada")]
 
 
+def test_a_label_name_that_is_null_is_none(tmp_path: Path) -> None:
+    path = line(tmp_path, annotations=[entity() | {"label_name": None}])
+    assert spans(read_corpus(path).documents[0]) == [("Peop", "Ada")]
+
+
+def test_an_empty_label_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="start_offset and end_offset: 'label' is empty; correct it"):
+        read_corpus(line(tmp_path, entities=[entity(label="")]))
+
+
 def test_offsets_in_utf16_code_units(tmp_path: Path) -> None:
     path = line(tmp_path, text="😀😀 Ada left Onno 😀", entities=[entity(1, "Peop", 5, 8), entity(2, "Loc", 14, 18)])
     assert "offsets=utf-16" in read_corpus(path).problems[0].message

@@ -165,6 +165,11 @@ def test_spert_that_is_no_json_list(tmp_path: Path, text: str) -> None:
         read_corpus(tmp_path / "a.json", "spert", lenient=True)
 
 
+def test_a_spert_id_that_is_null_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('[{"tokens": ["a"], "orig_id": null}, {"tokens": ["b"], "orig_id": 0}]')
+    assert [document.id for document in read_corpus(tmp_path / "a.json")] == ["", "0"]
+
+
 def test_ade_sample() -> None:
     corpus = read_corpus(DATA / "ade" / "DRUG-AE.rel")
     assert corpus.format == "ade"

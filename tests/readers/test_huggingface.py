@@ -162,6 +162,14 @@ def test_parts_of_a_split(tmp_path: Path) -> None:
     assert list(corpus.splits) == ["train", "dev"]
 
 
+def test_a_whole_file_beside_parts(tmp_path: Path) -> None:
+    for name in ("train-00000-of-00001", "test", "._test"):
+        write_documents([a_document(name)], tmp_path / f"{name}.parquet", "huggingface")
+    corpus = read_corpus(tmp_path)
+    assert {split: [document.id for document in documents] for split, documents in corpus.splits.items()} == {
+        "train": ["train-00000-of-00001"], "test": ["test"]}
+
+
 @pytest.mark.parametrize("raw", [b"PAR1", b"PAR1" + b"x" * 99 + b"PAR1", SAMPLE.read_bytes()[:-9],
                                  SAMPLE.read_bytes().replace(b"Ada", b"\xff\xff\xff")])
 def test_files_that_are_no_parquet(raw: bytes, tmp_path: Path) -> None:

@@ -68,8 +68,17 @@ def test_annotators() -> None:
     last = read_corpus(DATA / "sample.json", options=WHOLE | {"annotator": "last"}).documents[1]
     assert (last.id, spans(last)) == ("13", [("Peop", "Bea")])
     each = read_corpus(DATA / "sample.json", options=WHOLE | {"annotator": "each"})
-    assert [document.id for document in each] == ["12@2", "13@annotator@example.org", "13@4", "14@2"]
+    assert [document.id for document in each] == ["12#1@2", "13#1@annotator@example.org", "13#1@4", "14#1@2"]
     assert "several-annotators" not in kinds(each)
+
+
+@pytest.mark.parametrize(("sentences", "ids"), [
+    ("whole", ["8#1@alice", "8#1@bob"]), ("split", ["8#1@alice", "8#2@alice", "8#1@bob", "8#2@bob"])])
+def test_what_several_annotated_is_one_text_to_folds(sentences: str, ids: list[str], tmp_path: Path) -> None:
+    annotations = [{"result": [ADA], "completed_by": name} for name in ("alice", "bob")]
+    path = export(tmp_path, annotations=annotations, data={"text": "Ada left. Bea stayed."})
+    corpus = read_corpus(path, options={"annotator": "each", "sentences": sentences})
+    assert [document.id for document in corpus] == ids
 
 
 def test_ground_truth_goes_first(tmp_path: Path) -> None:

@@ -146,6 +146,19 @@ def test_folder_without_split_names_is_one_split(tmp_path: Path) -> None:
     assert [document.id for document in read_corpus(tmp_path).splits["all"]] == ["a", "b"]
 
 
+@pytest.mark.parametrize("format", [None, "jsonl"])
+def test_a_file_of_a_folder_that_is_not_recognised_is_named(format: str | None, tmp_path: Path) -> None:
+    write_documents([a_document()], tmp_path / "a.jsonl", "jsonl")
+    (tmp_path / "b.jsonl").write_bytes((a_document("b").to_json_line() + "\n").encode("utf-16"))
+    (tmp_path / "c.jsonl").write_text('"text": "first", broken\n' + a_document("c").to_json_line() + "\n")
+    (tmp_path / "notes.md").write_text("of no format")
+    corpus = read_corpus(tmp_path, format)
+    assert [document.id for document in corpus] == ["1"]
+    assert [(Path(problem.path).name, problem.kind, problem.loss) for problem in corpus.problems] == [
+        ("b.jsonl", "file-not-read", True), ("c.jsonl", "file-not-read", True)]
+    assert corpus.problems[0].message == "its content does not look like jsonl; the file is left out"
+
+
 def test_options_are_checked() -> None:
     path = DATA / "ade" / "DRUG-AE.rel"
     with pytest.raises(SettingError, match=r"unknown option of format ade 'overlaps' \(did you mean 'overlap'"):

@@ -184,11 +184,6 @@ def test_round_trip_of_all_of_ade(name: str, tmp_path: Path) -> None:
         assert read == documents
 
 
-@pytest.mark.parametrize("path", ["DRUG-AE.rel", "joint-ner-and-re.train.tsv", "spert_json/ade_full.json"])
-def test_speed(path: str) -> None:
-    read_corpus(ADE / path, lenient=True)
-
-
 @pytest.mark.parametrize("folder", ["ace2004", "ace2005"])
 def test_brat_as_another_program_writes_it(folder: str) -> None:
     (path,) = (DATA / "format_samples" / folder).glob("*.ann")

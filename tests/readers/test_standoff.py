@@ -17,6 +17,7 @@ from conjoin.readers.standoff import Standoff
 
 TEXT = "Ada left. Bea stayed. Cid slept. Dan ran. Eve won."
 NAMES = ("Ada", "Bea", "Cid", "Dan", "Eve")
+OPTIONS = {"sentences": "split", "crossing": "join", "overlap": "keep"}
 
 
 def standoff(
@@ -59,7 +60,7 @@ def at_every_blank(text: str) -> list[Token]:
 
 def test_a_document_for_each_sentence() -> None:
     found = standoff(TEXT, ["Ada", "Eve"])
-    documents = list(found.documents({}))
+    documents = list(found.documents(OPTIONS))
     assert texts(documents) == ["Ada left.", "Bea stayed.", "Cid slept.", "Dan ran.", "Eve won."]
     assert [document.id for document in documents] == ["d#1", "d#2", "d#3", "d#4", "d#5"]
     assert [[entity.text for entity in document.entities] for document in documents] == [["Ada"], [], [], [], ["Eve"]]
@@ -68,7 +69,7 @@ def test_a_document_for_each_sentence() -> None:
 
 def test_an_entity_joins_the_sentences_it_reaches_into() -> None:
     found = standoff(TEXT, ["left. Bea"])
-    documents = list(found.documents({"crossing": "drop"}))
+    documents = list(found.documents(OPTIONS | {"crossing": "drop"}))
     assert texts(documents)[:2] == ["Ada left. Bea stayed.", "Cid slept."]
     assert documents[0].words == ["Ada", "left", ".", "Bea", "stayed", "."]
     assert [document.id for document in documents] == ["d#1", "d#2", "d#3", "d#4"]
@@ -79,7 +80,7 @@ def test_an_entity_joins_the_sentences_it_reaches_into() -> None:
 
 def test_a_relation_joins_its_sentences_and_all_between() -> None:
     found = standoff(TEXT, NAMES, [("Dan", "Bea")])
-    documents = list(found.documents({}))
+    documents = list(found.documents(OPTIONS))
     assert texts(documents) == ["Ada left.", "Bea stayed. Cid slept. Dan ran.", "Eve won."]
     assert triples(documents) == [("Dan", "Bea")]
     assert (kinds(found), losses(found)) == ({"sentences-joined": 1}, [])
@@ -95,7 +96,7 @@ def test_a_relation_joins_its_sentences_and_all_between() -> None:
 ])
 def test_chains_of_joins(links: list[tuple[str, str]], joined: list[str]) -> None:
     found = standoff(TEXT, NAMES, links)
-    documents = list(found.documents({}))
+    documents = list(found.documents(OPTIONS))
     assert ["".join(entity.text for entity in document.entities) for document in documents] == joined
     assert Counter(triples(documents)) == Counter(links)
     assert losses(found) == []
@@ -104,7 +105,7 @@ def test_chains_of_joins(links: list[tuple[str, str]], joined: list[str]) -> Non
 def test_crossing_drop_leaves_out_what_crosses() -> None:
     # the entity joins the first two sentences, so the relation between them does not cross
     found = standoff(TEXT, ["Ada", "left. Bea", "Cid", "slept"], [("Ada", "left. Bea"), ("Ada", "Cid"), ("Cid", "slept")])
-    documents = list(found.documents({"crossing": "drop"}))
+    documents = list(found.documents(OPTIONS | {"crossing": "drop"}))
     assert triples(documents) == [("Ada", "left. Bea"), ("Cid", "slept")]
     assert (kinds(found), losses(found)) == ({"sentences-joined": 1, "relation-across-sentences": 1},
                                              ["relation-across-sentences"])
@@ -116,7 +117,7 @@ def test_two_entities_with_one_id() -> None:
         standoff("Ada, Ada, Bea", ["Ada", "Ada"])
     found = standoff("Ada, Ada, Bea", ["Ada", "Bea"], [("Ada", "Bea")], lenient=True)
     found.entity("Ada", "X", 5, 8, line=8)
-    (document,) = found.documents({})
+    (document,) = found.documents(OPTIONS)
     assert [entity.start for entity in document.entities] == [0, 4, 2]
     assert [relation.head.start for relation in document.relations] == [0]
     assert (kinds(found), losses(found)) == ({"duplicate-id": 1}, [])
@@ -127,7 +128,7 @@ def test_an_entity_with_gaps_goes_with_its_relations() -> None:
     found.discontinuous("q", "X", [(12, 17), (0, 3)], "drop", line=3)
     found.relation("R", "q", "Onno", line=4)
     found.relation("R", "Bea", "Onno", line=5)
-    (document,) = found.documents({})
+    (document,) = found.documents(OPTIONS)
     assert [entity.text for entity in document.entities] == ["Onno", "Bea"]
     assert triples([document]) == [("Bea", "Onno")]
     assert [(problem.kind, problem.line, problem.loss) for problem in found.problems.found] == [
@@ -138,7 +139,7 @@ def test_an_entity_with_gaps_goes_with_its_relations() -> None:
 def test_an_entity_with_gaps_may_be_covered() -> None:
     found = standoff("Ada and Bea Quill left Onno.", ["Onno"], [("q", "Onno")])
     found.discontinuous("q", "X", [(12, 17), (0, 3)], "cover", line=3)
-    (document,) = found.documents({})
+    (document,) = found.documents(OPTIONS)
     assert triples([document]) == [("Ada and Bea Quill", "Onno")]
     assert (kinds(found), losses(found)) == ({"discontinuous-entity": 1}, [])
 
@@ -150,13 +151,13 @@ def test_a_part_beyond_the_text(part: tuple[int, int], how: str) -> None:
         standoff("Ada left").discontinuous("q", "X", [(0, 1), part], how)
     found = standoff("Ada left", lenient=True)
     found.discontinuous("q", "X", [(0, 1), part], how)
-    assert next(found.documents({})).entities == ()
+    assert next(found.documents(OPTIONS)).entities == ()
     assert losses(found) == ["span-out-of-range"]
 
 
 def test_a_word_is_cut_where_an_entity_ends() -> None:
     found = standoff("Ada-led tarnworks", ["Ada", "tarn"])
-    (document,) = found.documents({})
+    (document,) = found.documents(OPTIONS)
     assert document.words == ["Ada", "-", "led", "tarn", "works"]
     assert [entity.text for entity in document.entities] == ["Ada", "tarn"]
     assert (kinds(found), losses(found)) == ({"inside-word": 1}, [])
@@ -166,9 +167,9 @@ def test_a_word_is_cut_where_an_entity_ends() -> None:
 def test_given_words(options: dict[str, str]) -> None:
     text = "Ada left Mr. Bea. Cid tarnworks"
     with pytest.raises(DataError, match="X 'tarn' begins or ends inside the word 'tarnworks'; correct it"):
-        list(standoff(text, ["tarn"], tokens=at_every_blank(text)).documents(options))
+        list(standoff(text, ["tarn"], tokens=at_every_blank(text)).documents(OPTIONS | options))
     found = standoff(text, ["Mr.", "tarn"], tokens=at_every_blank(text), lenient=True)
-    documents = list(found.documents(options))
+    documents = list(found.documents(OPTIONS | options))
     words = [word for document in documents for word in document.words]
     assert words == ["Ada", "left", "Mr.", "Bea.", "Cid", "tarn", "works"]
     assert [entity.text for document in documents for entity in document.entities] == ["Mr.", "tarn"]
@@ -178,14 +179,14 @@ def test_given_words(options: dict[str, str]) -> None:
 
 def test_a_given_word_joins_the_sentences_it_reaches_into() -> None:
     tokens = [Token("Ada", 0, 3), Token("left. Bea", 4, 13), Token("stayed.", 14, 21), Token("Cid", 22, 25)]
-    documents = list(standoff(TEXT, ["Cid"], tokens=tokens).documents({}))
+    documents = list(standoff(TEXT, ["Cid"], tokens=tokens).documents(OPTIONS))
     assert [document.words for document in documents[:2]] == [["Ada", "left. Bea", "stayed."], ["Cid"]]
 
 
 def test_an_entity_that_no_given_words_cover() -> None:
     found = standoff("Ada left", ["left"], [("left", "Ada")], tokens=[Token("Ada", 0, 3)], lenient=True)
     found.entity("Ada", "X", 0, 3)
-    (document,) = found.documents({})
+    (document,) = found.documents(OPTIONS)
     assert [entity.text for entity in document.entities] == ["Ada"]
     assert losses(found) == ["span-without-words", "unknown-id"]
 
@@ -193,17 +194,17 @@ def test_an_entity_that_no_given_words_cover() -> None:
 @pytest.mark.parametrize("text", ["", " \n\t\ufeff "])
 def test_a_text_without_words(text: str) -> None:
     found = standoff(text)
-    assert list(found.documents({})) == []
+    assert list(found.documents(OPTIONS)) == []
     assert [(problem.kind, problem.line) for problem in found.problems.found] == [("empty-sentence", 7)]
     found = standoff(text)
-    (document,) = found.documents({"sentences": "whole"})
+    (document,) = found.documents(OPTIONS | {"sentences": "whole"})
     assert (document.text, document.tokens, document.id) == (text, (), "d")
     assert kinds(found) == {"empty-sentence": 1}
 
 
 def test_the_whole_text_as_one_document() -> None:
     found = standoff(TEXT, NAMES, [("Ada", "Eve")])
-    (document,) = found.documents({"sentences": "whole", "crossing": "drop"})
+    (document,) = found.documents(OPTIONS | {"sentences": "whole", "crossing": "drop"})
     assert (document.id, document.text) == ("d", TEXT)
     assert triples([document]) == [("Ada", "Eve")]
     assert found.problems.found == []
@@ -212,7 +213,7 @@ def test_the_whole_text_as_one_document() -> None:
 def test_overlap_rules_work_in_each_sentence() -> None:
     for options in ({}, {"sentences": "whole"}):
         found = standoff(TEXT, ["Ada left", "left", "Eve"])
-        documents = list(found.documents({"overlap": "keep-longer", **options}))
+        documents = list(found.documents(OPTIONS | {"overlap": "keep-longer", **options}))
         assert [entity.text for document in documents for entity in document.entities] == ["Ada left", "Eve"]
         assert losses(found) == ["removed-entity"]
 
@@ -223,7 +224,7 @@ def test_what_an_entity_says_is_checked() -> None:
     found.entity("b", "X", 3, 4)
     found.entity("c", "X", 5, 9)
     found.relation("R", "a", "b")
-    (document,) = found.documents({})
+    (document,) = found.documents(OPTIONS)
     assert [entity.text for entity in document.entities] == ["Ada"]
     assert kinds(found) == {"text-disagrees": 1, "white-space-edge": 1, "span-without-words": 1, "span-out-of-range": 1,
                             "unknown-id": 1}
@@ -257,7 +258,7 @@ def test_joining_loses_no_relation_and_no_character(
         found.entity(number, f"X{number}", start, end)
     for number, (head, tail) in enumerate(links):
         found.relation(f"R{number}", head, tail)
-    documents = list(found.documents({"sentences": sentences}))
+    documents = list(found.documents(OPTIONS | {"sentences": sentences}))
     assert losses(found) == []
     assert {entity.type: entity.text for document in documents for entity in document.entities} == {
         f"X{number}": text[start:end].strip() for number, (start, end) in enumerate(spans)}
@@ -270,7 +271,7 @@ def test_joining_loses_no_relation_and_no_character(
 def test_a_message_is_one_line() -> None:
     found = standoff("Ada\nleft. Bea\r\nstayed.", ["left. Bea\r\nstayed"], lenient=True)
     found.entity("b", "Y", 0, 4, said="Eda")
-    list(found.documents({}))
+    list(found.documents(OPTIONS))
     messages = [problem.message for problem in found.problems.found]
     assert len(messages) == 3
     assert not any(set(message) & {"\n", "\r"} for message in messages)

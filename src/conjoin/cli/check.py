@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,10 +22,9 @@ from conjoin.cli.data import (
 )
 from conjoin.cli.messages import messages
 from conjoin.errors import DataError
-from conjoin.files import read_json, write_text
+from conjoin.files import write_text
 from conjoin.inspection import Inspection, SplitCounts, inspect, limits, unknown_to
 from conjoin.readers import FORMATS, Problems, open_corpus
-from conjoin.schema import Schema
 
 
 def check(
@@ -55,10 +57,11 @@ def check(
 
       conjoin check new-data.jsonl --model run
     """
+    say_limits = _limits(preset, model)
     problems = Problems(lenient=True)
     chosen, streams = open_corpus(path, problems, format, options=parse_options(option or []))
     inspection = inspect(streams)
-    beyond = _limits(inspection, preset, model)
+    beyond = list(say_limits(inspection))
     if as_json:
         value = _as_json(chosen.name, inspection, problems) | {"limits": beyond}
         typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
@@ -76,19 +79,20 @@ def check(
         raise typer.Exit(1)
 
 
-def _limits(inspection: Inspection, preset: str | None, model: Path | None) -> list[str]:
-    """What models with the recommended settings, of a preset, or a trained one cannot hold of the corpus."""
+def _limits(preset: str | None, model: Path | None) -> Callable[[Inspection], Iterable[str]]:
+    """Says of a corpus what models with the recommended settings, of a preset, or a trained one cannot hold of it."""
     if model is not None:
-        folder = model / "model" if (model / "model").is_dir() else model
-        saved = read_json(folder / "config.json")["config"]["relations"]
-        schema = Schema.from_json(read_json(folder / "schema.json"))
-        return [*limits(inspection, decision=saved["decision"], constrain=False), *unknown_to(inspection, schema)]
+        from conjoin.model_folder import read_contents
+
+        contents = read_contents(model)
+        decision = contents.config.relations.decision
+        return lambda found: chain(limits(found, decision=decision, constrain=False), unknown_to(found, contents.schema))
     if preset is not None:
         from conjoin.config import load_config
 
         relations = load_config(preset).relations
-        return list(limits(inspection, decision=relations.decision, constrain=relations.constrain))
-    return list(limits(inspection, decision="softmax", constrain=True))
+        return partial(limits, decision=relations.decision, constrain=relations.constrain)
+    return partial(limits, decision="softmax", constrain=True)
 
 
 def _counts(split: SplitCounts) -> dict[str, Any]:

@@ -78,6 +78,8 @@ def convert(
 def _check_target(source: Path, target: Path, to: str) -> None:
     if not source.exists():
         raise DataError(f"{source}: no such file or folder")
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise DataError(f"{target}: is neither a file nor a folder, and convert reads back what it wrote; name a file")
     if source.is_dir() and target.is_file():
         raise DataError(f"{target}: is a file, but {source} is a folder; name a folder for its splits")
     if source.is_file() and target.is_dir() and not (to in FORMATS and FORMATS[to].write_folder):

@@ -53,14 +53,6 @@ def counts_table(columns: dict[str, dict[str, Any]]) -> Table:
     return table
 
 
-def corpus_table(corpus: Corpus) -> Table:
-    """A column per split, and their sum."""
-    columns = {split: counts(documents) for split, documents in corpus.splits.items()}
-    if len(columns) > 1:
-        columns["sum"] = counts(corpus.documents)
-    return counts_table(columns)
-
-
 def problems_as_json(found: Sequence[Problem]) -> list[dict[str, Any]]:
     """One object per problem; `repair` tells what had to be repaired from notes."""
     return [asdict(problem) for problem in found]

@@ -9,9 +9,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from conjoin.corpora import LICENSED, PUBLIC
+from conjoin.corpora import LICENSED, PUBLIC, public_corpus
 from conjoin.corpora import fetch as run
-from conjoin.errors import SettingError, unknown_name
 
 NAMES = ", ".join((*PUBLIC, *LICENSED))
 
@@ -38,9 +37,7 @@ def fetch(
         console.print(f"{corpus} is licensed: apply to {licensed.apply}.\nOnce you have your copy: {licensed.use}",
                       markup=False, soft_wrap=True)
         return
-    folder = output or Path("corpora") / corpus
-    if corpus not in PUBLIC:
-        raise SettingError(unknown_name("corpus", corpus, (*PUBLIC, *LICENSED)))
+    known = public_corpus(corpus)
     bars: dict[str, int] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -50,8 +47,7 @@ def fetch(
                 bars[name] = progress.add_task(name, total=total)
             progress.update(bars[name], completed=done, total=total)  # type: ignore[arg-type]
 
-        files = run(corpus, folder, progress=follow)
-    known = PUBLIC[corpus]
+        files = run(corpus, output or Path("corpora") / corpus, progress=follow)
     console.print(f"{corpus}: {known.note}\n{known.terms}", markup=False, soft_wrap=True)
     for file in files:
         console.print(str(file), markup=False, soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,7 @@ from conjoin.cli.options import (
 from conjoin.document import SPLITS, Corpus, Document
 from conjoin.errors import DataError
 from conjoin.readers import read_corpus
+from conjoin.readers.splits import split_order
 
 
 def train(
@@ -76,7 +78,7 @@ def train(
 
     config = load_config(preset, overrides(settings, encoder, seed))
     check_files(config)
-    corpus = read_splits(data, {"train": train_file, "dev": dev_file, "test": test_file}, format, option, lenient)
+    corpus = read_data(data, {"train": train_file, "dev": dev_file, "test": test_file}, format, option, lenient)
     console = messages()
     console.print("reading: " + ", ".join(f"{split} {len(texts)}" for split, texts in corpus.splits.items()))
     mention_problems(corpus)
@@ -123,7 +125,19 @@ def read_splits(
     data: Path | None, files: dict[str, Path | None], format: str | None, option: list[str] | None, lenient: bool, *,
     needed: str = "train",
 ) -> Corpus:
-    """The splits of a folder or file, those given as files of their own in place of its; says what is left out.
+    """Train, dev and test of `read_data`; says which splits are left out."""
+    corpus = read_data(data, files, format, option, lenient, needed=needed)
+    others = [f"'{split}' ({len(corpus.splits[split]):,} documents)" for split in sorted(corpus.splits.keys() - SPLITS)]
+    if others:
+        typer.echo(f"splits other than train, dev and test are not looked at: {', '.join(others)}", err=True)
+    return replace(corpus, splits={split: corpus.splits[split] for split in SPLITS if split in corpus.splits})
+
+
+def read_data(
+    data: Path | None, files: dict[str, Path | None], format: str | None, option: list[str] | None, lenient: bool, *,
+    needed: str = "train",
+) -> Corpus:
+    """The splits of a folder or file, those given as files of their own in place of its.
 
     Raises `DataError` when the split that is `needed` is not there.
     """
@@ -144,10 +158,7 @@ def read_splits(
     if needed not in splits:
         found = ", ".join(splits) or "its files"
         raise DataError(f"{data}: no {needed} split among {found}; name the file with --{needed}")
-    for split in sorted(splits.keys() - SPLITS):
-        typer.echo(f"the split '{split}' ({len(splits[split]):,} documents) is not trained on; to train on its sentences "
-                   "that hold no relation, give its file with --relation-free", err=True)
-    order = [split for split in SPLITS if split in splits]
+    order = sorted(splits, key=split_order)
     return Corpus({split: splits[split] for split in order}, tuple(problems), corpus.format)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -132,9 +133,10 @@ def _shared_out(
 
 
 def _group(document: Document, number: int) -> str:
-    """What must not be torn apart: the sentences of one text, whose ids are the text's with `#` and a number."""
-    text, mark, _ = document.id.rpartition("#")
-    return f"text {text}" if mark and text else f"number {number}"
+    """What must not be torn apart: the documents of one text, whose ids are the text's with `#` and a number, and perhaps
+    `@` and an annotator."""
+    found = re.fullmatch(r"(.+?)#[0-9]+(@.*)?", document.id, re.DOTALL)
+    return f"text {found[1]}" if found else f"number {number}"
 
 
 def _labels(document: Document) -> set[str]:

@@ -30,7 +30,7 @@ from conjoin.readers.overlap import keep_longer, overlapping_pairs
 from conjoin.sample import cooccurrence_probe
 from conjoin.schema import Schema, canonical
 from conjoin.settings import Config
-from conjoin.text import learn_hyphens
+from conjoin.text import learn_hyphens, squeezed
 from conjoin.training import EpochDone, Event, Finished, Started
 from conjoin.training import train as training_events
 from conjoin.training.processes import Processes, join_processes, one_for_all
@@ -68,10 +68,11 @@ def train(
     """
     folder = Path(output) if output is not None else None
     config = with_absolute_paths(config)
-    corpus = _prepared(corpus, relation_free, lenient)
+    given = corpus
+    corpus = _prepared(_looked_at(corpus), relation_free, lenient)
     if retrain_on_dev and not corpus.dev:
         raise DataError("--retrain-on-dev (retrain_on_dev=True) needs a dev split to find the epoch on; the data has none")
-    _mention_other_splits(corpus)
+    _mention_other_splits(given)
     more = _taggable(corpus.dev, lenient) if retrain_on_dev else ()
     _mention_pairs_of_several_types((*corpus.train, *more), config)
     processes = join_processes()
@@ -210,10 +211,15 @@ def _taggable(documents: Sequence[Document], lenient: bool) -> tuple[Document, .
     return tuple(documents)
 
 
+def _looked_at(corpus: Corpus) -> Corpus:
+    return replace(corpus, splits={split: documents for split, documents in corpus.splits.items() if split in SPLITS})
+
+
 def _mention_other_splits(corpus: Corpus) -> None:
     others = [f"'{split}' ({len(corpus.splits[split]):,} documents)" for split in sorted(corpus.splits.keys() - SPLITS)]
     if others:
-        LOGGER.warning("splits other than train, dev and test are not looked at: %s", ", ".join(others))
+        LOGGER.warning("splits other than train, dev and test are not looked at: %s; --relation-free (relation_free=) "
+                       "trains on sentences of theirs that hold no relation", ", ".join(others))
 
 
 def _mention_pairs_of_several_types(documents: Iterable[Document], config: Config) -> None:
@@ -233,13 +239,9 @@ def _mention_pairs_of_several_types(documents: Iterable[Document], config: Confi
 
 def _unseen(documents: Iterable[Document], corpus: Corpus) -> list[Document]:
     """Documents without relations whose text stands in no split, so that nothing leaks into dev or test."""
-    known = {_letters(document) for document in corpus.documents}
-    return [document for document in documents if not document.relations and _letters(document) not in known]
-
-
-def _letters(document: Document) -> str:
-    """The text without white space: the same sentence in two files may be split into words differently."""
-    return "".join(document.text.split())
+    # without white space: the same sentence in two files may be split into words differently
+    known = {squeezed(document.text) for document in corpus.documents}
+    return [document for document in documents if not document.relations and squeezed(document.text) not in known]
 
 
 def chosen(documents: Sequence[Document], most: int | None, *, seed: int) -> list[Document]:

@@ -261,11 +261,15 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _split_files(folder: Path, format: Format, problems: Problems) -> dict[str, list[Path]]:
-    """Split → its files. Where some files name a split, the others are left out with a note."""
-    files = [file for file in _files(folder)
-             if format.sniff(opening(file)) or (file.suffix.lower() in format.endings and split_of(file))]
+    """Split → its files. What does not look like the format, or says no split where others do, is left out with a note."""
+    alike = [file for file in _files(folder) if file.suffix.lower() in format.endings or format.sniff(opening(file))]
+    files = [file for file in alike if split_of(file) or format.sniff(opening(file))]
     if not files:
         raise DataError(f"{folder}: no file in the folder is of format {format.name} ({format.description})")
+    for file in alike:
+        if file not in files:
+            problems.note(file, None, "file-not-read", f"its content does not look like {format.name}; the file is left "
+                          "out", loss=True)
     splits: dict[str, list[Path]] = {}
     for file in files:
         splits.setdefault(split_of(file) or ALL, []).append(file)

@@ -26,6 +26,7 @@ from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.splits import ALL, files_below, files_by_split
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
+from conjoin.text import squeezed
 
 _TEXT, _ANNOTATION = ".sgm", ".apf.xml"
 _DISCOURSE = "DISC"
@@ -95,7 +96,7 @@ def _stem(path: Path) -> str:
 
 def _files(folder: Path, problems: Problems, options: Options) -> dict[str, list[Path]]:
     """Split → the annotation files to read."""
-    chosen = options.get("splits", "folders")
+    chosen = options["splits"]
     found = files_by_split(folder, _ANNOTATION, problems) if chosen == "folders" else {
         ALL: files_below(folder, _ANNOTATION)}
     splits = _each_once(found, folder, problems)
@@ -255,7 +256,7 @@ def _mentions(part: Element, raw: str, path: Path, reading: _Reading) -> Iterato
 
 def _span(mention: Element, type: str, raw: str, path: Path, reading: _Reading) -> tuple[int, int] | None:
     """The characters of a mention, end exclusive; None when it is left out."""
-    problems, wanted = reading.problems, reading.options.get("span", "head")
+    problems, wanted = reading.problems, reading.options["span"]
     found = [characters for part in mention.each(wanted) for characters in part.each("charseq")]
     offsets = [found[0].attributes.get(name, "") for name in ("START", "END")] if len(found) == 1 else []
     if not offsets or not all(map(_OFFSET.fullmatch, offsets)):
@@ -268,7 +269,7 @@ def _span(mention: Element, type: str, raw: str, path: Path, reading: _Reading) 
                         f"(both inclusive), the text without tags has {len(raw)}", "leaves the entity out")
         return None
     there = raw[start:end].replace("\n", " ")
-    if _squeezed(_decoded(there)) != _squeezed(_decoded(found[0].text)):
+    if squeezed(_decoded(there)) != squeezed(_decoded(found[0].text)):
         problems.repair(path, found[0].line, "text-disagrees", f"entity {type} says '{found[0].text}', the text without "
                         f"tags has '{there}' at characters {start} to {end - 1}", "trusts the offsets", loss=False)
     inner = trimmed(raw, start, end)
@@ -280,10 +281,6 @@ def _span(mention: Element, type: str, raw: str, path: Path, reading: _Reading) 
         problems.note(path, found[0].line, "white-space-edge", f"entity {type} '{there}' starts or ends with "
                       "white space; the edge is moved to the word")
     return inner
-
-
-def _squeezed(text: str) -> str:
-    return "".join(text.split())
 
 
 def _add_entities(standoff: Standoff, mentions: Iterable[_Mention], place: _Places) -> dict[str, str]:
@@ -315,7 +312,7 @@ def _add_relations(standoff: Standoff, part: Element, first: Mapping[str, str], 
         mentions = list(relation.each("relation_mention"))
         if not type:
             standoff.repair(relation.line, "malformed-relation", "the relation has no TYPE", "leaves it out")
-        elif type == _DISCOURSE and reading.options.get("discourse") != "keep":
+        elif type == _DISCOURSE and reading.options["discourse"] != "keep":
             standoff.note(relation.line, "discourse", f"relation {type} is left out (discourse=keep keeps it)", loss=True)
         elif not mentions:
             standoff.note(relation.line, "relation-without-mention", f"relation {type} has no mention; nothing in the "

@@ -77,9 +77,9 @@ def _document(id: str, sentence: str, rows: list[_Row], path: Path, problems: Pr
         if entity is not None:
             draft.entity(mention, mention.type, entity.start, entity.end, line=rows[0].line)
     for row in rows:
-        pair = (row.drug, row.effect) if options.get("direction") == "drug-effect" else (row.effect, row.drug)
+        pair = (row.drug, row.effect) if options["direction"] == "drug-effect" else (row.effect, row.drug)
         draft.relation(_RELATION, *pair, line=row.line)
-    return draft.finish(options.get("overlap", "keep"))
+    return draft.finish(options["overlap"])
 
 
 def _spans(

@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from conjoin.document import Document, Entity
-from conjoin.readers.characters import cut, trimmed
+from conjoin.readers.characters import trimmed
 from conjoin.readers.format import Format, Options
 from conjoin.readers.lines import lines, stored
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.splits import ALL, files_by_split, split_of
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
-from conjoin.text import BYTE_ORDER_MARK, words
+from conjoin.readers.writing import charactered, note_scores
+from conjoin.text import BYTE_ORDER_MARK, squeezed
 
 # First letter of an id → what is counted but not read, and whether that is a loss.
 _UNREAD: Mapping[str, tuple[str, bool]] = {
@@ -53,7 +54,7 @@ class _Mention:
     def agrees(self, text: str) -> bool:
         """Whether `said` stands there. brat writes a blank for what lies between the parts, old versions wrote nothing."""
         return self.said is None or any(
-            _squeezed(self.said) == _squeezed("".join(text[start:end] for start, end in parts))
+            squeezed(self.said) == squeezed("".join(text[start:end] for start, end in parts))
             for parts in (self.parts, sorted(self.parts))
         )
 
@@ -131,7 +132,7 @@ def _documents(
     unread.update(found.unread)
     standoff = Standoff(_counted(file, found.mentions, problems), id=id, path=place, line=None, problems=problems)
     for mention in found.mentions:
-        _add_mention(standoff, mention, options.get("discontinuous", "drop"))
+        _add_mention(standoff, mention, options["discontinuous"])
     for link in found.links:
         _add_link(standoff, link, found.triggers)
     yield from standoff.documents(options)
@@ -159,11 +160,6 @@ def _annotations(path: Path, problems: Problems) -> _Annotations:
             problems.repair(path, number, "malformed-row", f"'{line[:60]}' is neither an entity (T1, tab, type start end, "
                             "tab, text) nor a relation (R1, tab, type Arg1:T1 Arg2:T2)", "leaves the line out")
     return found
-
-
-def _squeezed(text: str) -> str:
-    """The text without white space, which brat changes where a span has a line end in it."""
-    return "".join(text.split())
 
 
 def _counted(file: Path, mentions: Sequence[_Mention], problems: Problems) -> str:
@@ -226,12 +222,12 @@ def write_folder(documents: Iterable[Document], folder: Path, path: Path, proble
     """A pair of files for each document, named after its id."""
     taken: set[str] = set()
     types: dict[str, str] = {}
-    for number, document in enumerate(documents, start=1):
+    for number, document in enumerate(charactered(documents, path, problems), start=1):
         name = _file_name(document.id or f"document-{number}", taken)
         if name != document.id:
             problems.note(path, None, "file-name", f"document '{document.id}' is called '{name}', a name that every system "
                           "takes and no other document has")
-        _note_unheld(document, path, problems)
+        note_scores(document, (*document.entities, *document.relations), path, problems)
         types |= {type: _one_word(type, path, problems) for type in _types(document) if type not in types}
         rows = _rows(document, types, path, problems)
         (folder / f"{name}.txt").write_bytes(document.text.encode())
@@ -253,18 +249,6 @@ def _file_name(id: str, taken: set[str]) -> str:
         name = f"{plain}-{number}"
     taken.add(folded)
     return name
-
-
-def _note_unheld(document: Document, path: Path, problems: Problems) -> None:
-    """Note the loss of scores and of words that reading the text will not find."""
-    text = document.text
-    edges = [edge for entity in document.entities for edge in (entity.char_start, entity.char_end)]
-    if tuple(cut(text, words(text), edges)) != document.tokens:
-        problems.note(path, None, "words", f"document '{document.id}': the format holds no words; the text is split into "
-                      "words anew when it is read")
-    scores = [entity.score for entity in document.entities] + [relation.score for relation in document.relations]
-    if any(score is not None for score in scores):
-        problems.note(path, None, "score", f"document '{document.id}': the format holds no scores")
 
 
 def _types(document: Document) -> dict[str, None]:

@@ -14,9 +14,9 @@ from typing import Any, TextIO
 
 from conjoin.document import Document
 from conjoin.readers.draft import Draft
-from conjoin.readers.fields import misspelt
+from conjoin.readers.fields import Fields
 from conjoin.readers.format import Format, Options
-from conjoin.readers.objects import objects
+from conjoin.readers.objects import items, objects
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.spans import MISSING, add_entities, add_relations, entity_rows, relation_rows
@@ -28,14 +28,10 @@ _FURTHER = ("explanations", "marks of uncertainty", "marks of syntactic ambiguit
 
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
-    unread: set[str] = set()
+    fields = Fields(path, problems, _FIELDS)
     further: Counter[str] = Counter()
     for number, value in objects(path, problems):
-        wrong = misspelt(value, _ANNOTATION, _FIELDS)
-        for name, meant in wrong.items():
-            problems.repair(path, number, "misspelt-field", f"field '{name}' is not read; did you mean '{meant}'?",
-                            "leaves it out")
-        unread |= set(value) - _FIELDS - wrong.keys()
+        fields.check(value, _ANNOTATION, number)
         words = value.get("sentence")
         if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
             problems.repair(path, number, "malformed-document", "the line needs 'sentence', a list of words",
@@ -43,9 +39,8 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
         elif not words:
             problems.repair(path, number, "empty-sentence", "the sentence has no words", "leaves it out", loss=False)
         else:
-            yield _draft(value, path, number, problems, further).finish(options.get("overlap", "keep"))
-    if unread:
-        problems.note(path, None, "unread-field", f"fields that are not read: {', '.join(sorted(unread))}")
+            yield _draft(value, path, number, problems, further).finish(options["overlap"])
+    fields.note()
     if further:
         counts = ", ".join(f"{count} {name}" for name, count in further.items())
         problems.note(path, None, "unread-column", f"columns of relations that are not read: {counts}")
@@ -55,17 +50,10 @@ def _draft(value: dict[str, Any], path: Path, line: int, problems: Problems, fur
     words, key = value["sentence"], value.get("doc_key")
     draft = Draft.of_words(words, id="" if key is None else str(key), path=path, line=line, problems=problems,
                            missing=MISSING)
-    add_entities(draft, _items(value, "ner", draft))
-    for columns in add_relations(draft, _items(value, "relations", draft), total=len(words)):
+    add_entities(draft, items(value, "ner", path, line, problems))
+    for columns in add_relations(draft, items(value, "relations", path, line, problems), total=len(words)):
         further.update(name for name, column in zip(_FURTHER, columns, strict=False) if column)
     return draft
-
-
-def _items(value: dict[str, Any], field: str, draft: Draft) -> list[Any]:
-    found = value.get(field)
-    if found is not None and not isinstance(found, list):
-        draft.repair(draft.line, f"malformed-{field}", f"'{field}' is no list", "reads none")
-    return found if isinstance(found, list) else []
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:

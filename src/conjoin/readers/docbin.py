@@ -142,7 +142,7 @@ def _standoff(stored: _Stored, number: int, path: Path, problems: Problems, opti
 
 
 def _is_read(group: str | None, options: Options) -> bool:
-    rule = options.get("groups", "own")
+    rule = options["groups"]
     return rule == "all" or group in (None, _GROUP) or (rule == "sc" and group == _USUAL_GROUP)
 
 

@@ -18,9 +18,9 @@ from typing import Any, TextIO
 
 from conjoin.document import Document, Entity
 from conjoin.readers.characters import beyond_16_bits, code_units
-from conjoin.readers.fields import NAME, NUMBER, STRING, misspelt, wrong_key
+from conjoin.readers.fields import NAME, NUMBER, STRING, Fields, wrong_key
 from conjoin.readers.format import Format, Options
-from conjoin.readers.objects import text_objects
+from conjoin.readers.objects import items, text_objects
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
@@ -34,29 +34,24 @@ _RELATION = {"type": STRING, "from_id": NAME, "to_id": NAME}
 
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
-    unread: set[str] = set()
+    fields = Fields(path, problems, _FIELDS)
     for line, value in text_objects(path, problems, _TEXTS):
-        wrong = {} if value.keys() & set(_SPANS[1:]) else misspelt(value, ("entities", "relations"), _FIELDS)
-        for field, meant in wrong.items():
-            problems.repair(path, line, "misspelt-field", f"field '{field}' is not read; did you mean '{meant}'?",
-                            "leaves it out")
-        unread |= value.keys() - _FIELDS - wrong.keys()
+        fields.check(value, () if value.keys() & set(_SPANS[1:]) else ("entities", "relations"), line)
         yield from _standoff(value, path, line, problems, options).documents(options)
-    if unread:
-        problems.note(path, None, "unread-field", f"fields that are not read: {', '.join(sorted(unread))}")
+    fields.note()
 
 
 def _standoff(value: Mapping[str, Any], path: Path, line: int, problems: Problems, options: Options) -> Standoff:
     text = next(value[key] for key in _TEXTS if isinstance(value.get(key), str))
     standoff = Standoff(text, id=_id(value) or "", path=path, line=line, problems=problems)
-    units = code_units(text) if options.get("offsets") == "utf-16" and beyond_16_bits(text) else None
-    spans = [span for field in _SPANS for span in _items(standoff, value, field)]
+    units = code_units(text) if options["offsets"] == "utf-16" and beyond_16_bits(text) else None
+    spans = [span for field in _SPANS for span in items(value, field, path, line, problems)]
     for number, span in enumerate(spans, start=1):
         _add_entity(standoff, number, span, units)
     if spans and units is None and beyond_16_bits(text):
         standoff.note(line, "emoji", "the text has characters, such as emoji, that doccano may count twice; if entities "
                       "are shifted, read it with offsets=utf-16")
-    for number, item in enumerate(_items(standoff, value, "relations"), start=1):
+    for number, item in enumerate(items(value, "relations", path, line, problems), start=1):
         match item:
             case {"type": str(type), "from_id": str() | int() as head, "to_id": str() | int() as tail} if type:
                 standoff.relation(type, str(head), str(tail), line=line)
@@ -71,16 +66,6 @@ def _id(value: Mapping[str, Any]) -> str | None:
     return None if id is None else str(id)
 
 
-def _items(standoff: Standoff, value: Mapping[str, Any], field: str) -> list[Any]:
-    items = value.get(field)
-    if items is None:
-        return []
-    if not isinstance(items, list):
-        standoff.repair(standoff.line, f"malformed-{field}", f"'{field}' is no list", "reads none")
-        return []
-    return items
-
-
 def _add_entity(standoff: Standoff, number: int, span: Any, units: list[int] | None) -> None:
     line = standoff.line
     match span:
@@ -88,7 +73,7 @@ def _add_entity(standoff: Standoff, number: int, span: Any, units: list[int] | N
             key: Any = number
         case {"start_offset": int(start), "end_offset": int(end), "label": str() | int() as label} if label != "":
             key = _id(span) or number
-            label = span.get("label_name", label)
+            label = span.get("label_name") or label
         case _:
             standoff.repair(line, "malformed-entity", f"entity {number} is neither [start, end, label] nor an object with "
                             f"label, start_offset and end_offset: {wrong_key(span, _ENTITY)}", "leaves it out")

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from conjoin.document import Document
 from conjoin.readers.draft import Draft
-from conjoin.readers.fields import misspelt
+from conjoin.readers.fields import Fields
 from conjoin.readers.format import Format, Options
 from conjoin.readers.objects import objects
 from conjoin.readers.overlap import RULES
@@ -34,15 +34,12 @@ _SENTENCE_ID = re.compile(r"(.*)#([1-9][0-9]{0,8})", re.DOTALL)
 
 @dataclass(slots=True)
 class _Unread:
-    """What is left out of a file: fields, annotations by their field, columns of entities and relations."""
+    """What is left out of a file: annotations by their field, columns of entities and relations."""
 
-    fields: set[str] = field(default_factory=set)
     annotations: Counter[str] = field(default_factory=Counter)
     columns: int = 0
 
     def note(self, path: Path, problems: Problems) -> None:
-        if self.fields:
-            problems.note(path, None, "unread-field", f"fields that are not read: {', '.join(sorted(self.fields))}")
         if self.columns:
             problems.note(path, None, "unread-column", f"{self.columns} entities and relations have further columns, which "
                           "are not read")
@@ -53,19 +50,16 @@ class _Unread:
 
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
-    unread = _Unread()
+    unread, fields = _Unread(), Fields(path, problems, _FIELDS | _UNHELD.keys())
     for number, value in objects(path, problems):
-        wrong = misspelt(value, _ANNOTATION, _FIELDS)
-        for name, meant in wrong.items():
-            problems.repair(path, number, "misspelt-field", f"field '{name}' is not read; did you mean '{meant}'?",
-                            "leaves it out")
-        unread.fields |= value.keys() - _FIELDS - _UNHELD.keys() - wrong.keys()
+        fields.check(value, _ANNOTATION, number)
         unread.annotations.update({name: _count(name, value.get(name)) for name in _UNHELD})
         if _well_formed(value.get("sentences")):
-            yield from _documents(value, path, number, problems, unread, options.get("overlap", "keep"))
+            yield from _documents(value, path, number, problems, unread, options["overlap"])
         else:
             problems.repair(path, number, "malformed-document", "the line needs 'sentences', a list of lists of words",
                             "leaves the line out")
+    fields.note()
     unread.note(path, problems)
 
 

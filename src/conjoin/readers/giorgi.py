@@ -17,7 +17,7 @@ _DRUG, _EFFECT = "DRUG", "AE"
 
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
-    swap = options.get("direction") == "effect-drug"
+    swap = options["direction"] == "effect-drug"
     for block in blocks(path, problems):
         yield _document(block, path, problems, swap=swap)
 

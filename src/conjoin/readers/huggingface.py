@@ -21,7 +21,7 @@ from conjoin.document import Corpus, Document
 from conjoin.errors import DataError, require_extra
 from conjoin.readers import jsonl, spert
 from conjoin.readers.draft import Draft
-from conjoin.readers.fields import misspelt
+from conjoin.readers.fields import Fields
 from conjoin.readers.format import Format, Options
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
@@ -45,18 +45,16 @@ def documents_of(
     rows: Iterable[Mapping[str, Any]], features: Any, path: Path, problems: Problems, options: Options
 ) -> Iterator[Document]:
     """The documents of a data set's rows. `features` are those of the data set, if it has any; rows count from 1."""
-    unread: set[str] = set()
-    overlap = options.get("overlap", "keep")
+    columns = Fields(path, problems, _KNOWN, noun="column")
     for number, row in enumerate(_readable(rows, path), start=1):
         if number == 1:
-            unread = _check_columns(row, path, problems)
+            _check_columns(row, columns)
         value = {column: _plain(cell, _inner(features, column)) for column, cell in row.items() if cell is not None}
         names = getattr(_inner(_inner(features, "ner_tags"), None), "names", None)
-        document = _document(value, names, path, number, problems, overlap)
+        document = _document(value, names, path, number, problems, options["overlap"])
         if document is not None:
             yield document
-    if unread:
-        problems.note(path, None, "unread-field", f"columns that are not read: {', '.join(sorted(unread))}")
+    columns.note()
 
 
 def _readable(rows: Iterable[Mapping[str, Any]], path: Path) -> Iterator[Mapping[str, Any]]:
@@ -74,16 +72,11 @@ def _reading(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: cannot be read ({type(error).__name__}: {told}); write it anew") from error
 
 
-def _check_columns(columns: Mapping[str, Any], path: Path, problems: Problems) -> set[str]:
-    """Say what is wrong with the names of the columns; the others that are not read are given back."""
-    wrong = {} if "ner_tags" in columns else misspelt(columns, _ANNOTATION, _KNOWN)
-    for column, meant in wrong.items():
-        problems.repair(path, None, "misspelt-field", f"column '{column}' is not read; did you mean '{meant}'?",
-                        "leaves it out")
-    if not {"entities", "ner_tags"} & columns.keys():
-        problems.note(path, None, "no-entities", "there is neither a column 'entities' nor 'ner_tags'; the documents have "
-                      "no entities")
-    return columns.keys() - _KNOWN - wrong.keys()
+def _check_columns(row: Mapping[str, Any], columns: Fields) -> None:
+    columns.check(row, () if "ner_tags" in row else _ANNOTATION)
+    if not {"entities", "ner_tags"} & row.keys():
+        columns.problems.note(columns.path, None, "no-entities", "there is neither a column 'entities' nor 'ner_tags'; the "
+                              "documents have no entities")
 
 
 def _inner(feature: Any, key: str | None) -> Any:
@@ -191,18 +184,26 @@ def claims(folder: Path) -> bool:
     """Whether the folder is one of `save_to_disk`, or has Parquet files in numbered parts."""
     marks = ("dataset_dict.json",), ("dataset_info.json", "state.json")
     return (any(all((folder / name).is_file() for name in names) for names in marks)
-            or any(_SHARD.search(file.stem) for file in folder.glob("*.parquet")))
+            or any(_parts(folder)))
 
 
 def read_folder(folder: Path, problems: Problems, options: Options) -> Mapping[str, Iterable[Document]]:
-    parts = sorted(file for file in folder.glob("*.parquet") if _SHARD.search(file.stem))
-    if parts:
+    if any(_parts(folder)):
         splits: dict[str, list[Path]] = {}
-        for part in parts:
-            splits.setdefault(split_of(part) or ALL, []).append(part)
+        for file in _parquet_files(folder):
+            splits.setdefault(split_of(file) or ALL, []).append(file)
         return {split: (document for file in files for document in read(file, problems, options))
                 for split, files in splits.items()}
     return splits_of(_loaded(folder), folder, problems, options)
+
+
+def _parquet_files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("*.parquet") if not file.name.startswith("."))
+
+
+def _parts(folder: Path) -> Iterator[Path]:
+    """The Parquet files that are one of the numbered parts of a split."""
+    return (file for file in _parquet_files(folder) if _SHARD.search(file.stem))
 
 
 def _loaded(folder: Path) -> Any:

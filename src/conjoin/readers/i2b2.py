@@ -119,7 +119,7 @@ def _beside(path: Path, ending: str) -> Path | None:
 
 def read_folder(folder: Path, problems: Problems, options: Options) -> Mapping[str, Iterable[Document]]:
     """All records below a folder, in the splits of the folders' names or (`splits=none`) all in one."""
-    splits = ({ALL: files_below(folder, _CONCEPTS)} if options.get("splits") == "none"
+    splits = ({ALL: files_below(folder, _CONCEPTS)} if options["splits"] == "none"
               else files_by_split(folder, _CONCEPTS, problems))
     texts, relations = (_partners(folder, ending, problems) for ending in (_TEXT, _RELATIONS))
     found: dict[str, list[Document]] = {}
@@ -199,7 +199,7 @@ def _documents(record: _Record, options: Options) -> Iterator[Document]:
         for relation in relations.pop(count, []):
             _add_relation(draft, line, relation, types, record)
         if line.tokens:
-            yield draft.finish(options.get("overlap", "keep"))
+            yield draft.finish(options["overlap"])
     for mark in (concept.mark for left in concepts.values() for concept in left):
         record.problems.repair(record.concepts, mark.number, "span-out-of-range", f"'{mark.said}' is in line "
                                f"{mark.place.first}, the text has {count}", "leaves the concept out")

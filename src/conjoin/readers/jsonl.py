@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from conjoin.document import Document, Token
-from conjoin.readers.fields import NAME, NUMBER, STRING, misspelt, wrong_key
+from conjoin.readers.fields import NAME, NUMBER, STRING, Fields, wrong_key
 from conjoin.readers.format import Format, Options
-from conjoin.readers.objects import finite, text_objects
+from conjoin.readers.objects import finite, items, text_objects
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.standoff import Standoff
@@ -32,21 +32,19 @@ class _Line:
     number: int
     problems: Problems
 
+    def items(self, field: str) -> list[Any]:
+        return items(self.value, field, self.path, self.number, self.problems)
+
     def repair(self, kind: str, wrong: str, mending: str, *, loss: bool = True) -> None:
         self.problems.repair(self.path, self.number, kind, wrong, mending, loss=loss)
 
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
-    unread: set[str] = set()
+    fields = Fields(path, problems, _FIELDS)
     for number, value in text_objects(path, problems):
-        line = _Line(value, path, number, problems)
-        wrong = misspelt(value, _ANNOTATION, _FIELDS)
-        for field, meant in wrong.items():
-            line.repair("misspelt-field", f"field '{field}' is not read; did you mean '{meant}'?", "leaves it out")
-        unread |= set(value) - _FIELDS - wrong.keys()
-        yield _document(line, options.get("overlap", "keep"))
-    if unread:
-        problems.note(path, None, "unread-field", f"fields that are not read: {', '.join(sorted(unread))}")
+        fields.check(value, _ANNOTATION, number)
+        yield document_of(value, path, number, problems, options["overlap"])
+    fields.note()
 
 
 def document_of(value: dict[str, Any], path: Path, number: int, problems: Problems, overlap: str) -> Document:
@@ -87,20 +85,10 @@ def _tokens(line: _Line) -> list[Token] | None:
     return tokens
 
 
-def _items(line: _Line, field: str) -> list[Any]:
-    value = line.value.get(field)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        line.repair(f"malformed-{field}", f"'{field}' is no list", "reads none")
-        return []
-    return value
-
-
 def _add_entities(standoff: Standoff, line: _Line) -> None:
-    items = _items(line, "entities")
-    written = {_id(item.get("id")) for item in items if isinstance(item, dict)}
-    for number, item in enumerate(items, start=1):
+    entities = line.items("entities")
+    written = {_id(item.get("id")) for item in entities if isinstance(item, dict)}
+    for number, item in enumerate(entities, start=1):
         match item:
             case {"type": str(type), "char_start": int(start), "char_end": int(end)} if type:
                 own = _id(item.get("id")) or (number if f"e{number}" in written else f"e{number}")
@@ -121,7 +109,7 @@ def _score(item: dict[str, Any], what: str, line: _Line) -> float | None:
 
 
 def _add_relations(standoff: Standoff, line: _Line) -> None:
-    for number, item in enumerate(_items(line, "relations"), start=1):
+    for number, item in enumerate(line.items("relations"), start=1):
         match item:
             case {"type": str(type), "head": str() | int() as head, "tail": str() | int() as tail} if type:
                 standoff.relation(type, str(head), str(tail), line=line.number,

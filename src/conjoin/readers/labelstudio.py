@@ -24,6 +24,7 @@ from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
 from conjoin.readers.writing import charactered, note_scores
+from conjoin.text import squeezed
 
 _LABELS = ("label", "text", "labels")  # from_name, to_name and type of our entities
 _MODEL = "conjoin"  # the model_version of our predictions
@@ -92,14 +93,14 @@ def _whole_task(item: dict[str, Any]) -> dict[str, Any]:
 
 def _chosen(task: _Task, options: Options) -> Iterator[tuple[str, list[Any]]]:
     """What the options choose of a task: results, with what the document's id needs to be told from the others."""
-    rule = options.get("annotator", "first")
+    rule = options["annotator"]
     # what was exported has annotations, if only an empty list; what was made to be imported may have predictions only
     exported = not {"annotations", "completions"}.isdisjoint(task.value)
     done = list(_finished(task, _listed(task, "annotations") + _listed(task, "completions")))
     guessed = _listed(task, "predictions")
     if done:
         yield from _by_annotator(task, done, rule, "annotation")
-    elif guessed and (options.get("predictions") == "yes" or not exported):
+    elif guessed and (options["predictions"] == "yes" or not exported):
         task.note("prediction", "it has no annotation; a model's prediction is read")
         yield from _by_annotator(task, guessed, rule, "prediction")
     else:
@@ -173,7 +174,8 @@ def _standoff(task: _Task, suffix: str, results: list[Any]) -> Standoff | None:
         task.repair("malformed-task", "its 'data' has no text that all of its entities agree with", "leaves it out")
         return None
     id = next((str(own) for own in (data.get("id"), task.value.get("id")) if isinstance(own, str | int)), "")
-    standoff = Standoff(text, id=id + suffix, path=task.path, line=None, problems=task.problems, label=f"{task.name}: ")
+    standoff = Standoff(text, id=id, path=task.path, line=None, problems=task.problems, label=f"{task.name}: ",
+                        suffix=suffix)
     regions = _Regions(standoff, {}, set())
     arrows: list[dict[str, Any]] = []
     for number, result in enumerate(results, start=1):
@@ -221,7 +223,7 @@ def _add_entity(regions: _Regions, number: int, result: Mapping[str, Any], start
         return
     if isinstance(said, str):
         start, end = _characters(standoff, start, end, said)
-        if "".join(standoff.text[start:end].split()) == "".join(said.split()):
+        if squeezed(standoff.text[start:end]) == squeezed(said):
             said = None  # the copy has other white space, at line ends
     again = regions.places.get(id) == (start, end)  # another set of labels for the same region
     if len(labels) > 1 or again:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,15 @@ def _parsed(text: str) -> tuple[Any, str, str]:
         return None, "(a number of thousands of digits)", ""
     except RecursionError:
         return None, "(nested too deeply)", ""
+
+
+def items(value: Mapping[str, Any], field: str, path: Path, line: int | None, problems: Problems) -> list[Any]:
+    """The list under a field of an object; none when it is absent or null, and, after the repair is said, no list."""
+    found = value.get(field)
+    if found is None or isinstance(found, list):
+        return found or []
+    problems.repair(path, line, f"malformed-{field}", f"'{field}' is no list", "reads none")
+    return []
 
 
 def finite(score: Any) -> float | None:

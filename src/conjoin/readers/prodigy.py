@@ -18,7 +18,7 @@ from typing import Any, TextIO
 from conjoin.document import Document, Entity, Token
 from conjoin.readers.fields import NUMBER, STRING, wrong_key
 from conjoin.readers.format import Format, Options
-from conjoin.readers.objects import finite, text_objects
+from conjoin.readers.objects import finite, items, text_objects
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
@@ -59,21 +59,11 @@ def _standoff(task: Mapping[str, Any], path: Path, line: int, problems: Problems
                         problems=problems, tokens=_tokens(task, path, line, problems),
                         missing=("relation-end", "{}, which is no entity"))
     spans = _Spans(standoff)
-    for number, item in enumerate(_items(standoff, task, "spans"), start=1):
+    for number, item in enumerate(items(task, "spans", path, line, problems), start=1):
         spans.add(number, item)
-    for number, item in enumerate(_items(standoff, task, "relations"), start=1):
+    for number, item in enumerate(items(task, "relations", path, line, problems), start=1):
         _add_relation(spans, number, item)
     return standoff
-
-
-def _items(standoff: Standoff, task: Mapping[str, Any], field: str) -> list[Any]:
-    items = task.get(field)
-    if items is None:
-        return []
-    if not isinstance(items, list):
-        standoff.repair(standoff.line, f"malformed-{field}", f"'{field}' is no list", "reads none")
-        return []
-    return items
 
 
 def _tokens(task: Mapping[str, Any], path: Path, line: int, problems: Problems) -> list[Token] | None:

@@ -124,7 +124,7 @@ def _documents(article: _Article, path: Path, problems: Problems, options: Optio
                         missing=("unknown-id", "mention {}, which was left out"))
     for key, mention in enumerate(article.mentions):
         standoff.entity(key, mention.type, mention.start, mention.end, line=mention.line, said=mention.text)
-    _add_relations(standoff, article, every=options.get("pairs") == "all")
+    _add_relations(standoff, article, every=options["pairs"] == "all")
     yield from standoff.documents(options)
 
 

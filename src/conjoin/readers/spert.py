@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from conjoin.document import Document
 from conjoin.readers.draft import Draft
-from conjoin.readers.fields import NUMBER, STRING, misspelt, wrong_key
+from conjoin.readers.fields import NUMBER, STRING, Fields, wrong_key
 from conjoin.readers.format import Format, Options
 from conjoin.readers.objects import listed
 from conjoin.readers.overlap import RULES
@@ -25,22 +25,17 @@ _NEEDS = "it needs a list 'tokens' of words and lists 'entities' and 'relations'
 
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
-    unread: set[str] = set()
+    fields = Fields(path, problems, _FIELDS)
     for number, value in enumerate(listed(path, problems, "SpERT JSON is a list of sentences")):
         label = f"sentence {number}: "
         if not _well_formed(value):
             problems.repair(path, None, "malformed-sentence", f"{label}{_NEEDS}", "leaves it out")
             continue
-        wrong = misspelt(value, _ANNOTATION, _FIELDS)
-        for field, meant in wrong.items():
-            problems.repair(path, None, "misspelt-field", f"{label}field '{field}' is not read; did you mean '{meant}'?",
-                            "leaves it out")
-        unread |= set(value) - _FIELDS - wrong.keys()
-        document = _document(value, label, path, None, problems, options.get("overlap", "keep"))
+        fields.check(value, _ANNOTATION, label=label)
+        document = _document(value, label, path, None, problems, options["overlap"])
         if document is not None:
             yield document
-    if unread:
-        problems.note(path, None, "unread-field", f"fields that are not read: {', '.join(sorted(unread))}")
+    fields.note()
 
 
 def _well_formed(value: Any) -> bool:
@@ -69,7 +64,7 @@ def _document(value: dict[str, Any], label: str, path: Path, line: int | None, p
 
 
 def _draft(value: dict[str, Any], label: str, path: Path, line: int | None, problems: Problems) -> Draft:
-    draft = Draft.of_words(value["tokens"], id=str(value.get("orig_id", "")), path=path, line=line, problems=problems,
+    draft = Draft.of_words(value["tokens"], id=_id(value.get("orig_id")), path=path, line=line, problems=problems,
                            missing=("relation-out-of-range", "entity number {}, which is none"), label=label)
     for number, item in enumerate(value.get("entities", [])):
         match item:
@@ -86,6 +81,10 @@ def _draft(value: dict[str, Any], label: str, path: Path, line: int | None, prob
                 draft.repair(line, "malformed-relation", f"relation {number} needs type, head and tail: "
                              f"{wrong_key(item, _RELATION)}", "leaves it out")
     return draft
+
+
+def _id(value: Any) -> str:
+    return "" if value is None else str(value)
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:

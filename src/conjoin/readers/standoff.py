@@ -45,8 +45,9 @@ class Standoff:
     """Collects entities in characters under the keys of the file, and relations between such keys.
 
     `tokens` are words that the file gives; without them the text is split into words. `missing` and `label` are those
-    of `Draft`. What an entity or relation needs repaired is said when it is added, save what depends on the others:
-    that is said by `document` or `documents`, which end the reading of this text.
+    of `Draft`. `suffix` ends the ids of the documents, where one text is annotated several times. What an entity or
+    relation needs repaired is said when it is added, save what depends on the others: that is said by `document` or
+    `documents`, which end the reading of this text.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class Standoff:
         tokens: Sequence[Token] | None = None,
         missing: tuple[str, str] = UNKNOWN_ID,
         label: str = "",
+        suffix: str = "",
     ) -> None:
         self.text, self.id, self.path, self.line, self.problems = text, id, path, line, problems
+        self.suffix = suffix
         self.given = None if tokens is None else Document(text, tuple(tokens))
         self.missing, self.label = missing, label
         self._spans: dict[Hashable, _Span] = {}
@@ -155,7 +158,8 @@ class Standoff:
         tokens = words(self.text) if self.given is None else list(self.given.tokens)
         if not tokens:
             self.note(self.line, "empty-sentence", "the text has no words; the document stays")
-        return self._stretch(0, len(self.text), tokens, self.id, list(self._spans), self._kept_links(), overlap)
+        id = self._sentence_id(1) if self.suffix else self.id
+        return self._stretch(0, len(self.text), tokens, id, list(self._spans), self._kept_links(), overlap)
 
     def documents(self, options: Mapping[str, str]) -> Iterator[Document]:
         """A document for each sentence (`sentences=split`), or the whole text as one.
@@ -163,14 +167,14 @@ class Standoff:
         No sentence ends inside an entity. A relation between sentences joins them and all between them
         (`crossing=join`), or is left out; either is noted.
         """
-        if options.get("sentences") == "whole":
-            yield self.document(options.get("overlap", "keep"))
+        if options["sentences"] == "whole":
+            yield self.document(options["overlap"])
             return
         pieces = self._sentences()
         if not pieces:
             self.note(self.line, "empty-sentence", "the text has no words; it is left out")
         homes = self._homes(pieces)
-        owners, links = self._join(homes, len(pieces), join=options.get("crossing") != "drop")
+        owners, links = self._join(homes, len(pieces), join=options["crossing"] != "drop")
         keys_of: dict[int, list[Hashable]] = {}
         for key, (first, _) in homes.items():
             keys_of.setdefault(owners[first], []).append(key)
@@ -179,8 +183,12 @@ class Standoff:
             links_of.setdefault(owners[homes[link.head][0]], []).append(link)
         for number, (first, last) in enumerate(_runs(owners), start=1):
             tokens = self._words(pieces[first : last + 1])
-            yield self._stretch(pieces[first][0], pieces[last][1], tokens, f"{self.id}#{number}", keys_of.get(first, []),
-                                links_of.get(first, []), options.get("overlap", "keep"))
+            yield self._stretch(pieces[first][0], pieces[last][1], tokens, self._sentence_id(number),
+                                keys_of.get(first, []), links_of.get(first, []), options["overlap"])
+
+    def _sentence_id(self, number: int) -> str:
+        """Folds keep the documents of one text together by what stands before the `#`."""
+        return f"{self.id}#{number}{self.suffix}"
 
     def _sentences(self) -> list[tuple[int, int]]:
         """Where the sentences start and end; none starts inside a given word."""

@@ -63,7 +63,7 @@ def read_folder(folder: Path, problems: Problems, options: Options) -> Mapping[s
     left = dict(documents)
     for split, file in lists.items():
         splits[split] = [documents[id] for id in _ids(file, documents, left, problems)]
-    if options.get("relation-free") == "yes":
+    if options["relation-free"] == "yes":
         splits[_EXTRA] = list(left.values())
     elif left:
         entities = sum(len(document.entities) for document in left.values())
