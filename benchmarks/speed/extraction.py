@@ -7,8 +7,8 @@ export in full precision and in 8 bits, and through the recurrent model if one i
 encoder's forward alone on batches that are made beforehand from all texts by length, and Hugging Face's
 token-classification pipeline over the same encoder, which only tags, at several batch sizes (its classifier is made to
 find nothing, so that it has least to do). Each is a process of its own and waits for its turn, so no thread of one disturbs
-another; of some turns the fastest counts. The result, with the strict micro F1 of each model on the words of the test split and the peak memory of
-each process, is extraction.json beside this script.
+another; of some turns the fastest counts. The result, with the strict micro F1 of each model on the words of the test split
+and the peak memory of each process, is extraction.json beside this script.
 """
 
 from __future__ import annotations

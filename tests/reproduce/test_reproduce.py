@@ -81,6 +81,7 @@ def test_folds_are_cut_down_and_a_missing_corpus_leaves_its_row_empty(encoder: s
 
 def test_statistics(corpora: Path, tmp_path: Path) -> None:
     made = reproduce("giorgi2019-a1", corpora, tmp_path)
+    assert "this table needs all 5,516 sentences, corp.tsv" in str(made["rows"])
     assert all(row["missing"] for row in made["rows"])  # conll04 in another form than the whole corpus is not counted
     assert "| CoNLL04 |" in markdown(made)
     shutil.copytree(DATA / "tfmtrnn", corpora / "conll04/tf_mtrnn")

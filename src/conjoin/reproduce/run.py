@@ -101,7 +101,7 @@ def _row(
     source = SOURCES[row.corpus]
     corpora = source.read(data)
     if corpora is None:
-        return _empty(row, f"the corpus is not under {data}: looked for {', '.join(source.places)}"), None
+        return _empty(row, source.missing(data)), None
     config = settings_of(row, options)
     made = _parts(corpora, _folding(row, options))
     if options.quick:
@@ -243,8 +243,7 @@ def _statistics(data: Path) -> dict[str, Any]:
     for name, (key, entities, relations) in COUNTS.items():
         corpora = SOURCES[key].read(data)
         if corpora is None:
-            missing = f"the corpus is not under {data}: looked for {', '.join(SOURCES[key].places)}"
-            rows.append({"name": name, "missing": missing, "types": []})
+            rows.append({"name": name, "missing": SOURCES[key].missing(data), "types": []})
             continue
         documents = [document for corpus in corpora.values() for document in corpus]
         found = Counter(entity.type for document in documents for entity in document.entities)

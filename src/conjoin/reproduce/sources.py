@@ -14,7 +14,8 @@ from conjoin.readers import read_corpus
 class Source:
     """A corpus: where it may lie under the data folder, the first place that is there counting.
 
-    `folds` are values of the format's option `splits`, each of which gives the parts of one fold.
+    `folds` are values of the format's option `splits`, each of which gives the parts of one fold. `form` says which form
+    of the corpus is meant, where another one will not do.
     """
 
     places: tuple[str, ...]
@@ -22,10 +23,16 @@ class Source:
     format: str | None = None
     lenient: bool = False
     folds: tuple[str, ...] = ()
+    form: str = ""
 
     def place(self, data: Path) -> Path | None:
         """The file or folder, if it is there."""
         return next((data / place for place in self.places if (data / place).exists()), None)
+
+    def missing(self, data: Path) -> str:
+        """What to say when the corpus is not there."""
+        form = f"; this table needs {self.form}" if self.form else ""
+        return f"the corpus is not under {data}: looked for {', '.join(self.places)}{form}"
 
     def read(self, data: Path) -> dict[str, Corpus] | None:
         """The corpus, or one for each fold, by name; None when it is not under the data folder."""
@@ -43,9 +50,11 @@ _ADE = ("ade/DRUG-AE.rel", "DRUG-AE.rel", "ade")
 _ACE04, _ACE05 = ("ace04", "ace2004", "ACE2004"), ("ace05", "ace2005", "ACE2005")
 SOURCES: Mapping[str, Source] = {
     "conll04": Source(("conll04/bekou", "conll04/spert_json", "conll04")),
-    "conll04-all": Source(("conll04/tf_mtrnn", "conll04/corp.tsv", "corp.tsv"), {"relation-free": "yes"}, "tfmtrnn"),
+    "conll04-all": Source(("conll04/tf_mtrnn", "conll04/corp.tsv", "corp.tsv"), {"relation-free": "yes"}, "tfmtrnn",
+                          form="all 5,516 sentences, corp.tsv of the repository pgcool/TF-MTRNN"),
     "ade-crone": Source(_ADE, {"overlap": "keep-longer"}, "ade"),
-    "ade-giorgi": Source(("ade/joint-ner-and-re.train.tsv", "joint-ner-and-re.train.tsv"), format="giorgi", lenient=True),
+    "ade-giorgi": Source(("ade/joint-ner-and-re.train.tsv", "joint-ner-and-re.train.tsv"), format="giorgi", lenient=True,
+                         form="the authors' own file, of the repository bowang-lab/joint-ner-and-re"),
     "ace04": Source(_ACE04, folds=("cv0", "cv1", "cv2", "cv3", "cv4")),
     "ace04-all": Source(_ACE04),
     "ace05": Source(_ACE05, {"splits": "ace05"}),
