@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import networkx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,6 +90,8 @@ def test_graphml(found: Path, tmp_path: Path) -> None:
         ("LEE OSWALD", "Kill", "Kennedy", "zwei", "0.9"),
     ]
     assert (edges[0]["head_start"], edges[0]["head_end"], edges[0]["tail_start"]) == ("0", "10", "16")
+    read = networkx.read_graphml(tmp_path / "graph/graph.graphml")
+    assert (read.number_of_nodes(), read.number_of_edges(), read.is_multigraph()) == (3, 3, True)
     everything = export_graph(read_records([found]), tmp_path / "graph", "graphml", alone=True)  # the folder is replaced
     assert (everything.mentions, everything.nodes) == (6, 4)
     few = export_graph(read_records([found]), tmp_path / "graph", "graphml", entity_threshold=0.7, relation_threshold=0.3)
