@@ -348,7 +348,7 @@ def test_convert_writes_brat_into_no_folder_with_files(tmp_path: Path) -> None:
     (source / "train.jsonl").write_text(ONE)
     (target / "d1.txt").write_text("Ada")
     for more in ((), ("--overwrite",)):
-        with pytest.raises(DataError, match="holds files .d1.txt., with which those of brat would mix"):
+        with pytest.raises(DataError, match=r"holds files \(d1.txt\), with which those of brat would mix"):
             run("convert", source, target, "--to", "brat", *more)
         with pytest.raises(DataError, match="holds files"):
             run("convert", source / "train.jsonl", target, "--to", "brat", *more)

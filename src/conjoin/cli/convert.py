@@ -102,8 +102,8 @@ def _check_free(source: Path, target: Path, to: str, *, overwrite: bool) -> None
         raise DataError(f"{target}: is the source itself, which is not written over; give another name")
     held = _held(target) if target.is_dir() else [target]
     if held and target.is_dir() and to in FORMATS and FORMATS[to].write_folder:
-        raise DataError(f"{target}: the folder holds files ({_named(held)}), with which those of {to} would mix; give a new "
-                        "name or an empty folder")
+        raise DataError(f"{target}: the folder holds files ({_named(held)}), with which those of {to} would mix; give a "
+                        "new name or an empty folder")
     if held and not overwrite:
         there = f"the folder holds files ({_named(held)})" if target.is_dir() else "the file is there already"
         which = "the files that have the names of those written" if target.is_dir() else "it"
