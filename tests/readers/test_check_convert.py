@@ -353,3 +353,23 @@ def test_convert_writes_brat_into_no_folder_with_files(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="holds files"):
             run("convert", source / "train.jsonl", target, "--to", "brat", *more)
     assert [path.name for path in target.iterdir()] == ["d1.txt"]
+
+
+# --- ids ---------------------------------------------------------------------------------------------------------
+
+
+def test_check_notes_ids_that_several_documents_have(tmp_path: Path) -> None:
+    rows = {"train": ["a", "a", "a", "", "", "doc1#1"], "dev": ["doc1#2", "b"], "test": ["b", "c"]}
+    for split, ids in rows.items():
+        lines = [json.dumps({"id": id, "text": f"Ada left {split}{number} ."}) for number, id in enumerate(ids)]
+        (tmp_path / f"{split}.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    code, output = run("check", tmp_path)
+    assert code == 0
+    assert "3 documents of train have the id 'a'" in output
+    assert "1 id or text of several sentences (doc1#1, doc1#2) stands in train and dev: see" in output
+    assert "stands in dev and test" in output
+    value = json.loads(run("check", tmp_path, "--json")[1])
+    assert value["kinds"]["repeated-id"] == 1
+    assert value["inspection"]["ids_repeated_within_a_split"] == {"train": 1}
+    torn = value["inspection"]["ids_in_several_splits"]
+    assert [entry["splits"] for entry in torn] == [["dev", "test"], ["train", "dev"]]
