@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -54,7 +55,7 @@ __all__ = [
 # What is asked first whether a file is its own stands first.
 FORMATS: Mapping[str, Format] = {
     module.FORMAT.name: module.FORMAT
-    for module in (prodigy, doccano, labelstudio, jsonl, bekoulis, spert, tfmtrnn, giorgi, ade, ace, i2b2, brat,
+    for module in (prodigy, labelstudio, doccano, jsonl, bekoulis, spert, tfmtrnn, giorgi, ade, ace, i2b2, brat,
                    dygie, crossre, pubtator, docbin, huggingface)
 }
 
@@ -231,6 +232,8 @@ def _detect_file(path: Path) -> str:
     head = opening(path)
     if not head.strip():
         raise DataError(f"{path}: the file is empty")
+    if re.fullmatch(r"\s*\[\s*\]\s*", head):
+        raise DataError(f"{path}: holds no documents; see that it is the right file, an empty list may be of any format")
     name = _sniffed(path) or _TELLING.get(path.suffix.lower())
     if path.suffix.lower() == ".txt" and path.with_suffix(".ann").is_file():
         name = brat.FORMAT.name
