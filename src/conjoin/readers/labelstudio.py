@@ -290,8 +290,8 @@ def _add_relation(regions: _Regions, arrow: Mapping[str, Any]) -> None:
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
     separator = "["
-    for document in charactered(documents, path, problems):
-        note_scores(document, document.relations, path, problems)
+    for number, document in enumerate(charactered(documents, path, problems), start=1):
+        note_scores(document, document.relations, path, problems, number=number, of="relations")
         file.write(separator + json.dumps(_value(document), ensure_ascii=False))
         separator = ",\n"
     file.write("[]\n" if separator == "[" else "]\n")
