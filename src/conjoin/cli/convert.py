@@ -59,7 +59,8 @@ def convert(
     corpus = load(source, problems, from_format, options=parse_options(option or []))
     # losses at the target are listed below, all of them, rather than raised one by one
     if source.is_dir():
-        _check_others(source, [target_of(target, split, FORMATS[to]) for split in corpus.splits], target)
+        if to in FORMATS:  # else writing says so
+            _check_others(source, [target_of(target, split, FORMATS[to]) for split in corpus.splits], target)
         unheld = write_corpus(corpus, target, to, lenient=True)
     else:
         unheld = write_documents(corpus.documents, target, to, lenient=True)
