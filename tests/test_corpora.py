@@ -150,3 +150,14 @@ def test_published_checksums_are_of_the_real_files() -> None:
         for file in corpus.files:
             found = hashlib.sha256((DATA / places[name] / file.name).read_bytes()).hexdigest()
             assert found == file.sha256, file.name
+
+
+def test_without_a_connection_nothing_is_left_behind(tmp_path: Path) -> None:
+    file = CorpusFile("train.txt", ("http://127.0.0.1:1/a", "http://127.0.0.1:1/b"), "0" * 64)
+    corpora = {"x": PublicCorpus("x", (file,), "", "")}
+    folder = tmp_path / "new" / "x"
+    with pytest.raises(DataError) as caught:
+        fetch("x", folder, corpora=corpora)
+    assert str(caught.value) == ("train.txt cannot be had: there is no connection to 127.0.0.1; try again, or put "
+                                 f"the file into {folder} by hand")
+    assert not folder.parent.exists()

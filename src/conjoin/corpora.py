@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from conjoin.download import download, sha256_of
+from conjoin.download import download, sha256_of, unreachable
 from conjoin.errors import DataError, SettingError, unknown_name
-from conjoin.files import make_folder
+from conjoin.files import folder_to_fill
 
 Progress = Callable[[str, int, int | None], None]  # file, bytes so far, bytes in all if known
 
@@ -132,8 +132,8 @@ def fetch(
     `SettingError` when there is no such corpus, or none that may be downloaded.
     """
     corpus = public_corpus(name, corpora)
-    make_folder(folder)
-    return [_fetched(file, folder, progress or _silent) for file in corpus.files]
+    with folder_to_fill(folder):
+        return [_fetched(file, folder, progress or _silent) for file in corpus.files]
 
 
 def _silent(name: str, done: int, total: int | None) -> None:
@@ -148,12 +148,13 @@ def _fetched(file: CorpusFile, folder: Path, progress: Progress) -> Path:
                             "another folder")
         return path
     part = folder / f".{file.name}.part"
-    reasons = []
+    reasons, hosts = [], []
     for address in file.addresses:
         try:
             download(address, part, lambda done, total: progress(file.name, done, total))
         except (OSError, http.client.HTTPException, ValueError) as error:
             reasons.append(f"{address}: {error or type(error).__name__}")
+            hosts += [host] if (host := unreachable(address, error)) else []
             continue
         if sha256_of(part) == file.sha256:
             part.replace(path)
@@ -161,4 +162,7 @@ def _fetched(file: CorpusFile, folder: Path, progress: Progress) -> Path:
         part.unlink()
         reasons.append(f"{address}: other content than was published (its checksum differs)")
     kept = f"; what came so far is kept in {part}, the same command goes on from there" if part.exists() else ""
+    if len(hosts) == len(file.addresses):
+        raise DataError(f"{file.name} cannot be had: there is no connection to {' or '.join(dict.fromkeys(hosts))}; try "
+                        f"again, or put the file into {folder} by hand{kept}")
     raise DataError(f"{file.name} cannot be had: {'; '.join(reasons)}{kept}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -85,6 +86,15 @@ def download(address: str, path: Path, progress: Progress) -> None:
                 progress(done, total)
     if total is not None and done < total:
         raise ConnectionError(f"the connection was cut after {done:,} of {total:,} bytes")
+
+
+def unreachable(address: str, error: Exception) -> str | None:
+    """The host of the address, when the error is that no connection to it was to be had."""
+    if not isinstance(error, urllib.error.URLError) or isinstance(error, urllib.error.HTTPError):
+        return None
+    if not isinstance(error.reason, OSError) or isinstance(error.reason, ssl.SSLError):
+        return None
+    return urllib.parse.urlsplit(address).hostname
 
 
 def _blocks(answer: http.client.HTTPResponse) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -89,12 +90,16 @@ class Inspection:
     """What all splits hold, and how many texts stand in it more than once.
 
     `leaking`: those that stand in several splits, by the splits they stand in, in the order of the splits.
-    `repeated_within`: those that stand in one split more than once.
+    `repeated_within`: those that stand in one split more than once. `repeated_ids`: ids that several documents of a split
+    have, by split, with how many. `torn`: ids that stand in several splits, as texts do in `leaking`; sentences of one text
+    (`doc1#1`, `doc1#2`) count as the text.
     """
 
     splits: dict[str, SplitCounts] = field(default_factory=dict)
     leaking: dict[tuple[str, ...], int] = field(default_factory=dict)
     repeated_within: int = 0
+    repeated_ids: dict[str, Counter[str]] = field(default_factory=dict)
+    torn: dict[tuple[str, ...], int] = field(default_factory=dict)
 
     @property
     def total(self) -> SplitCounts:
@@ -126,6 +131,8 @@ class Inspection:
                 {"splits": list(names), "texts": count} for names, count in sorted(self.leaking.items())
             ],
             "texts_repeated_within_a_split": self.repeated_within,
+            "ids_repeated_within_a_split": {name: len(ids) for name, ids in self.repeated_ids.items()},
+            "ids_in_several_splits": [{"splits": list(names), "ids": count} for names, count in sorted(self.torn.items())],
             "types_that_train_lacks": self.unseen_types(),
             "perhaps_symmetric": {type: round(share, 4) for type, share in self.symmetric_candidates().items()},
         }
@@ -136,12 +143,15 @@ def inspect(streams: Mapping[str, Iterable[Document]]) -> Inspection:
     inspection = Inspection()
     homes: dict[bytes, tuple[str, ...]] = {}  # digest of a text → the splits it stands in, each once
     again: set[bytes] = set()
+    parted: dict[bytes, tuple[str, ...]] = {}  # digest of a text's id → the splits it stands in, each once
     for name, documents in streams.items():
         counts = inspection.splits[name] = SplitCounts()
+        met: set[bytes] = set()
         for document in documents:
             counts.add(document)
-            letters = squeezed(document.text).encode("utf-8", "surrogatepass")
-            key = hashlib.blake2b(letters, digest_size=8).digest()
+            if document.id:
+                _add_id(document.id, name, met, parted, inspection)
+            key = _digest(squeezed(document.text))
             before = homes.get(key, ())
             if name in before:
                 again.add(key)
@@ -149,7 +159,34 @@ def inspect(streams: Mapping[str, Iterable[Document]]) -> Inspection:
                 homes[key] = (*before, name)
     inspection.leaking = dict(Counter(names for names in homes.values() if len(names) > 1))
     inspection.repeated_within = len(again)
+    inspection.torn = dict(Counter(names for names in parted.values() if len(names) > 1))
     return inspection
+
+
+def _add_id(id: str, split: str, met: set[bytes], parted: dict[bytes, tuple[str, ...]], inspection: Inspection) -> None:
+    """Count an id among those `met` in its split, and its text among those of several splits."""
+    key = _digest(id)
+    if key in met:
+        ids = inspection.repeated_ids.setdefault(split, Counter())
+        ids[id] = max(ids[id], 1) + 1
+    met.add(key)
+    text = re.fullmatch(r"(.+?)#[0-9]+(?:@.*)?", id, re.DOTALL)  # as folds have it
+    home = _digest(text[1] if text else id)
+    before = parted.get(home, ())
+    if split not in before:
+        parted[home] = (*before, split)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def torn_texts(inspection: Inspection) -> Iterator[str]:
+    """What is said of ids that stand in several splits, each as a sentence."""
+    for names, count in inspection.torn.items():
+        ids = "1 id or text of several sentences (doc1#1, doc1#2) stands" if count == 1 else (
+            f"{count:,} ids or texts of several sentences (doc1#1, doc1#2) stand")
+        yield f"{ids} in {' and '.join(names)}: see that no text was cut between them"
 
 
 def limits(inspection: Inspection, *, decision: str, constrain: bool) -> Iterator[str]:

@@ -43,7 +43,8 @@ def mistakes(gold: Document, predicted: Document, *, symmetric: frozenset[str] =
     Raises `DataError` when the two documents are not split into the same words.
     """
     if gold.words != predicted.words:
-        raise DataError(f"document '{gold.id}': gold and predicted have other words; annotate the gold documents")
+        name = f"document '{gold.id}'" if gold.id else f"the document without id that begins '{gold.text[:30]}'"
+        raise DataError(f"{name}: gold and predicted have other words; annotate the gold documents")
     partners = _partners(gold.entities, predicted.entities)
     return [*_entity_mistakes(gold, predicted, partners), *_relation_mistakes(gold, predicted, partners, symmetric)]
 

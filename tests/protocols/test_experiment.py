@@ -84,6 +84,13 @@ def test_another_experiment_is_not_mixed_in(small: list[str], documents: list[Do
     conduct(experiment_of(small, documents, tmp_path, seeds=(0, 1)))  # more seeds are the same experiment
 
 
+def test_a_folder_of_other_files_is_refused(small: list[str], documents: list[Document], tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text("{}")
+    with pytest.raises(ModelError, match="holds files that are no experiment; give a new or an empty --output"):
+        conduct(experiment_of(small, documents, tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["train.jsonl"]
+
+
 def test_one_failing_run_does_not_stop_the_others(
     small: list[str], documents: list[Document], tmp_path: Path
 ) -> None:

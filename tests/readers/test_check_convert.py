@@ -140,7 +140,7 @@ def test_convert_file(tmp_path: Path) -> None:
     assert "what bekoulis does not hold" in output
     assert "Drug 'velorin' overlaps another entity" in output
     assert read_corpus(target).documents[2].words[0] == "Hiccups"
-    value = json.loads(run("convert", DATA / "ade" / "DRUG-AE.rel", target, "--to", "bekoulis", "--json")[1])
+    value = json.loads(run("convert", DATA / "ade" / "DRUG-AE.rel", target, "--to", "bekoulis", "--json", "--overwrite")[1])
     assert value["written"]["entities"] == {"Adverse-Effect": 5, "Drug": 3}
     assert sum(problem["loss"] for problem in value["target_problems"]) == 3
 
@@ -190,7 +190,7 @@ def test_types_stand_as_written(tmp_path: Path) -> None:
 
 
 def test_what_the_target_cannot_hold_is_a_repair(tmp_path: Path) -> None:
-    arguments = ["convert", DATA / "ade" / "DRUG-AE.rel", tmp_path / "ade.txt", "--to", "bekoulis"]
+    arguments = ["convert", DATA / "ade" / "DRUG-AE.rel", tmp_path / "ade.txt", "--to", "bekoulis", "--overwrite"]
     problems = json.loads(run(*arguments, "--json")[1])["target_problems"]
     assert {problem["kind"] for problem in problems if problem["repair"]} == {"overlapping-entity", "lost-relation"}
     assert {problem["kind"] for problem in problems if not problem["repair"]} == {"spacing"}
@@ -213,7 +213,7 @@ def test_convert_to_brat_and_back(tmp_path: Path) -> None:
         assert [(e.type, e.text) for e in read.entities] == [(e.type, e.text) for e in document.entities]
         assert [(r.type, r.head.text, r.tail.text) for r in read.relations] == [
             (r.type, r.head.text, r.tail.text) for r in document.relations]
-    with pytest.raises(ConjoinError, match="is a folder with files in it, which is not replaced"):
+    with pytest.raises(ConjoinError, match="the folder holds files"):
         run("convert", source, tmp_path / "brat", "--to", "brat")
 
 
@@ -287,3 +287,89 @@ def test_licensed_formats(name: str, sums: list[str], tmp_path: Path) -> None:
     assert read_corpus(tmp_path / "out").splits == read_corpus(DATA / name).splits
     with pytest.raises(SettingError, match="read only"):
         run("convert", DATA / name, tmp_path / "back", "--to", name)
+
+
+# --- what is there already ---------------------------------------------------------------------------------------
+
+ONE = '{"id": "a", "text": "Ada Quill left Port Onno.", "entities": [], "relations": []}\n'
+
+
+def test_convert_never_writes_over_its_source(tmp_path: Path) -> None:
+    source = tmp_path / "own.jsonl"
+    source.write_text(ONE)
+    (tmp_path / "link.jsonl").symlink_to(source)
+    for target in (source, tmp_path / "link.jsonl"):
+        with pytest.raises(DataError, match="is the source itself"):
+            run("convert", source, target, "--to", "bekoulis", "--overwrite")
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text(ONE)
+    with pytest.raises(DataError, match="is the source itself"):
+        run("convert", folder, folder, "--to", "jsonl", "--overwrite")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "train.jsonl").symlink_to(folder / "train.jsonl")
+    with pytest.raises(DataError, match="is a file of the source"):
+        run("convert", folder, tmp_path / "other", "--to", "jsonl", "--overwrite")
+    assert source.read_text() == (folder / "train.jsonl").read_text() == ONE
+
+
+def test_convert_replaces_a_file_only_when_told_to(tmp_path: Path) -> None:
+    source, target = tmp_path / "own.jsonl", tmp_path / "target.json"
+    source.write_text(ONE)
+    target.write_text("precious")
+    with pytest.raises(DataError, match="is there already; give another name, or --overwrite"):
+        run("convert", source, target, "--to", "spert")
+    assert target.read_text() == "precious"
+    assert run("convert", source, target, "--to", "spert", "--overwrite")[0] == 0
+    assert len(read_corpus(target).documents) == 1
+
+
+def test_convert_mixes_no_two_corpora_in_a_folder(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    for folder in (source, target):
+        folder.mkdir()
+        (folder / "train.jsonl").write_text(ONE)
+    (target / "licence.md").write_text("free")
+    with pytest.raises(DataError, match=r"holds files \(licence.md, train.jsonl\).*--overwrite"):
+        run("convert", source, target, "--to", "jsonl")
+    (target / "dev.jsonl").write_text(ONE)
+    with pytest.raises(DataError, match=r"dev.jsonl would stay"):
+        run("convert", source, target, "--to", "jsonl", "--overwrite")
+    (target / "dev.jsonl").unlink()
+    code, output = run("convert", source, target, "--to", "jsonl", "--overwrite")
+    assert (code, (target / "licence.md").read_text()) == (0, "free")
+    assert "licence.md stay as they are" in output
+
+
+def test_convert_writes_brat_into_no_folder_with_files(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "brat"
+    source.mkdir()
+    target.mkdir()
+    (source / "train.jsonl").write_text(ONE)
+    (target / "d1.txt").write_text("Ada")
+    for more in ((), ("--overwrite",)):
+        with pytest.raises(DataError, match=r"holds files \(d1.txt\), with which those of brat would mix"):
+            run("convert", source, target, "--to", "brat", *more)
+        with pytest.raises(DataError, match="holds files"):
+            run("convert", source / "train.jsonl", target, "--to", "brat", *more)
+    assert [path.name for path in target.iterdir()] == ["d1.txt"]
+
+
+# --- ids ---------------------------------------------------------------------------------------------------------
+
+
+def test_check_notes_ids_that_several_documents_have(tmp_path: Path) -> None:
+    rows = {"train": ["a", "a", "a", "", "", "doc1#1"], "dev": ["doc1#2", "b"], "test": ["b", "c"]}
+    for split, ids in rows.items():
+        lines = [json.dumps({"id": id, "text": f"Ada left {split}{number} ."}) for number, id in enumerate(ids)]
+        (tmp_path / f"{split}.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    code, output = run("check", tmp_path)
+    assert code == 0
+    assert "3 documents of train have the id 'a'" in output
+    assert "1 id or text of several sentences (doc1#1, doc1#2) stands in train and dev: see" in output
+    assert "stands in dev and test" in output
+    value = json.loads(run("check", tmp_path, "--json")[1])
+    assert value["kinds"]["repeated-id"] == 1
+    assert value["inspection"]["ids_repeated_within_a_split"] == {"train": 1}
+    torn = value["inspection"]["ids_in_several_splits"]
+    assert [entry["splits"] for entry in torn] == [["dev", "test"], ["train", "dev"]]

@@ -224,3 +224,31 @@ def test_what_is_written_can_be_imported(tmp_path: Path) -> None:
     (read,), notes = read_documents(tmp_path / "a.json", options=WHOLE)
     assert (set(read.relations), read.entities[0].score) == (set(document.relations), 0.5)
     assert [note.kind for note in notes] == ["prediction"]
+
+
+def test_json_min_without_times_and_ids_of_annotations(tmp_path: Path) -> None:
+    span = {"start": 0, "end": 3, "text": "Ada", "labels": ["Peop"]}
+    (tmp_path / "a.json").write_text(json.dumps([{"id": 1, "text": TEXT, "label": [span], "annotator": 1}]))
+    assert detect(tmp_path / "a.json") == "labelstudio"
+    assert spans(read_corpus(tmp_path / "a.json").documents[0]) == [("Peop", "Ada")]
+
+
+def test_a_task_that_is_not_in_a_list(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"id": 1, "annotations": [{"result": [ADA]}], "data": {"text": TEXT}},
+                                                indent=1))
+    assert detect(tmp_path / "a.json") == "labelstudio"
+    assert spans(read_corpus(tmp_path / "a.json").documents[0]) == [("Peop", "Ada")]
+
+
+def test_an_empty_list_is_of_no_format(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(" []\n")
+    with pytest.raises(DataError, match="an empty list may be of any format"):
+        detect(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("whole", [[], [{"id": 1, "data": {"text": TEXT}, "annotations": [{"result": [ADA]}]}]])
+def test_a_broken_task_makes_no_json_min(whole: list[Any], tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([*whole, {"id": 2, "annotations": [{"result": [ADA]}]}]))
+    corpus = read_corpus(tmp_path / "a.json", "labelstudio", lenient=True)
+    assert len(corpus.documents) == len(whole)
+    assert kinds(corpus) == {"malformed-task": 1}

@@ -97,7 +97,7 @@ def test_detects_folders(tmp_path: Path) -> None:
     (tmp_path / "README.txt").write_text("about")
     assert detect(tmp_path) == "jsonl"
     write_documents([a_document()], tmp_path / "dev.txt", "bekoulis")
-    with pytest.raises(DataError, match="several formats \\(bekoulis, jsonl\\)"):
+    with pytest.raises(DataError, match=r"several formats \(bekoulis: dev.txt, jsonl: train.jsonl\)"):
         detect(tmp_path)
     assert list(read_corpus(tmp_path, "jsonl").splits) == ["train"]
 
@@ -274,3 +274,47 @@ def test_writing_no_documents(tmp_path: Path) -> None:
     for name in ("jsonl", "bekoulis", "spert"):
         write_documents([], tmp_path / "a", name)
         assert read_documents(tmp_path / "a", name) == ((), ())
+
+
+# --- several formats side by side --------------------------------------------------------------------------------
+
+
+def test_claimed_folders_of_several_formats_are_told_apart(tmp_path: Path) -> None:
+    for name, inside in (("ace", "ace2004"), ("i2b2", "i2b2_2010")):
+        shutil.copytree(DATA / name, tmp_path / inside)
+    with pytest.raises(DataError, match=r"formats \(ace: ace2004/MARROW.*, i2b2: i2b2_2010/record-1.con\)"):
+        read_corpus(tmp_path)
+    problems = Problems(lenient=True)
+    load(tmp_path, problems, "ace")
+    found = [problem for problem in problems.found if problem.kind == "file-not-read"]
+    assert [(Path(problem.path).name, problem.loss) for problem in found] == [("i2b2_2010", True)]
+
+
+def test_two_forms_of_a_corpus_are_not_both_read(tmp_path: Path) -> None:
+    for split in ("train", "dev"):
+        shutil.copytree(DATA / "brat", tmp_path / split)
+        write_documents([a_document()], tmp_path / f"{split}.jsonl", "jsonl")
+    with pytest.raises(DataError, match=r"several formats \(brat: .*, jsonl: "):
+        detect(tmp_path)
+    for format, left_out in (("brat", ["dev.jsonl", "train.jsonl"]), ("jsonl", ["dev", "train"])):
+        problems = Problems()
+        assert load(tmp_path, problems, format).splits.keys() == {"train", "dev"}
+        found = [problem for problem in problems.found if problem.kind == "file-not-read"]
+        assert sorted(Path(problem.path).name for problem in found) == left_out
+
+
+def test_a_folder_in_a_folder_of_files_is_noted(tmp_path: Path) -> None:
+    write_documents([a_document()], tmp_path / "train.jsonl", "jsonl")
+    (tmp_path / "old").mkdir()
+    write_documents([a_document()], tmp_path / "old" / "train.txt", "bekoulis")
+    (found,) = read_corpus(tmp_path).problems
+    assert (found.kind, found.loss) == ("file-not-read", True)
+    assert "the folder holds bekoulis" in found.message
+
+
+def test_a_text_with_annotations_beside_it_is_brat(tmp_path: Path) -> None:
+    assert detect(DATA / "brat" / "harbour.txt") == "brat"
+    assert read_corpus(DATA / "brat" / "harbour.txt").documents == read_corpus(DATA / "brat" / "harbour.ann").documents
+    shutil.copy(DATA / "brat" / "harbour.txt", tmp_path)
+    with pytest.raises(DataError, match="not recognised"):
+        detect(tmp_path / "harbour.txt")

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conjoin.document import Document, Entity, Relation, Token
+from conjoin.errors import DataError
 from conjoin.readers import read_documents, write_documents
 from conjoin.text import words
 
@@ -192,3 +193,22 @@ def test_huggingface(documents: list[Document]) -> None:
 @pytest.mark.parametrize("name", ["bekoulis", "spert", "jsonl", "crossre", "prodigy"])
 def test_scores_and_ids(name: str) -> None:
     there_and_back([Document.from_words(["a"], id=id) for id in ("0", "007", "12", "x 1", "")], name)
+
+
+def test_which_scores_a_format_does_not_hold(tmp_path: Path) -> None:
+    ada, onno = Entity("Peop", 0, 1, score=0.5), Entity("Loc", 2, 3, score=0.5)
+    scored = Document.from_words(["Ada", "left", "Onno"], [ada, onno], [Relation("Left", ada, onno, score=0.5)])
+    for format, lost in (("labelstudio", "no scores of relations"), ("docbin", "no scores of entities"),
+                         ("spert", "no scores")):
+        if format == "docbin":
+            pytest.importorskip("spacy")
+        found = write_documents([scored], tmp_path / format, format)
+        told = [problem.message for problem in found if problem.kind == "score"]
+        assert told == [f"document 1 of those given: the format holds {lost}"]
+
+
+def test_a_document_without_id_is_called_by_its_number(tmp_path: Path) -> None:
+    documents = [Document.from_words(["Ada"]), Document.from_words([])]
+    for format in ("spert", "bekoulis", "dygie", "crossre"):
+        with pytest.raises(DataError, match="document 2 of those given has no words"):
+            write_documents(documents, tmp_path / format, format)

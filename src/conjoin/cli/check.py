@@ -23,7 +23,7 @@ from conjoin.cli.data import (
 from conjoin.cli.messages import messages
 from conjoin.errors import DataError
 from conjoin.files import write_text
-from conjoin.inspection import Inspection, SplitCounts, inspect, limits, unknown_to
+from conjoin.inspection import Inspection, SplitCounts, inspect, limits, torn_texts, unknown_to
 from conjoin.readers import FORMATS, Problems, open_corpus
 
 
@@ -61,16 +61,18 @@ def check(
     problems = Problems(lenient=True)
     chosen, streams = open_corpus(path, problems, format, options=parse_options(option or []))
     inspection = inspect(streams)
+    _note_repeated_ids(path, inspection, problems)
     beyond = list(say_limits(inspection))
+    remarks = [*torn_texts(inspection), *beyond]
     if as_json:
         value = _as_json(chosen.name, inspection, problems) | {"limits": beyond}
         typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
     else:
-        _print(chosen.name, inspection, problems, beyond)
+        _print(chosen.name, inspection, problems, remarks)
     if page is not None:
         from conjoin.render.inspection import inspection_to_html
 
-        html = inspection_to_html(inspection, title=str(path), problems=problems.counts(), limits=beyond)
+        html = inspection_to_html(inspection, title=str(path), problems=problems.counts(), limits=remarks)
         write_text(page, html)
         messages().print(f"wrote {page}", markup=False, soft_wrap=True)
     if not inspection.total.documents:
@@ -93,6 +95,12 @@ def _limits(preset: str | None, model: Path | None) -> Callable[[Inspection], It
         relations = load_config(preset).relations
         return partial(limits, decision=relations.decision, constrain=relations.constrain)
     return partial(limits, decision="softmax", constrain=True)
+
+
+def _note_repeated_ids(path: Path, inspection: Inspection, problems: Problems) -> None:
+    for split, ids in inspection.repeated_ids.items():
+        for id, count in ids.items():
+            problems.note(path, None, "repeated-id", f"{count:,} documents of {split} have the id '{id}'")
 
 
 def _counts(split: SplitCounts) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,11 +19,14 @@ from conjoin.cli.data import (
     print_problems,
     problems_as_json,
 )
+from conjoin.cli.messages import messages
 from conjoin.document import Corpus
 from conjoin.errors import DataError
 from conjoin.readers import FORMATS, Problems, load, target_of, write_corpus, write_documents
 
 TO_HELP = f"Format to write ({', '.join(format.name for format in FORMATS.values() if format.writable)})."
+NAMED = 4  # files that a message names at most
+OVERWRITE_HELP = "Replace a file that is there, or the files of a folder that have the names of those written."
 
 
 def convert(
@@ -32,12 +36,14 @@ def convert(
     from_format: Annotated[str | None, typer.Option("--from", "-f", help=FORMAT_HELP)] = None,
     lenient: Annotated[bool, typer.Option("--lenient", help="Repair what is wrong in the source and list it.")] = False,
     option: Annotated[list[str] | None, typer.Option("--option", "-o", help=OPTION_HELP)] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=OVERWRITE_HELP)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON with every problem.")] = False,
 ) -> None:
     """Convert annotated text into another format.
 
     A file becomes a file, and a folder becomes a folder with one file per split. Prints how many documents, entities
-    and relations went over, and lists what the target format cannot hold. A target is written whole or not at all.
+    and relations went over, and lists what the target format cannot hold. A target is written whole or not at all; one
+    that is there already is refused without --overwrite, and the source is never written over.
 
     Examples:
 
@@ -48,10 +54,13 @@ def convert(
       conjoin convert DRUG-AE.rel ade.json --to spert --option overlap=keep-longer
     """
     _check_target(source, target, to)
+    _check_free(source, target, to, overwrite=overwrite)
     problems = Problems(lenient=lenient)
     corpus = load(source, problems, from_format, options=parse_options(option or []))
     # losses at the target are listed below, all of them, rather than raised one by one
     if source.is_dir():
+        if to in FORMATS:  # else writing says so
+            _check_others(source, [target_of(target, split, FORMATS[to]) for split in corpus.splits], target)
         unheld = write_corpus(corpus, target, to, lenient=True)
     else:
         unheld = write_documents(corpus.documents, target, to, lenient=True)
@@ -84,6 +93,49 @@ def _check_target(source: Path, target: Path, to: str) -> None:
         raise DataError(f"{target}: is a file, but {source} is a folder; name a folder for its splits")
     if source.is_file() and target.is_dir() and not (to in FORMATS and FORMATS[to].write_folder):
         raise DataError(f"{target}: is a folder, but {source} is a file; name a file to write")
+
+
+def _check_free(source: Path, target: Path, to: str, *, overwrite: bool) -> None:
+    """Refuse to write over the source, and over what is there unless that is asked for."""
+    if not target.exists():
+        return
+    if target.samefile(source):
+        raise DataError(f"{target}: is the source itself, which is not written over; give another name")
+    held = _held(target) if target.is_dir() else [target]
+    if held and target.is_dir() and to in FORMATS and FORMATS[to].write_folder:
+        raise DataError(f"{target}: the folder holds files ({_named(held)}), with which those of {to} would mix; give a "
+                        "new name or an empty folder")
+    if held and not overwrite:
+        there = f"the folder holds files ({_named(held)})" if target.is_dir() else "the file is there already"
+        which = "the files that have the names of those written" if target.is_dir() else "it"
+        raise DataError(f"{target}: {there}; give another name, or --overwrite, which replaces {which}")
+
+
+def _check_others(source: Path, written: Sequence[Path], target: Path) -> None:
+    """Refuse to write over files of the source, and beside files that would be read with those written; name the others."""
+    own = [file for file in source.rglob("*") if file.is_file()]
+    for path in written:
+        if path.exists() and any(path.samefile(file) for file in own):
+            raise DataError(f"{path}: is a file of the source, which is not written over; name another folder")
+    staying = [path for path in _held(target) if path not in written] if target.is_dir() else []
+    endings = {ending for format in FORMATS.values() for ending in format.endings}
+    mixing = [path for path in staying if path.is_file() and path.suffix.lower() in endings
+              and not path.name.startswith("README")]
+    if mixing:
+        raise DataError(f"{target}: {_named(mixing)} would stay beside the files written and be taken for the same corpus; "
+                        "move them away, or name a new folder")
+    if staying:
+        messages().print(f"{target}: {_named(staying)} stay as they are", markup=False, soft_wrap=True)
+
+
+def _held(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+
+
+def _named(paths: Sequence[Path]) -> str:
+    """The names of some files, the first few of many."""
+    names = ", ".join(path.name for path in paths[:NAMED])
+    return f"{names} and {len(paths) - NAMED:,} more" if len(paths) > NAMED else names
 
 
 def _read_back(corpus: Corpus, target: Path, to: str, *, whole: bool) -> Corpus:

@@ -194,6 +194,12 @@ def _claim(experiment: Experiment) -> None:
             raise ModelError(f"{experiment.folder}: holds the runs of another experiment (settings, data or the use of dev "
                              "differ); give another --output (folder=)")
         return
+    lock = experiment.folder / "lock"
+    if any(path != lock for path in experiment.folder.iterdir()):
+        if not lock.stat().st_size:
+            lock.unlink()  # ours, in a folder that is not
+        raise ModelError(f"{experiment.folder}: holds files that are no experiment; give a new or an empty --output "
+                         "(folder=)")
     write_text(claim, json.dumps({"fingerprint": fingerprint, **_description(experiment)}, indent=1) + "\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -54,7 +55,7 @@ __all__ = [
 # What is asked first whether a file is its own stands first.
 FORMATS: Mapping[str, Format] = {
     module.FORMAT.name: module.FORMAT
-    for module in (prodigy, doccano, labelstudio, jsonl, bekoulis, spert, tfmtrnn, giorgi, ade, ace, i2b2, brat,
+    for module in (prodigy, labelstudio, doccano, jsonl, bekoulis, spert, tfmtrnn, giorgi, ade, ace, i2b2, brat,
                    dygie, crossre, pubtator, docbin, huggingface)
 }
 
@@ -105,6 +106,8 @@ def open_corpus(
     path = Path(path)
     chosen = _format(path, format)
     settled = _settled(chosen, options or {})
+    if path.is_dir():
+        _note_others(path, chosen, problems)
     if path.is_dir() and chosen.read_folder and (chosen.claims is None or chosen.claims(path)):
         found: Mapping[str, Iterable[Document]] = chosen.read_folder(path, problems, settled)
     elif path.is_dir():
@@ -188,25 +191,52 @@ def detect(path: str | Path) -> str:
     path = Path(path)
     if not path.is_dir():
         return _detect_file(path)
-    for format in FORMATS.values():
-        if format.claims and format.claims(path):
-            return format.name
-    files = _files(path)
-    names = {_sniffed(file) for file in files} - {None}
-    names = names or {_TELLING.get(file.suffix.lower()) for file in files if split_of(file)} - {None}
-    if len(names) > 1:
-        raise DataError(f"{path}: the folder holds several formats ({', '.join(sorted(map(str, names)))}); "
-                        "name one with --format (format=)")
-    if not names:
+    forms = _forms(path)
+    if len(forms) > 1:
+        examples = ", ".join(f"{name}: {forms[name].relative_to(path)}" for name in sorted(forms))
+        raise DataError(f"{path}: the folder holds several formats ({examples}); name one with --format (format=), or a "
+                        "folder in it")
+    if not forms:
         raise DataError(f"{path}: no file in the folder has a known format; {_inner(path) or _known()}")
-    return str(names.pop())
+    return next(iter(forms))
+
+
+def _forms(folder: Path) -> dict[str, Path]:
+    """The formats of a folder: those that claim it with the folders in it, and those of its files, each with one file."""
+    claiming = _claiming(folder)
+    forms = dict(claiming)
+    for file in _files(folder):
+        name = _sniffed(file)
+        if name and not any(_paired(file, FORMATS[other]) for other in claiming):
+            forms.setdefault(name, file)
+    if not forms:
+        named = [file for file in _files(folder) if split_of(file) and file.suffix.lower() in _TELLING]
+        forms = {_TELLING[file.suffix.lower()]: file for file in reversed(named)}
+    return forms
+
+
+def _claiming(folder: Path) -> dict[str, Path]:
+    """The formats that claim a folder, each with one file of it."""
+    return {
+        format.name: next((file for ending in format.endings for file in sorted(folder.rglob(f"*{ending}"))), folder)
+        for format in FORMATS.values() if format.claims and format.claims(folder)
+    }
+
+
+def _paired(file: Path, format: Format) -> bool:
+    """Whether the file belongs to one of this format, by its name."""
+    return any(file.with_suffix(ending).is_file() for ending in format.endings)
 
 
 def _detect_file(path: Path) -> str:
     head = opening(path)
     if not head.strip():
         raise DataError(f"{path}: the file is empty")
+    if re.fullmatch(r"\s*\[\s*\]\s*", head):
+        raise DataError(f"{path}: holds no documents; see that it is the right file, an empty list may be of any format")
     name = _sniffed(path) or _TELLING.get(path.suffix.lower())
+    if path.suffix.lower() == ".txt" and path.with_suffix(".ann").is_file():
+        name = brat.FORMAT.name
     if name is None:
         raise DataError(f"{path}: the format is not recognised; {_known()}")
     return name
@@ -258,6 +288,27 @@ def _files(folder: Path) -> list[Path]:
     endings = {ending for format in FORMATS.values() for ending in format.endings}
     return [file for file in sorted(folder.iterdir())
             if file.is_file() and file.suffix.lower() in endings and not file.name.startswith((".", "README"))]
+
+
+def _note_others(folder: Path, chosen: Format, problems: Problems) -> None:
+    """Note the files and folders of other formats, which stay unread; files that could be of the format are left to it."""
+    for file in _files(folder):
+        name = None if file.suffix.lower() in chosen.endings or chosen.sniff(opening(file)) else _sniffed(file)
+        if name and not _paired(file, chosen):
+            problems.note(file, None, "file-not-read", f"the file is {name}, not {chosen.name}, and is left out", loss=True)
+    deep = chosen.claims is not None and chosen.claims(folder)
+    for inside in sorted(folder.iterdir()):
+        if inside.is_dir() and not inside.name.startswith("."):
+            names = _names_inside(inside)
+            if names and not (deep and chosen.name in names):
+                problems.note(inside, None, "file-not-read", f"the folder holds {' and '.join(sorted(names))}, not read "
+                              f"with the files of {chosen.name}; the folder is left out", loss=True)
+
+
+def _names_inside(folder: Path) -> set[str]:
+    """The formats of a folder in a folder. Texts are looked at only where their names say a split: they may be many."""
+    files = [file for file in _files(folder) if file.suffix.lower() != ".txt" or split_of(file)]
+    return set(_claiming(folder)) | {name for name in map(_sniffed, files) if name}
 
 
 def _split_files(folder: Path, format: Format, problems: Problems) -> dict[str, list[Path]]:

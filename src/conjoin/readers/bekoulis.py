@@ -21,7 +21,7 @@ from conjoin.readers.format import Format, Options
 from conjoin.readers.lines import lines
 from conjoin.readers.overlap import keep_longer
 from conjoin.readers.problems import Problems
-from conjoin.readers.writing import unwritable_types, worded
+from conjoin.readers.writing import called, unwritable_types, worded
 from conjoin.tagging import OUTSIDE, decode, encode, may_follow
 
 _NONE = "N"
@@ -139,12 +139,12 @@ def _without_overlaps(document: Document, path: Path, problems: Problems) -> Doc
     held = keep_longer(document)
     for entity in document.entities:
         if entity not in held.entities:
-            problems.repair(path, None, "overlapping-entity", f"document '{document.id}': {entity.type} "
+            problems.repair(path, None, "overlapping-entity", f"{called(document)}: {entity.type} "
                             f"'{entity.text}' overlaps another entity, one tag per word holds one of them",
                             "keeps the longer")
     for relation in document.relations:
         if relation not in held.relations:
-            problems.repair(path, None, "lost-relation", f"document '{document.id}': {relation.type} from "
+            problems.repair(path, None, "lost-relation", f"{called(document)}: {relation.type} from "
                             f"'{relation.head.text}' to '{relation.tail.text}' needs an entity that overlaps another",
                             "leaves the relation out")
     return held
@@ -164,7 +164,7 @@ def _write_rows(document: Document, file: TextIO, path: Path, problems: Problems
 def _one_line(text: str, what: str, document: Document, path: Path, problems: Problems) -> str:
     mended = re.sub(r"[\t\n]|\r$", " ", text)
     if mended != text:
-        problems.repair(path, None, "white-space", f"document '{document.id}': {what} {text!r} has a tab or a line end "
+        problems.repair(path, None, "white-space", f"{called(document)}: {what} {text!r} has a tab or a line end "
                         "in it", "writes a blank in its place", loss=False)
     return mended
 

@@ -21,7 +21,7 @@ from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.splits import ALL, files_by_split, split_of
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
-from conjoin.readers.writing import charactered, note_scores
+from conjoin.readers.writing import called, charactered, note_scores
 from conjoin.text import BYTE_ORDER_MARK, squeezed
 
 # First letter of an id → what is counted but not read, and whether that is a loss.
@@ -225,9 +225,9 @@ def write_folder(documents: Iterable[Document], folder: Path, path: Path, proble
     for number, document in enumerate(charactered(documents, path, problems), start=1):
         name = _file_name(document.id or f"document-{number}", taken)
         if name != document.id:
-            problems.note(path, None, "file-name", f"document '{document.id}' is called '{name}', a name that every system "
-                          "takes and no other document has")
-        note_scores(document, (*document.entities, *document.relations), path, problems)
+            problems.note(path, None, "file-name", f"{called(document, number)} is called '{name}', a name that every "
+                          "system takes and no other document has")
+        note_scores(document, (*document.entities, *document.relations), path, problems, number=number)
         types |= {type: _one_word(type, path, problems) for type in _types(document) if type not in types}
         rows = _rows(document, types, path, problems)
         (folder / f"{name}.txt").write_bytes(document.text.encode())
@@ -270,7 +270,7 @@ def _rows(document: Document, types: Mapping[str, str], path: Path, problems: Pr
     for entity in document.entities:
         start, end = trimmed(document.text, entity.char_start, entity.char_end)
         if start == end:
-            problems.repair(path, None, "span-without-words", f"document '{document.id}': entity {entity.type} covers "
+            problems.repair(path, None, "span-without-words", f"{called(document)}: entity {entity.type} covers "
                             "white space only", "leaves it out with its relations")
             continue
         ids[entity] = f"T{len(ids) + 1}"

@@ -28,7 +28,7 @@ from conjoin.readers.objects import finite
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
-from conjoin.readers.writing import note_scores, unwritable_types
+from conjoin.readers.writing import called, note_scores, unwritable_types
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -200,18 +200,18 @@ def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Pro
     except ImportError as error:
         raise require_extra("spacy", "spacy") from error
     store, vocab = DocBin(store_user_data=True), Vocab()
-    for document in documents:
-        store.add(_doc(unwritable_types(document, bool, path, problems), vocab, path, problems))
+    for number, document in enumerate(documents, start=1):
+        store.add(_doc(unwritable_types(document, bool, path, problems), number, vocab, path, problems))
     file.buffer.write(store.to_bytes())
 
 
-def _doc(document: Document, vocab: Vocab, path: Path, problems: Problems) -> Doc:
+def _doc(document: Document, number: int, vocab: Vocab, path: Path, problems: Problems) -> Doc:
     from spacy.tokens import Doc, Span
     from spacy.util import filter_spans
 
     words, spaces, homes = _tokens(document)
     if [word for word in words if not word.isspace()] != document.words:
-        problems.note(path, None, "words", f"document '{document.id}': spaCy's tokens cover the whole text; read back, "
+        problems.note(path, None, "words", f"{called(document, number)}: spaCy's tokens cover the whole text; read back, "
                       "those of white space are no words and all others are")
     doc = Doc(vocab, words=words, spaces=spaces)
     ends = {entity: (homes[entity.start], homes[entity.end - 1] + 1) for entity in document.entities}
@@ -219,7 +219,7 @@ def _doc(document: Document, vocab: Vocab, path: Path, problems: Problems) -> Do
     doc.ents = filter_spans(spans)
     if len(doc.ents) < len(spans):
         doc.spans[_GROUP] = spans
-    note_scores(document, document.entities, path, problems)
+    note_scores(document, document.entities, path, problems, number=number, of="entities")
     doc.user_data.update({_ID: document.id, _RELATIONS: _relations(document, ends), _REL: _rel(document, ends)})
     return doc
 

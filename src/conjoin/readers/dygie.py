@@ -23,7 +23,7 @@ from conjoin.readers.objects import objects
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.spans import MISSING, add_entities, add_relations, entity_rows, relation_rows
-from conjoin.readers.writing import unwritable_types, worded
+from conjoin.readers.writing import called, unwritable_types, worded
 
 _ANNOTATION = ("sentences", "ner", "relations")
 _FIELDS = {"doc_key", *_ANNOTATION}
@@ -143,7 +143,7 @@ def _key(group: list[Document], number: int, taken: set[str], path: Path, proble
     taken.add(key)
     for place, document in enumerate(group, start=1):
         if document.id != f"{key}#{place}":
-            problems.note(path, None, "sentence-name", f"document '{document.id}' will be read as '{key}#{place}'")
+            problems.note(path, None, "sentence-name", f"{called(document)} will be read as '{key}#{place}'")
     return key
 
 

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -28,6 +29,7 @@ from conjoin.text import squeezed
 
 _LABELS = ("label", "text", "labels")  # from_name, to_name and type of our entities
 _MODEL = "conjoin"  # the model_version of our predictions
+_ANNOTATIONS = ("annotations", "completions", "predictions")
 _SPAN = {"start": NUMBER, "end": NUMBER}
 _RELATION = {"from_id": NAME, "to_id": NAME}
 
@@ -49,7 +51,7 @@ class _Task:
 
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
-    items = listed(path, problems, "Label Studio's JSON is a list of tasks")
+    items = listed(path, problems, "Label Studio's JSON is a list of tasks", single=_has_results)
     tasks = [_Task(item, f"task {item.get('id', number)}", path, problems)
              for number, item in enumerate(_whole_tasks(items, path, problems), start=1)]
     for task in tasks:
@@ -65,20 +67,27 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
 def _whole_tasks(items: list[Any], path: Path, problems: Problems) -> Iterator[dict[str, Any]]:
     """The tasks of either form. In JSON-MIN every annotation is an item; those with one id are one task."""
     minimal: dict[str, dict[str, Any]] = {}
+    ordinary = any(isinstance(item, dict) and ("data" in item or _has_results(item)) for item in items)
     for number, item in enumerate(items, start=1):
         if isinstance(item, dict) and isinstance(item.get("data"), dict):
             yield item
-        elif isinstance(item, dict) and "data" not in item:
+        elif isinstance(item, dict) and not ordinary:
             task = _whole_task(item)
             known = minimal.setdefault(str(item.get("id", f"#{number}")), task)
             if known is not task:
                 known["annotations"] += task["annotations"]
         else:
-            problems.repair(path, None, "malformed-task", f"item {number} is no task: it needs an object 'data' (JSON) or "
-                            "the fields of one (JSON-MIN)", "leaves it out")
+            needs = "it needs an object 'data'" + ("" if ordinary else " (JSON) or the fields of one (JSON-MIN)")
+            problems.repair(path, None, "malformed-task", f"item {number} is no task: {needs}", "leaves it out")
     if minimal:
         problems.note(path, None, "no-relations", "JSON-MIN holds no relations; export as JSON to have them")
     yield from minimal.values()
+
+
+def _has_results(item: Mapping[str, Any]) -> bool:
+    """Whether the item has annotations or predictions as JSON, not JSON-MIN, has them."""
+    lists = [item[key] for key in _ANNOTATIONS if isinstance(item.get(key), list)]
+    return any(isinstance(one, dict) and "result" in one for one in chain.from_iterable(lists))
 
 
 def _whole_task(item: dict[str, Any]) -> dict[str, Any]:
@@ -281,8 +290,8 @@ def _add_relation(regions: _Regions, arrow: Mapping[str, Any]) -> None:
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
     separator = "["
-    for document in charactered(documents, path, problems):
-        note_scores(document, document.relations, path, problems)
+    for number, document in enumerate(charactered(documents, path, problems), start=1):
+        note_scores(document, document.relations, path, problems, number=number, of="relations")
         file.write(separator + json.dumps(_value(document), ensure_ascii=False))
         separator = ",\n"
     file.write("[]\n" if separator == "[" else "]\n")
@@ -307,13 +316,17 @@ def _value(document: Document) -> dict[str, Any]:
 
 
 def sniff(head: str) -> bool:
+    if re.match(r"\s*\{", head):  # a single task
+        return (re.search(r'"(annotations|predictions|completions)"\s*:\s*\[', head) is not None
+                and re.search(r'"data"\s*:\s*\{', head) is not None and re.search(r'"result"\s*:\s*\[', head) is not None)
     if not re.match(r"\s*\[\s*\{", head):
         return False
     if re.match(r'\s*\[\s*\{\s*("id"\s*:\s*\d+\s*,\s*)?"data"\s*:\s*\{', head):
         return True
     if re.search(r'"(annotations|predictions|completions)"\s*:\s*\[', head) and re.search(r'"(result|data)"\s*:', head):
         return True
-    return all(re.search(rf'"{key}"\s*:', head) for key in ("annotation_id", "annotator"))
+    keys = ("annotation_id", "annotator"), ("start", "end", "labels", "text"), ("annotator", "text")
+    return '"tokens"' not in head and any(all(re.search(rf'"{key}"\s*:', head) for key in known) for known in keys)
 
 
 FORMAT = Format("labelstudio", "Label Studio's JSON: tasks with annotations (or predictions), entities in characters",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +39,19 @@ def text_objects(
                             "leaves the line out")
 
 
-def listed(path: Path, problems: Problems, what: str) -> list[Any]:
-    """The items of a file that is one JSON list; `what` says what such a file holds.
+def listed(
+    path: Path, problems: Problems, what: str, *, single: Callable[[dict[str, Any]], bool] | None = None
+) -> list[Any]:
+    """The items of a file that is one JSON list; `what` says what such a file holds, `single` which object may stand
+    alone as the only item.
 
     Raises `DataError`, also in lenient reading, when the file is something else.
     """
     value, wrong, line = _parsed(content(path, problems))
     if wrong:
         raise DataError(f"{path}{line}: malformed JSON {wrong}; correct the file")
+    if single and isinstance(value, dict) and single(value):
+        return [value]
     if not isinstance(value, list):
         raise DataError(f"{path}: the file is no JSON list; {what}")
     return value

@@ -22,6 +22,7 @@ from conjoin.readers.objects import finite, items, text_objects
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
+from conjoin.readers.writing import called
 
 _SPAN = {"label": STRING, "start": NUMBER, "end": NUMBER}
 _RELATION = {"label": STRING, "head": NUMBER, "child": NUMBER}
@@ -155,9 +156,9 @@ def _is_bare(said: Any) -> bool:
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
-    for document in documents:
+    for number, document in enumerate(documents, start=1):
         if any(token.text.isspace() for token in document.tokens):
-            problems.note(path, None, "words", f"document '{document.id}': words of white space are none when read back")
+            problems.note(path, None, "words", f"{called(document, number)}: words of white space are none when read back")
         file.write(json.dumps(_value(document), ensure_ascii=False) + "\n")
 
 

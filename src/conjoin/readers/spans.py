@@ -14,6 +14,7 @@ from typing import Any
 from conjoin.document import Document, Entity
 from conjoin.readers.draft import Draft
 from conjoin.readers.problems import Problems
+from conjoin.readers.writing import called
 
 MISSING = ("relation-end", "words {}, which are no entity")
 
@@ -93,7 +94,7 @@ def relation_rows(document: Document, path: Path, problems: Problems, *, offset:
             row += [entity.start + offset, entity.end - 1 + offset]
             named = first[entity.start, entity.end]
             if named != entity:
-                problems.repair(path, None, "ambiguous-argument", f"document '{document.id}': relation {relation.type} "
+                problems.repair(path, None, "ambiguous-argument", f"{called(document)}: relation {relation.type} "
                                 f"needs {entity.type} '{entity.text}', whose words are {named.type} too, and the format "
                                 "names words only", f"writes it, as one of {named.type}", loss=False)
         rows.append([*row, relation.type])

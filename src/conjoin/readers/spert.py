@@ -107,7 +107,7 @@ def _value(document: Document) -> dict[str, Any]:
 
 
 def sniff(head: str) -> bool:
-    return re.match(r"\s*\[\s*(\]\s*$|\{)", head) is not None and ('"tokens"' in head or head.strip() == "[]")
+    return re.match(r"\s*\[\s*\{", head) is not None and '"tokens"' in head
 
 
 FORMAT = Format("spert", "SpERT JSON: a list of sentences with tokens, entities and relations by index", (".json",),

@@ -37,39 +37,49 @@ def write_whole(files: Mapping[Path, Iterable[Document]], format: Format, proble
                         "hold; replace that character") from error
 
 
+def called(document: Document, number: int | None = None) -> str:
+    """What messages call a document: by its id, else by its number among those given, or by how its text begins."""
+    if document.id:
+        return f"document '{document.id}'"
+    if number is not None:
+        return f"document {number} of those given"
+    return f"the document without id that begins '{document.text[:30]}'"
+
+
 def worded(documents: Iterable[Document], path: Path, problems: Problems) -> Iterator[Document]:
     """The documents that a format of plain words can hold: those with words. What it does not hold of them is noted."""
-    for document in documents:
+    for number, document in enumerate(documents, start=1):
         if document.tokens:
-            _note_words_only(document, path, problems)
+            _note_words_only(document, number, path, problems)
             yield document
         else:
-            problems.repair(path, None, "empty-sentence", f"document '{document.id}' has no words", "leaves it out",
-                            loss=False)
+            problems.repair(path, None, "empty-sentence", f"{called(document, number)} has no words",
+                            "leaves it out", loss=False)
 
 
 def charactered(documents: Iterable[Document], path: Path, problems: Problems) -> Iterator[Document]:
     """The documents for a format of text and characters. Words that are split otherwise when read back are noted."""
-    for document in documents:
+    for number, document in enumerate(documents, start=1):
         edges = [edge for entity in document.entities for edge in (entity.char_start, entity.char_end)]
         if tuple(cut(document.text, words(document.text), edges)) != document.tokens:
-            problems.note(path, None, "words", f"document '{document.id}': the format holds text and characters; reading "
-                          "it splits the text into words anew")
+            problems.note(path, None, "words", f"{called(document, number)}: the format holds text and characters; "
+                          "reading it splits the text into words anew")
         yield document
 
 
-def _note_words_only(document: Document, path: Path, problems: Problems) -> None:
+def _note_words_only(document: Document, number: int, path: Path, problems: Problems) -> None:
     """Note the loss of scores and of the white space between words."""
     if document.text != " ".join(document.words):
-        problems.note(path, None, "spacing", f"document '{document.id}': the format holds words only; the text becomes "
-                      "the words with one blank between them")
-    note_scores(document, (*document.entities, *document.relations), path, problems)
+        problems.note(path, None, "spacing", f"{called(document, number)}: the format holds words only; the text "
+                      "becomes the words with one blank between them")
+    note_scores(document, (*document.entities, *document.relations), path, problems, number=number)
 
 
-def note_scores(document: Document, unheld: Iterable[Entity | Relation], path: Path, problems: Problems) -> None:
-    """Note that the scores of these annotations are lost, if they have any."""
+def note_scores(document: Document, unheld: Iterable[Entity | Relation], path: Path, problems: Problems, *, number: int,
+                of: str = "") -> None:
+    """Note that the scores of these annotations are lost, if they have any; `of` says which the format does not hold."""
     if any(annotation.score is not None for annotation in unheld):
-        problems.note(path, None, "score", f"document '{document.id}': the format holds no scores")
+        problems.note(path, None, "score", f"{called(document, number)}: the format holds no scores{of and f' of {of}'}")
 
 
 def unwritable_types(document: Document, writable: Callable[[str], bool], path: Path, problems: Problems) -> Document:
@@ -80,7 +90,7 @@ def unwritable_types(document: Document, writable: Callable[[str], bool], path: 
     lost = len(document.entities) - len(entities), len(document.relations) - len(relations)
     if not any(lost):
         return document
-    problems.repair(path, None, "type-name", f"document '{document.id}': {lost[0]} entities and {lost[1]} relations "
+    problems.repair(path, None, "type-name", f"{called(document)}: {lost[0]} entities and {lost[1]} relations "
                     "have a type that is empty, has a tab or line end, or is the format's word for none (N)",
                     "leaves them out")
     return document.annotated(entities, relations)
