@@ -23,7 +23,7 @@ check: .venv/installed
 	$(BIN)/lint-imports --no-cache
 
 bench: .venv/installed bench-run/base/model bench-run/recurrent/model
-	$(BIN)/python benchmarks/speed/training.py
+	$(BIN)/python benchmarks/speed/encoder_ratio.py
 	$(BIN)/python benchmarks/speed/recurrent_ratio.py
 	$(BIN)/python benchmarks/speed/extraction.py bench-run/base --recurrent bench-run/recurrent
 	$(BIN)/python benchmarks/speed/processes.py bench-run/base

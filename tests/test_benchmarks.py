@@ -14,10 +14,9 @@ from conjoin.sample import sample_corpus
 HOME = Path(__file__).parents[1]
 
 
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(HOME / "benchmarks/speed")
-    spec = importlib.util.spec_from_file_location("training_benchmark", HOME / "benchmarks/speed/training.py")
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("encoder_ratio", HOME / "benchmarks/speed/encoder_ratio.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -25,9 +24,9 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_the_sample_corpus_has_a_result_file_of_its_own(script: ModuleType) -> None:
-    assert script.default_output(None).name == "training-sample.json"
-    assert script.default_output("DATA/conll04/spert_json") == HOME / "benchmarks/speed/training.json"
-    (line,) = [line for line in (HOME / "Makefile").read_text().splitlines() if "training.py" in line]
+    assert script.default_output(None).name == "encoder_ratio-sample.json"
+    assert script.default_output("DATA/conll04/spert_json") == HOME / "benchmarks/speed/encoder_ratio.json"
+    (line,) = [line for line in (HOME / "Makefile").read_text().splitlines() if "encoder_ratio.py" in line]
     assert "--output" not in line and "--data" not in line
 
 
@@ -36,5 +35,5 @@ def test_the_result_names_its_data(script: ModuleType) -> None:
     sizes = {split: len(documents) for split, documents in corpus.splits.items()}
     assert script.described(None, corpus) == {"name": "sample", **sizes}
     assert script.described("/home/me/conll04/spert_json", corpus)["name"] == "conll04/spert_json"
-    for file in (HOME / "benchmarks/speed").glob("training*.json"):
+    for file in (HOME / "benchmarks/speed").glob("encoder_ratio*.json"):
         assert {"name", "train", "test"} <= set(json.loads(file.read_text())["data"])
