@@ -27,7 +27,7 @@ import transformers
 from transformers import AutoModel
 
 from conjoin import Extractor, Schema, load_config, read_corpus
-from conjoin.batching import BATCH_PIECES, fill_batches, shuffled_batches
+from conjoin.batching import fill_batches, shuffled_batches
 from conjoin.builders import build_model
 from conjoin.document import Corpus
 from conjoin.embedders.transformer import resolve_name
@@ -120,7 +120,7 @@ def extraction_ratio(corpus: Corpus, extractor: Extractor) -> dict[str, object]:
     plain = AutoModel.from_pretrained(resolve_name("minilm"), dtype=torch.float32).eval()
     sizes = model.sizes(documents)
     order = sorted(range(len(documents)), key=lambda index: -sizes[index])
-    batches = list(fill_batches(order, sizes, documents=128, pieces=BATCH_PIECES))
+    batches = list(fill_batches(order, sizes, documents=128, pieces=1024))
 
     @torch.inference_mode()
     def bare(members: list[int]) -> None:
