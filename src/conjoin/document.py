@@ -171,6 +171,11 @@ class Document:
         return json.dumps(self.to_json(tokens=tokens), ensure_ascii=False)
 
 
+def reaches(score: float | None, least: float) -> bool:
+    """Whether something scores at least so much; what has no score does."""
+    return score is None or score >= least
+
+
 def _score(score: float | None) -> dict[str, float]:
     return {} if score is None else {"score": round(score, 4)}
 

@@ -10,7 +10,7 @@ from typing import Any
 from conjoin.batching import Annotator, Text, annotate_all, chunks
 from conjoin.card import model_card
 from conjoin.choices import Precision
-from conjoin.document import Document, Relation
+from conjoin.document import Document, Relation, reaches
 from conjoin.errors import ModelError, SettingError
 from conjoin.files import whole_folder
 from conjoin.metrics import Report, score
@@ -36,17 +36,13 @@ class Thresholds:
         """The document without what scores too low. What has no score stays."""
         if self.entities <= 0 and self.relations <= 0:
             return document
-        entities = [entity for entity in document.entities if _reaches(entity.score, self.entities)]
+        entities = [entity for entity in document.entities if reaches(entity.score, self.entities)]
         kept = set(entities)
 
         def stays(relation: Relation) -> bool:
-            return relation.head in kept and relation.tail in kept and _reaches(relation.score, self.relations)
+            return relation.head in kept and relation.tail in kept and reaches(relation.score, self.relations)
 
         return document.annotated(entities, filter(stays, document.relations))
-
-
-def _reaches(score: float | None, least: float) -> bool:
-    return score is None or score >= least
 
 
 class Extractor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from conjoin.document import reaches
 from conjoin.files import whole_folder
 from conjoin.graph.graphml import GraphMl
 from conjoin.graph.neo4j import Neo4j
@@ -60,11 +61,11 @@ def export_graph(
             for record in records:
                 documents += 1
                 told = [assertion for assertion in record.assertions
-                        if _reaches(assertion.score, relation_threshold)
-                        and all(_reaches(end.score, entity_threshold) for end in (assertion.head, assertion.tail))]
+                        if reaches(assertion.score, relation_threshold)
+                        and all(reaches(end.score, entity_threshold) for end in (assertion.head, assertion.tail))]
                 ends = {end for assertion in told for end in (assertion.head, assertion.tail)}
                 kept = [mention for mention in dict.fromkeys(record.mentions)
-                        if mention in ends or (alone and _reaches(mention.score, entity_threshold))]
+                        if mention in ends or (alone and reaches(mention.score, entity_threshold))]
                 of = {mention: nodes.add(mention) for mention in kept}
                 mentions += len(kept)
                 for assertion in told:
@@ -74,7 +75,3 @@ def export_graph(
         files = sorted(path.name for path in temporary.iterdir())
         (temporary / WHOLE[0]).write_text("".join(f"{name}\n" for name in files), encoding="utf-8")
     return Summary(documents, mentions, len(nodes), edges)
-
-
-def _reaches(score: float | None, least: float) -> bool:
-    return score is None or score >= least
