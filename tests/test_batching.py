@@ -6,9 +6,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conjoin.batching import annotate_all, fill_batches, shuffled_batches
-from conjoin.document import Document, Entity
-from conjoin.schema import Schema
+from conjoin.batching import fill_batches, shuffled_batches
 
 SIZES = st.lists(st.integers(0, 60), max_size=40)
 
@@ -67,39 +65,3 @@ def test_buckets_put_like_lengths_together() -> None:
         return sum(max(sizes[index] for index in batch) * len(batch) for batch in batches) - sum(sizes)
 
     assert padding(10) < padding(1) / 3
-
-
-class Echo:
-    """Annotates every document with one entity over all its words, and remembers the batches."""
-
-    schema = Schema(("All",))
-
-    batch_pieces = 1024
-
-    def __init__(self) -> None:
-        self.batches: list[list[int]] = []
-
-    def sizes(self, documents: Sequence[Document]) -> list[int]:
-        return [len(document.tokens) for document in documents]
-
-    def collate(self, documents: Sequence[Document], *, gold: bool = True) -> list[Document]:
-        return list(documents)
-
-    def annotate_batch(self, batch: list[Document], *, gold_entities: bool = False) -> list[Document]:
-        self.batches.append([len(document.tokens) for document in batch])
-        if gold_entities:
-            return list(batch)
-        return [document.annotated([Entity("All", 0, len(document.tokens))], ()) for document in batch]
-
-
-@given(st.lists(st.integers(1, 30), max_size=30), st.integers(1, 6), st.integers(1, 60))
-@settings(deadline=None)
-def test_annotate_all_gives_documents_back_in_their_order(lengths: list[int], most: int, pieces: int) -> None:
-    documents = [Document.from_words(["w"] * length, id=str(number)) for number, length in enumerate(lengths)]
-    echo = Echo()
-    found = annotate_all(echo, documents, batch_documents=most, batch_pieces=pieces)
-    assert [document.id for document in found] == [document.id for document in documents]
-    assert [document.entities[0].end for document in found] == lengths
-    assert all(len(batch) <= most and (len(batch) * max(batch) <= pieces or len(batch) == 1) for batch in echo.batches)
-    assert [size for batch in echo.batches for size in batch] == sorted(lengths, reverse=True)
-    assert annotate_all(echo, documents, gold_entities=True) == documents

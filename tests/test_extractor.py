@@ -22,7 +22,8 @@ from safetensors.torch import load_file, save_file
 from conjoin.batching import FIRST_CHUNK_CHARACTERS
 from conjoin.document import Document, Entity, Relation, Token
 from conjoin.errors import DataError, ModelError, SettingError
-from conjoin.extractor import Extractor, Thresholds
+from conjoin.extractor import AHEAD_CHARACTERS, Extractor, Thresholds
+from conjoin.model import JointModel
 from conjoin.text import words
 
 TEXT = "Maria Ortiz leads the Halden Steel of Leeds. Lee Oswald shot Kennedy in Dallas. The mayor joined Acme Corp."
@@ -374,6 +375,48 @@ def test_a_stream_that_fails_gives_what_came_before_first(extractor: Extractor) 
 
     documents = extractor.pipe(texts())
     assert [len(next(documents).entities), next(documents).text] == [3, ""]
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(documents)
+
+
+def test_large_groups_are_read_one_ahead_and_lost_by_no_error(
+    extractor: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With several lanes; small groups are answered at once, for their sender may wait."""
+    monkeypatch.setattr(JointModel, "threads", 3)
+    text = f"Lee Oswald shot Kennedy in Dallas .{' ' * 64}"
+    small, large = [("", text)] * 3, [("", text)] * (1 + AHEAD_CHARACTERS // len(text))
+    read: list[int] = []
+
+    def groups() -> Iterator[list[tuple[str, str]]]:
+        for number, group in enumerate([small, small, large, large, small], start=1):
+            read.append(number)
+            yield group
+        raise OSError("the disk is gone")
+
+    found = extractor.extract_each(groups())
+    held = []
+    for size in (len(small), len(small), len(large), len(large), len(small)):
+        documents = next(found)
+        held.append(read[-1])
+        assert len(documents) == size
+        assert {len(document.entities) for document in documents} == {3}
+    assert held == [1, 2, 4, 5, 5]
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(found)
+
+
+def test_the_result_before_an_error_is_given_even_when_it_waited(
+    extractor: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(JointModel, "threads", 2)
+
+    def texts() -> Iterator[str]:
+        yield "Dallas " * (1 + AHEAD_CHARACTERS // 7)
+        raise OSError("the disk is gone")
+
+    documents = extractor.pipe(texts())
+    assert next(documents).text.startswith("Dallas")
     with pytest.raises(OSError, match="the disk is gone"):
         next(documents)
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from conjoin.batching import annotate_all
 from conjoin.builders import assemble_model, build_model
 from conjoin.config import load_config
 from conjoin.document import Document, Entity, Relation
 from conjoin.embedders.transformer import TransformerEmbedder, load_transformer
+from conjoin.lanes import annotate_all
 from conjoin.metrics import score
 from conjoin.model import JointModel
 from conjoin.nn.pairs import Biaffine

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from conjoin import Corpus, Extractor, load_config, train
-from conjoin.batching import annotate_all
 from conjoin.builders import assemble_model, build_model
 from conjoin.document import Document
 from conjoin.embedders.characters import CharacterEmbedder
 from conjoin.errors import ModelError, SettingError
+from conjoin.lanes import annotate_all
 from conjoin.metrics import score
 from conjoin.nn.layers import LayerMix
 from conjoin.nn.pairs import DistMultCosine

@@ -43,8 +43,9 @@ def test_skipped_results_change_nothing_in_the_others(texts: list[tuple[str, str
     """Each document says with whom it was read."""
 
     class Together:
-        def extract(self, group):  # type: ignore[no-untyped-def]
-            return [doubles.first_words(f"{len(group)} {name}", text) for name, text in group]
+        def extract_each(self, groups):  # type: ignore[no-untyped-def]
+            for group in groups:
+                yield [doubles.first_words(f"{len(group)} {name}", text) for name, text in group]
 
     everything = list(pipe_chunks(Together(), texts, render=lambda document: document.id))
     assert list(pipe_chunks(Together(), texts, render=lambda document: document.id, skip=skip)) == everything[skip:]

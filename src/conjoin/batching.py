@@ -1,4 +1,4 @@
-"""Which documents go through a model together, and running a model over many of them."""
+"""Which documents go through a model together, and what of a stream of texts is read together."""
 
 from __future__ import annotations
 
@@ -25,6 +25,16 @@ class Annotator(Protocol):
     @property
     def batch_pieces(self) -> int:
         """The pieces of a batch, padding included, with which it is fastest where it is."""
+
+    @property
+    def threads(self) -> int:
+        """The threads that it computes with; 1 where batches side by side would gain nothing."""
+
+    def use_threads(self, count: int) -> None:
+        """Compute with so many threads in the thread that calls this."""
+
+    def prepare(self) -> None:
+        """Whatever must be done before batches are annotated side by side."""
 
     def sizes(self, documents: Sequence[Document]) -> list[int]:
         """The cost of each document, in pieces."""
@@ -74,25 +84,6 @@ def shuffled_batches(
     batches = list(fill_batches(order, sizes, documents=documents, pieces=pieces))
     generator.shuffle(batches)
     return batches
-
-
-def annotate_all(
-    model: Annotator,
-    documents: Sequence[Document],
-    *,
-    gold_entities: bool = False,
-    batch_documents: int = 1024,
-    batch_pieces: int | None = None,
-) -> list[Document]:
-    """Annotate any number of documents, longest batches first, and return them in their own order."""
-    sizes = model.sizes(documents)
-    order = sorted(range(len(documents)), key=lambda index: -sizes[index])
-    result: list[Document | None] = [None] * len(documents)
-    for members in fill_batches(order, sizes, documents=batch_documents, pieces=batch_pieces or model.batch_pieces):
-        batch = model.collate([documents[index] for index in members], gold=False)
-        for index, document in zip(members, model.annotate_batch(batch, gold_entities=gold_entities), strict=True):
-            result[index] = document
-    return [document for document in result if document is not None]
 
 
 def chunks(texts: Iterable[Text], *, first: int = FIRST_CHUNK_CHARACTERS) -> Iterator[list[Text]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,9 @@ from conjoin.features.casing import CasingReader
 from conjoin.features.characters import CharacterReader
 from conjoin.features.pieces import PieceReader, Vocabulary
 from conjoin.features.words import WordReader
+from conjoin.lanes import lanes_of
 from conjoin.model_folder import EXPORTED, Contents, broken, first_line, read_json
+from conjoin.pool import thread_share
 from conjoin.schema import Schema
 
 FORMAT = 1
@@ -64,6 +65,17 @@ class ExportedModel:
         self.chain = chain
         self.tags: tuple[str, ...] = tagging.tag_set(schema.entity_types, facts["scheme"])
         self._asked = {graph: {value.name for value in graph.get_inputs()} for graph in (words, pairs) if graph is not None}
+
+    @property
+    def threads(self) -> int:
+        """The cores of this process, or fewer where OMP_NUM_THREADS says so; each graph has its lane's share of them."""
+        return thread_share(1)
+
+    def use_threads(self, count: int) -> None:
+        """The graphs have theirs from the start."""
+
+    def prepare(self) -> None:
+        """Nothing: a graph is always ready."""
 
     def sizes(self, documents: Sequence[Document]) -> list[int]:
         """The cost of each document in pieces."""
@@ -158,12 +170,14 @@ def _graph(path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    threads = os.environ.get("OMP_NUM_THREADS", "")
-    options.intra_op_num_threads = int(threads) if threads.isdigit() else 0  # 0: all cores
+    threads = thread_share(1)
+    options.intra_op_num_threads = threads // lanes_of(threads)
     options.log_severity_level = 3
     # Spinning threads would take the cores from reading and decoding.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    # One operator for a sum and its normalisation takes several times as long as the two (docs/experiments.md).
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"],
+                                        disabled_optimizers=["SkipLayerNormFusion"])
 
 
 def _reader(facts: Mapping[str, Any]) -> Reader:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from conjoin.batching import Annotator, Text, annotate_all, chunks
+from conjoin.batching import Annotator, Text, chunks
 from conjoin.card import model_card
 from conjoin.choices import Precision
 from conjoin.document import Document, Relation, reaches
 from conjoin.errors import ModelError, SettingError
 from conjoin.files import whole_folder
+from conjoin.lanes import Lanes, annotate_all, lanes_of
 from conjoin.metrics import Report, score
 from conjoin.model_folder import MODEL_FILES, Contents, read_contents, write_contents
 from conjoin.schema import Schema
 from conjoin.settings import Config
-from conjoin.text import merge, split
+from conjoin.text import Hyphens, merge, split
+
+AHEAD_CHARACTERS = 20_000  # who sends less may wait for the results before sending more
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +89,64 @@ class Extractor:
 
     def pipe_named(self, texts: Iterable[tuple[str, str]]) -> Iterator[Document]:
         """As `pipe`, over pairs of id and text; the ids are those of the results."""
-        for chunk in chunks(_checked(texts)):
-            yield from self.extract(chunk)
+        for found in self.extract_each(chunks(_checked(texts))):
+            yield from found
 
-    def extract(self, texts: Sequence[Text]) -> list[Document]:
-        """As `pipe_named`, over texts that are read together, so that batches hold sentences of like lengths."""
+    def extract(
+        self, texts: Sequence[Text], *, sentences: Sequence[Sequence[tuple[int, int]] | None] | None = None
+    ) -> list[Document]:
+        """As `pipe_named`, over texts that are read together, so that batches hold sentences of like lengths.
+
+        `sentences` are those of each text as pairs of characters, or None for a text where they are to be found.
+        """
+        with Lanes(self.model) as lanes:
+            return self._begin(texts, lanes, sentences)()
+
+    def extract_each(self, groups: Iterable[Sequence[Text]]) -> Iterator[list[Document]]:
+        """As `extract`, for one group of texts after the other. While a large one is computed the next is read and cut into
+        sentences; where that fails, the results of the one before are given first."""
+        waiting = None
+        with Lanes(self.model) as lanes:
+            try:
+                for texts in groups:
+                    begun = self._begin(texts, lanes)
+                    before, waiting = waiting, None
+                    if before is not None:
+                        yield before()
+                    if lanes_of(self.model.threads) > 1 and sum(len(text) for _, text in texts) >= AHEAD_CHARACTERS:
+                        waiting = begun
+                    else:
+                        yield begun()
+            except Exception:
+                if waiting is not None:
+                    yield waiting()
+                raise
+            if waiting is not None:
+                yield waiting()
+
+    def _begin(
+        self,
+        texts: Sequence[Text],
+        lanes: Lanes,
+        sentences: Sequence[Sequence[tuple[int, int]] | None] | None = None,
+    ) -> Callable[[], list[Document]]:
+        """Cut texts into sentences and begin to annotate those; call what is returned for the documents."""
         hyphens = self.config.text.hyphens
-        split_up = [split(text, id=name, hyphens="cut" if hyphens == "learn" else hyphens) for name, text in texts]
-        annotated = iter(self.annotate([unit.document for units in split_up for unit in units]))
-        return [
-            merge(text, units, [next(annotated) for _ in units], id=name)
-            for (name, text), units in zip(texts, split_up, strict=True)
+        cut: Hyphens = "cut" if hyphens == "learn" else hyphens
+        split_up = [
+            split(text, id=name, hyphens=cut, bounds=bounds)
+            for (name, text), bounds in zip(texts, sentences or repeat(None), strict=sentences is not None)
         ]
+        results = lanes.begin([unit.document for units in split_up for unit in units])
+
+        def wait() -> list[Document]:
+            annotated = map(self.thresholds.apply, results())
+            return [
+                merge(text, units, [next(annotated) for _ in units], id=name)
+                for (name, text), units in zip(texts, split_up, strict=True)
+            ]
+
+        return wait
 
     def annotate(self, documents: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
         """The documents, on their own words, with predicted annotations; with `gold_entities` only relations are.

@@ -142,7 +142,18 @@ class JointModel(nn.Module):
         if self.relations is None or self.relation_stack is None:
             raise ValueError("the schema has no relation types")
         pairs = self.relations.candidates(spans)
-        return self.relations(self.relation_stack(states, lengths), spans, marks, pairs), pairs
+        states = self._read_for_pairs(self.relation_stack, states, lengths, spans.rows[pairs[0]].unique())
+        return self.relations(states, spans, marks, pairs), pairs
+
+    def _read_for_pairs(self, stack: RecurrentStack, states: Tensor, lengths: Tensor, rows: Tensor) -> Tensor:
+        """What a stack makes of states; outside training only of the rows [row] that hold candidates, zeros elsewhere."""
+        if self.training or not len(stack.layers) or len(rows) == len(states):
+            read: Tensor = stack(states, lengths)
+            return read
+        result = states.new_zeros(*states.shape[:2], stack.width)
+        if len(rows):
+            result[rows] = stack(states[rows], lengths[rows])
+        return result
 
     def _needs_predicted(self) -> bool:
         return self.proposals != "gold" or self.label_source == "predicted"
@@ -178,6 +189,20 @@ class JointModel(nn.Module):
         """Small batches stay in a CPU's caches and waste less on padding; a GPU wants large ones."""
         return 1024 if self.device.type == "cpu" else 16384
 
+    @property
+    def threads(self) -> int:
+        """Those of torch on a CPU; a GPU computes one batch at a time."""
+        return torch.get_num_threads() if self.device.type == "cpu" else 1
+
+    def use_threads(self, count: int) -> None:
+        """Those of torch in the calling thread."""
+        torch.set_num_threads(count)
+
+    def prepare(self) -> None:
+        """Leave training, which no batch may do while another is computed."""
+        if self.training:
+            self.eval()
+
     def annotate(self, documents: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
         """The documents as one batch with predicted entities and relations in place of whatever they held.
 
@@ -188,8 +213,7 @@ class JointModel(nn.Module):
     @torch.inference_mode()
     def annotate_batch(self, batch: Batch, *, gold_entities: bool = False) -> list[Document]:
         """As `annotate`, of documents that are collated."""
-        if self.training:
-            self.eval()
+        self.prepare()
         documents, batch = batch.documents, batch.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             states = self.embedder(batch.features).float()

@@ -48,18 +48,20 @@ def split(
     overlap: int = 50,
     language: str = "en",
     hyphens: Hyphens = "cut",
+    bounds: Sequence[tuple[int, int]] | None = None,
 ) -> list[Unit]:
     """The sentences of a text in order, as units to annotate; one longer than `max_words` gives several windows.
 
     Neighbouring windows share at least `overlap` words (one less if that is odd). The units of a text with an `id` are
-    called `id#1`, `id#2`, … `hyphens` is as for `words`. Text without any visible character gives no unit. Raises
-    `SettingError` when the overlap does not fit into a window.
+    called `id#1`, `id#2`, … `hyphens` is as for `words`. `bounds` are the sentences as pairs of characters, where they are
+    known. Text without any visible character gives no unit. Raises `SettingError` when the overlap does not fit into a
+    window.
     """
     if not 0 <= overlap < max_words:
         raise SettingError(f"overlap is {overlap} words and max_words {max_words}; the overlap must be smaller")
     units: list[Unit] = []
     word_offset = 0
-    for start, end in sentences(text, language=language):
+    for start, end in sentences(text, language=language) if bounds is None else bounds:
         tokens = words(text[start:end], hyphens=hyphens)
         for window in _windows(tokens, max_words, overlap // 2):
             name = f"{id}#{len(units) + 1}" if id else ""

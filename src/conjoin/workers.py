@@ -5,6 +5,7 @@ What is read together does not depend on the number of processes: a stream is cu
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,17 @@ T = TypeVar("T")
 
 
 class Extracts(Protocol):
-    """What extraction from a stream needs of an `Extractor`."""
+    """What extraction in a process needs of an `Extractor`."""
 
     def extract(self, texts: Sequence[Text], /) -> list[Document]:
         """A document for each pair of id and text, in order; they are read together."""
+
+
+class ExtractsEach(Protocol):
+    """What extraction from a stream needs of an `Extractor`."""
+
+    def extract_each(self, groups: Iterable[Sequence[Text]], /) -> Iterator[list[Document]]:
+        """The documents of each group, in order; those of a group are read together."""
 
 
 def whole(document: Document) -> Document:
@@ -34,11 +42,12 @@ def whole(document: Document) -> Document:
 
 
 def pipe_chunks(
-    extractor: Extracts, texts: Iterable[Text], *, render: Callable[[Document], T], skip: int = 0
+    extractor: ExtractsEach, texts: Iterable[Text], *, render: Callable[[Document], T], skip: int = 0
 ) -> Iterator[T]:
     """As `pipe_in_processes`, in this process and with an extractor that is there."""
-    for before, chunk in _unknown(chunks(texts), skip):
-        yield from [render(document) for document in extractor.extract(chunk)][before:]
+    befores: deque[int] = deque()
+    for documents in extractor.extract_each(_remembered(chunks(texts), skip, befores)):
+        yield from [render(document) for document in documents][befores.popleft() :]
 
 
 def pipe_in_processes(
@@ -61,23 +70,18 @@ def pipe_in_processes(
     results of what came before it.
     """
     prepare = _Piping(Loading(str(model), thresholds, device, precision), render)
-    befores: dict[int, int] = {}
-
-    def numbered() -> Iterator[list[Text]]:
-        for number, (before, chunk) in enumerate(_unknown(chunks(texts), skip)):
-            befores[number] = before
-            yield chunk
-
+    befores: deque[int] = deque()
     with Pool(prepare, workers=workers) as pool:
-        for number, results in enumerate(pool.map(numbered())):
-            yield from results[befores.pop(number) :]
+        for results in pool.map(_remembered(chunks(texts), skip, befores)):
+            yield from results[befores.popleft() :]
 
 
-def _unknown(stream: Iterable[list[Text]], skip: int) -> Iterator[tuple[int, list[Text]]]:
-    """The chunks of which not all is known, each with how many of its texts are."""
+def _remembered(stream: Iterable[list[Text]], skip: int, befores: deque[int]) -> Iterator[list[Text]]:
+    """The chunks of which not all is known; how many of the texts of each are goes into `befores`."""
     for chunk in stream:
         if skip < len(chunk):
-            yield skip, chunk
+            befores.append(skip)
+            yield chunk
         skip = max(0, skip - len(chunk))
 
 

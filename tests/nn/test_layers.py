@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from conjoin.nn.layers import FeedForward, RangeMax, SpanPooling
+from conjoin.nn.layers import FeedForward, RangeMax, SpanPooling, row_means
 
 
 @st.composite
@@ -97,3 +97,23 @@ def test_layers_are_linear_activation_dropout() -> None:
     states = torch.randn(4, 3)
     expected = torch.tanh(network[3](torch.tanh(network[0](states))))
     torch.testing.assert_close(network.eval()(states), expected)
+
+
+@given(st.integers(0, 3), st.integers(0, 4), st.integers(1, 4), st.integers(0, 9))
+@settings(deadline=None)
+def test_means_of_rows_are_the_plain_loop_with_its_gradients(batch: int, words: int, most: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    table = torch.randn(7, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    rows = torch.randint(-1, 7, (batch, words, most), generator=generator)
+    found = row_means(table, rows)
+    assert found.shape == (batch, words, 3)
+    plain = torch.zeros(batch, words, 3, dtype=torch.float64)
+    for b in range(batch):
+        for w in range(words):
+            members = [int(row) for row in rows[b, w] if row >= 0]
+            if members:
+                plain[b, w] = sum(table[row] for row in members) / len(members)
+    assert torch.allclose(found, plain)
+    if found.requires_grad and plain.requires_grad:
+        ours, theirs = (torch.autograd.grad((value**2).sum(), table)[0] for value in (found, plain))
+        assert torch.allclose(ours, theirs)

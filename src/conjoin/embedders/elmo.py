@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from conjoin.errors import ModelError, require_extra
-from conjoin.features.arrays import Texts
+from conjoin.features.arrays import Texts, word_counts
 
 SAVED = "elmo.json"
 SYMBOLS = 261  # bytes 0 to 255, then <S>, </S>, begin of word, end of word, padding
@@ -109,6 +109,8 @@ class Elmo(nn.Module):
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
+
+    sizes = staticmethod(word_counts)
 
     def vectors(self, texts: Texts) -> list[Tensor]:
         """[word, layer, width] of each text, on the CPU."""

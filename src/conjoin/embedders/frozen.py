@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -14,8 +15,10 @@ from torch import Tensor, nn
 from conjoin.embedders.embedder import Features, pad_words
 from conjoin.embedders.feature_cache import FeatureCache, FeatureFile
 from conjoin.embedders.transformer import TransformerEmbedder
-from conjoin.features.arrays import Texts, word_counts
+from conjoin.features.arrays import Texts
 from conjoin.nn.layers import LayerMix
+
+_reading = threading.Lock()  # a file of vectors is read and added to by one thread at a time
 
 
 class LayeredEncoder(Protocol):
@@ -23,6 +26,9 @@ class LayeredEncoder(Protocol):
 
     width: int
     layer_count: int
+
+    def sizes(self, texts: Texts) -> list[int]:
+        """What each text costs."""
 
     def vectors(self, texts: Texts) -> list[Tensor]:
         """[word, layer, width] of each text, on the CPU."""
@@ -57,7 +63,9 @@ class FrozenEmbedder(nn.Module):
         self.encoder.eval()  # type: ignore[attr-defined]
         return self
 
-    sizes = staticmethod(word_counts)
+    def sizes(self, texts: Texts) -> list[int]:
+        """What each text costs the encoder."""
+        return self.encoder.sizes(texts)
 
     def features(self, texts: Texts) -> Features:
         """→ `layers` [batch, word, layer, width], half precision."""
@@ -67,9 +75,13 @@ class FrozenEmbedder(nn.Module):
         """[word, layer, width] of each text: from the cache, where it has them."""
         if self.cache is None:
             return self._computed(texts)
+        with _reading:
+            return self._kept(self.cache, texts)
+
+    def _kept(self, cache: FeatureCache, texts: Texts) -> Sequence[np.ndarray]:
         if self._file is None:
             shape = (self.encoder.layer_count, self.width)
-            self._file = self.cache.open(self.fingerprint(), shape)
+            self._file = cache.open(self.fingerprint(), shape)
         found = [self._file.get(words) for words in texts]
         missing = [number for number, rows in enumerate(found) if rows is None]
         if missing:
@@ -110,6 +122,10 @@ class FrozenTransformer(nn.Module):
         self.all_layers = all_layers
         self.width = transformer.width
         self.layer_count = transformer.layer_count if all_layers else 1
+
+    def sizes(self, texts: Texts) -> list[int]:
+        """As `PieceReader.sizes`."""
+        return self.transformer.sizes(texts)
 
     def vectors(self, texts: Texts) -> list[Tensor]:
         """[word, layer, width] of each text, on the CPU; layer 0 is the input embedding."""

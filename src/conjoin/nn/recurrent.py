@@ -9,10 +9,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from conjoin.choices import Cell
+from conjoin.nn.graphs import exporting
 
 CELLS: dict[str, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}
-# torch 2.6 cannot tell; exporting needs a newer one anyway
-_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
 
 
 class RecurrentStack(nn.Module):
@@ -73,7 +72,7 @@ def run_rows(layer: nn.GRU | nn.LSTM, inputs: Tensor, lengths: Tensor) -> tuple[
     inputs: [row, step, in]; lengths: [row], at least 1 → outputs [row, step, 2 · size], of no meaning beyond a row's
     length, and the last states [direction, row, size].
     """
-    if _exporting():
+    if exporting():
         return _as_onnx(layer, inputs, lengths)
     packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
     output, state = layer(packed)

@@ -16,11 +16,12 @@ from accelerate.utils.random import set_seed
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from conjoin.batching import annotate_all, shuffled_batches
+from conjoin.batching import shuffled_batches
 from conjoin.choices import Optimizer, Precision, Schedule
 from conjoin.document import Document
 from conjoin.errors import DataError
 from conjoin.files import whole_file
+from conjoin.lanes import annotate_all
 from conjoin.metrics import Report, score
 from conjoin.nn.term import Term
 from conjoin.training.checkpoint import Position, load_checkpoint, load_trainable, save_checkpoint, trainable_state
