@@ -21,6 +21,7 @@ class Annotator(Protocol):
     """What annotation needs of a model. Batches are its own: who asks for them hands them back."""
 
     schema: Schema
+    relation_threshold: float | None  # the least score of a relation, or None where another rule decides; may be set
 
     @property
     def batch_pieces(self) -> int:

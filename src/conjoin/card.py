@@ -6,20 +6,65 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from conjoin.calibration import Calibration
 from conjoin.schema import Schema
 
 
-def model_card(config: Mapping[str, Any], schema: Schema, metrics: Mapping[str, Any], parameters: int) -> str:
+def model_card(
+    config: Mapping[str, Any],
+    schema: Schema,
+    metrics: Mapping[str, Any],
+    *,
+    calibration: Calibration | None = None,
+    picture: str | None = None,
+) -> str:
     """A page in Markdown: what the model finds, how it was trained, how well it does and where it does not.
 
-    `metrics` is what training recorded: `data` (split sizes), `dev`/`test` (reports as JSON), `probe`, `training`.
+    `metrics` is what training recorded: `data` (split sizes), `dev`/`test` (reports as JSON), `probe`, `training`, `model`
+    (size, speed), `calibration`; `picture` is a file that shows the last.
     """
     parts = ["# A conjoin model", _purpose(schema), _use(), _data(metrics.get("data", {}))]
     parts += [_scores(split, metrics[split]) for split in ("dev", "test") if split in metrics]
     if "probe" in metrics:
         parts.append(_probe(metrics["probe"]))
-    parts += [_training(config, metrics, parameters), _limits(schema)]
+    if calibration is not None:
+        parts.append(_calibration(calibration, metrics.get("calibration", {}), picture))
+    parts += [_size(metrics.get("model", {})), _training(config, metrics), _limits(schema), _licence(config)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _calibration(calibration: Calibration, told: Mapping[str, Any], picture: str | None) -> str:
+    lines = ["## Calibration", "", "The logarithmic odds of scores are divided by a temperature, and each type has a least "
+             "score; both were fitted on documents that are none of the training data. The error is the expected "
+             "calibration error in ten bins, on the documents of the fit.", "",
+             "| | temperature | error before | error after | found |", "|---|---|---|---|---|"]
+    for task, row in told.items():
+        ece = row["ece"]
+        lines.append(f"| {task} | {row['temperature']:.2f} | {100 * ece['before']:.1f} % | {100 * ece['after']:.1f} % | "
+                     f"{row['found']} |")
+    lines += ["", "| least score | |", "|---|---|"]
+    lines += [f"| {type} | {least:.2f} |" for types in calibration.thresholds.values() for type, least in types.items()]
+    if picture is not None:
+        lines += ["", f"![Share of correct against mean score]({picture})"]
+    return "\n".join(lines)
+
+
+def _size(model: Mapping[str, Any]) -> str:
+    """What is known of its size and speed."""
+    lines = []
+    if "megabytes" in model:
+        kind = f", an export in {model['export']}" if "export" in model else ""
+        lines.append(f"- size: {model['megabytes']:,} MB{kind}")
+    if "sentences_per_second" in model:
+        lines.append(f"- speed: {model['sentences_per_second']:,} sentences of the scored split a second, annotated on "
+                     f"{model['device']} where it was trained")
+    return "\n".join(["## Size and speed", "", *lines]) if lines else ""
+
+
+def _licence(config: Mapping[str, Any]) -> str:
+    source = f"the encoder {config['encoder']['name']}" if config["encoder"]["name"] else "its word vectors"
+    return (f"## Licence\n\nConjoin is under Apache-2.0. What may be done with this model depends on the data that it was "
+            f"trained on and on {source}: see theirs, and write here what holds.")
 
 
 def _purpose(schema: Schema) -> str:
@@ -73,14 +118,15 @@ def coverage_line(found: int, words: int) -> str:
     return f"vectors for {found:,} of {words:,} words of the training data ({100 * found / max(1, words):.0f} %)"
 
 
-def _training(config: Mapping[str, Any], metrics: Mapping[str, Any], parameters: int) -> str:
+def _training(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     training = dict(metrics.get("training", {}))
     coverage = training.pop("word_vectors", None)
     if "epoch" in training:
         best = "dev_scores" in training or ("dev" in metrics and config["training"]["select"] == "best")
         training["epoch"] = f"{training['epoch']} ({'the best on dev' if best else 'the last'})"
     lines = ["## Training", "", f"- words are seen through: {_embedders(config)}", f"- recurrent layers: {_layers(config)}",
-             f"- parameters: {parameters:,}, of which trained: {training.get('trainable', 0):,}"]
+             f"- parameters: {metrics.get('model', {}).get('parameters', 0):,}, of which trained: "
+             f"{training.get('trainable', 0):,}"]
     if coverage is not None:
         lines.append(f"- {coverage_line(coverage['found'], coverage['words'])}")
     lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in training.items() if name != "trainable"]

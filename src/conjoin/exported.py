@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,17 @@ class ExportedModel:
         self.chain = chain
         self.tags: tuple[str, ...] = tagging.tag_set(schema.entity_types, facts["scheme"])
         self._asked = {graph: {value.name for value in graph.get_inputs()} for graph in (words, pairs) if graph is not None}
+
+    @property
+    def relation_threshold(self) -> float | None:
+        """As for `JointModel`."""
+        if self.pairs is None or (self.rules.decision == "softmax" and self.rules.threshold is None):
+            return None
+        return 0.5 if self.rules.threshold is None else self.rules.threshold
+
+    @relation_threshold.setter
+    def relation_threshold(self, least: float | None) -> None:
+        self.rules = replace(self.rules, threshold=least)
 
     @property
     def threads(self) -> int:

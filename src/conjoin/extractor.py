@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from conjoin.batching import Annotator, Text, chunks
-from conjoin.card import model_card
+from conjoin.calibration import Calibration, fit
 from conjoin.choices import Precision
 from conjoin.document import Document, Relation, reaches
 from conjoin.errors import ModelError, SettingError
@@ -21,6 +21,10 @@ from conjoin.schema import Schema
 from conjoin.settings import Config
 from conjoin.text import Hyphens, merge, split
 
+if TYPE_CHECKING:
+    from conjoin.model import JointModel
+
+CANDIDATES = 0.05  # the least score of relations that calibration looks at
 AHEAD_CHARACTERS = 20_000  # who sends less may wait for the results before sending more
 
 
@@ -63,11 +67,15 @@ class Extractor:
         *,
         metrics: Mapping[str, Any] | None = None,
         thresholds: Thresholds | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         self.model = model
         self.config = config
         self.metrics = dict(metrics or {})
         self.thresholds = thresholds or Thresholds()
+        self.calibration = calibration
+        if calibration is not None and calibration.candidates is not None:
+            model.relation_threshold = calibration.candidates
 
     @property
     def schema(self) -> Schema:
@@ -140,7 +148,7 @@ class Extractor:
         results = lanes.begin([unit.document for units in split_up for unit in units])
 
         def wait() -> list[Document]:
-            annotated = map(self.thresholds.apply, results())
+            annotated = map(self._finished, results())
             return [
                 merge(text, units, [next(annotated) for _ in units], id=name)
                 for (name, text), units in zip(texts, split_up, strict=True)
@@ -156,7 +164,37 @@ class Extractor:
         if gold_entities:
             self.schema.check(document.annotated(document.entities, ()) for document in documents)
         annotated = annotate_all(self.model, documents, gold_entities=gold_entities)
-        return [self.thresholds.apply(document) for document in annotated]
+        return [self._finished(document) for document in annotated]
+
+    def _finished(self, document: Document) -> Document:
+        """What the model found, as it is given: with calibrated scores, without what scores too low."""
+        return self.thresholds.apply(document if self.calibration is None else self.calibration.apply(document))
+
+    def calibrate(self, documents: Sequence[Document]) -> dict[str, Any]:
+        """Fit temperatures and the least score of each type on annotated documents that it was not trained on, such as dev.
+
+        From then on scores and what is found are calibrated, also after `save` and `load`. Returns what `calibration.fit`
+        tells, which goes into `metrics` too. Raises `DataError` for types that the model does not know.
+        """
+        self.schema.check(documents)
+        own = self.forget_calibration()
+        if own is not None:
+            self.model.relation_threshold = min(own, CANDIDATES)
+        predicted = annotate_all(self.model, documents)
+        self.calibration, told = fit(
+            documents, predicted, relation_types=self.schema.relation_types, symmetric=self.schema.symmetric, least=own,
+            candidates=self.model.relation_threshold,
+        )
+        self.metrics["calibration"] = told
+        return told
+
+    def forget_calibration(self) -> float | None:
+        """Give scores as the model gives them again; returns its own least score of a relation, where it has one."""
+        self.calibration = None
+        self.metrics.pop("calibration", None)
+        if self.model.relation_threshold is not None:
+            self.model.relation_threshold = self.config.relations.threshold or 0.5
+        return self.model.relation_threshold
 
     def evaluate(
         self, documents: Sequence[Document], *, gold_entities: bool = False, raw_text: bool = False
@@ -185,11 +223,13 @@ class Extractor:
         if not isinstance(model, JointModel):
             raise ModelError("an exported model is not saved again; copy its folder")
         with whole_folder(Path(path), replaces=MODEL_FILES) as folder:
-            write_contents(Contents(folder, self.config, self.schema, self.metrics))
+            self.metrics["model"] = {**self.metrics.get("model", {}), **_measured(model)}
+            write_contents(self.contents(folder))
             write_model(model, folder)
-            parameters = sum(value.numel() for value in model.parameters())
-            card = model_card(self.config.model_dump(mode="json"), self.schema, self.metrics, parameters)
-            (folder / "README.md").write_text(card, encoding="utf-8")
+
+    def contents(self, folder: Path) -> Contents:
+        """What a folder of this model says of it."""
+        return Contents(folder, self.config, self.schema, self.metrics, self.calibration)
 
     @classmethod
     def load(
@@ -209,7 +249,14 @@ class Extractor:
         """
         contents = read_contents(Path(path))
         model = _annotator(contents, device, precision)
-        return cls(model, contents.config, metrics=contents.metrics, thresholds=thresholds)
+        return cls(model, contents.config, metrics=contents.metrics, thresholds=thresholds,
+                   calibration=contents.calibration)
+
+
+def _measured(model: JointModel) -> dict[str, float]:
+    """How large a model is: its parameters, and the megabytes of all its weights."""
+    size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    return {"parameters": sum(value.numel() for value in model.parameters()), "megabytes": round(size / 2**20, 1)}
 
 
 def _checked(texts: Iterable[Text]) -> Iterator[Text]:

@@ -190,6 +190,18 @@ class JointModel(nn.Module):
         return 1024 if self.device.type == "cpu" else 16384
 
     @property
+    def relation_threshold(self) -> float | None:
+        """The least score of a relation; None where the best type wins, or where there are no relations."""
+        if self.relations is None or (self.relations.decision == "softmax" and self.relations.threshold is None):
+            return None
+        return 0.5 if self.relations.threshold is None else self.relations.threshold
+
+    @relation_threshold.setter
+    def relation_threshold(self, least: float | None) -> None:
+        if self.relations is not None:
+            self.relations.threshold = least
+
+    @property
     def threads(self) -> int:
         """Those of torch on a CPU; a GPU computes one batch at a time."""
         return torch.get_num_threads() if self.device.type == "cpu" else 1

@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conjoin.calibration import Calibration
+from conjoin.card import model_card
 from conjoin.config import parse_config
 from conjoin.errors import ConjoinError, ModelError
+from conjoin.files import write_text
+from conjoin.render.reliability import reliability_svg
 from conjoin.schema import Schema
 from conjoin.settings import Config
 from conjoin.version import __version__
@@ -18,6 +22,8 @@ from conjoin.version import __version__
 LOGGER = logging.getLogger("conjoin")
 FORMAT_VERSION = 1
 MODEL_FILES = ("config.json", "schema.json")  # a folder that holds both is a model
+CALIBRATION = "calibration.json"
+RELIABILITY = "reliability.svg"
 EXPORTED = "exported.json"  # and one that holds this too is an export
 # What settings, schema, transformers and tokenizers raise over files that are missing, or JSON but not what they should be.
 BROKEN = (ConjoinError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
@@ -31,6 +37,7 @@ class Contents:
     config: Config
     schema: Schema
     metrics: dict[str, Any]
+    calibration: Calibration | None = None
 
     @property
     def exported(self) -> bool:
@@ -62,15 +69,24 @@ def read_contents(path: Path) -> Contents:
         schema = Schema.from_json(labels)
     except BROKEN as error:
         raise broken(folder, error) from error
-    return Contents(folder, config, schema, _read_metrics(folder / "metrics.json"))
+    return Contents(folder, config, schema, _read_metrics(folder / "metrics.json"), _read_calibration(folder))
 
 
 def write_contents(contents: Contents) -> None:
-    """Write settings, types and scores into the folder."""
-    values = {"format": FORMAT_VERSION, "conjoin": __version__, "config": contents.config.model_dump(mode="json")}
+    """Write settings, types, scores, calibration and the card into the folder."""
+    config = contents.config.model_dump(mode="json")
+    values = {"format": FORMAT_VERSION, "conjoin": __version__, "config": config}
     write_json(contents.folder / "config.json", values)
     write_json(contents.folder / "schema.json", contents.schema.to_json())
     write_json(contents.folder / "metrics.json", contents.metrics)
+    if contents.calibration is not None:
+        write_json(contents.folder / CALIBRATION, contents.calibration.to_json())
+    pictured = contents.calibration is not None and "calibration" in contents.metrics
+    if pictured:
+        write_text(contents.folder / RELIABILITY, reliability_svg(contents.metrics["calibration"]))
+    card = model_card(config, contents.schema, contents.metrics, calibration=contents.calibration,
+                      picture=RELIABILITY if pictured else None)
+    write_text(contents.folder / "README.md", card)
 
 
 def broken(folder: Path, error: Exception) -> ModelError:
@@ -94,7 +110,7 @@ def first_line(error: Exception) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file for people to read."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -117,3 +133,15 @@ def _read_metrics(path: Path) -> dict[str, Any]:
     except ModelError as error:
         LOGGER.warning("%s; the scores of this model are not known, the rest of it is read", str(error).partition(";")[0])
         return {}
+
+
+def _read_calibration(folder: Path) -> Calibration | None:
+    """What `conjoin calibrate` wrote, if it did. Raises `ModelError` when that is broken."""
+    path = folder / CALIBRATION
+    if not path.exists():
+        return None
+    try:
+        return Calibration.from_json(read_json(path))
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: is no calibration ({first_line(error)}); run conjoin calibrate again, or remove the "
+                         "file") from error

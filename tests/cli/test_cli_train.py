@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -401,6 +403,48 @@ def test_what_evaluate_refuses(conjoin: Any, trained_run: Path, corpus_folder: P
     assert "dev.json: holds no documents" in conjoin(
         "evaluate", trained_run, "--data", tmp_path / "dev.json").sentence
     assert conjoin("evaluate", trained_run).code == 2
+
+
+# --- calibrate ---------------------------------------------------------------------------------------------------
+
+
+def test_calibrate_changes_scores_of_every_command_and_the_card(
+    conjoin: Any, trained_run: Path, corpus_folder: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+
+    def extracted(folder: Path) -> list[dict[str, Any]]:
+        text = "Lee Oswald shot Kennedy in Dallas ."
+        value = json.loads(conjoin("extract", folder, "--text", text, "--format", "jsonl").out)
+        entities: list[dict[str, Any]] = value["entities"]
+        return entities
+
+    said = conjoin("calibrate", run, "--data", corpus_folder)
+    assert said.code == 0, said.err
+    assert [line.partition(":")[0] for line in said.out.splitlines()] == ["entities", "relations"]
+    assert "calibration.json, the card and its picture" in said.err
+    told = metrics(run)["calibration"]
+    assert set(told) == {"entities", "relations"}
+    card = (run / "model/README.md").read_text()
+    assert "## Calibration" in card and "](reliability.svg)" in card
+    ElementTree.parse(run / "model/reliability.svg")
+    before = extracted(trained_run)
+    assert [entity["type"] for entity in extracted(run)] == [entity["type"] for entity in before]
+
+    path = run / "model/calibration.json"
+    value = json.loads(path.read_text())
+    value["temperatures"] = {"entities": 4.0, "relations": 1.0}
+    value["thresholds"] = {"entities": {"Loc": 1.0}, "relations": {}}
+    path.write_text(json.dumps(value))
+    assert {entity["type"] for entity in before} == {"Loc", "Peop"}
+    assert {entity["type"] for entity in extracted(run)} == {"Peop"}
+    assert max(entity["score"] for entity in extracted(run)) < max(entity["score"] for entity in before)
+    again = json.loads(conjoin("calibrate", run, "--data", corpus_folder, "--json").out)
+    assert again["report"] == told, "it starts from the model's own scores"
+
+    path.write_text("{}")
+    assert "is no calibration" in conjoin("extract", run, "--text", "x").sentence
 
 
 # --- presets -----------------------------------------------------------------------------------------------------

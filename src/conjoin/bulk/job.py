@@ -32,7 +32,7 @@ from conjoin.version import __version__
 from conjoin.workers import Extracts, Loading
 
 MANIFEST = "manifest.json"
-NOT_THE_MODEL = ("README.md", "metrics.json")  # files of a model folder that change no result
+NOT_THE_MODEL = ("README.md", "metrics.json", "reliability.svg")  # files of a model folder that change no result
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 VERBS = {
     "train": "Train a joint model, score it on test and save it.",
     "evaluate": "Score a trained model on annotated text.",
+    "calibrate": "Make scores mean what they say, with a least score for each type.",
     "errors": "Show what a model gets wrong, by kind.",
     "experiment": "Train and score over folds and seeds.",
     "compare": "Say whether one experiment beats another.",

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from conjoin.features.arrays import JoinedReader
 from conjoin.files import whole_folder
 from conjoin.heads.relations import RelationHead
 from conjoin.model import JointModel
-from conjoin.model_folder import EXPORTED, MODEL_FILES, Contents, read_contents, write_contents, write_json
+from conjoin.model_folder import EXPORTED, MODEL_FILES, read_contents, write_contents, write_json
 from conjoin.weights import read_model
 
 try:
@@ -54,12 +55,15 @@ def export(model: Path, output: Path, *, int8: bool = False) -> None:
     _plain_attention(network)
     with whole_folder(output, replaces=EXPORT_FILES) as folder:
         facts = {"format": FORMAT, "int8": int8, "reader": _reader_facts(network.embedder), **_head_facts(network)}
-        write_contents(Contents(folder, contents.config, contents.schema, contents.metrics))
         write_json(folder / EXPORTED, facts)
         save_file({name: value.numpy() for name, value in _tables(network).items()}, folder / TABLES)
         _write_graphs(network, folder)
         if int8:
             _quantise(folder)
+        size = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
+        own = {"megabytes": round(size, 1), "export": "8 bits" if int8 else "full precision"}
+        metrics = {**contents.metrics, "model": {**contents.metrics.get("model", {}), **own}}
+        write_contents(replace(contents, folder=folder, metrics=metrics))
 
 
 class WordGraph(nn.Module):

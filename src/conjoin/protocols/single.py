@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from accelerate.utils.random import set_seed
 
 from conjoin.builders import build_model
@@ -38,6 +40,7 @@ from conjoin.training.processes import Processes, join_processes, one_for_all
 LOGGER = logging.getLogger("conjoin")
 Listener = Callable[[Event], None]
 CHECKPOINTS = ("checkpoints", "checkpoints-retrain")
+SPEED_DOCUMENTS = 256  # from which the speed on the card is measured
 
 
 def train(
@@ -94,6 +97,7 @@ def train(
         extractor.metrics["data"] = {split: count(documents) for split, documents in corpus.splits.items()}
         if corpus.test:
             extractor.metrics["test"] = _scored(extractor, corpus.test, processes).to_json()
+        extractor.metrics["model"] = _speed(extractor, corpus.test or corpus.dev or corpus.train)
         probe = probe_cooccurrence(extractor)
         if probe is not None:
             extractor.metrics["probe"] = probe
@@ -155,6 +159,15 @@ def _scored(extractor: Extractor, documents: Sequence[Document], processes: Proc
     with one_for_all(processes):
         annotated = processes.shared(extractor.annotate, documents)
     return score(documents, annotated, symmetric=extractor.schema.symmetric)
+
+
+def _speed(extractor: Extractor, documents: Sequence[Document]) -> dict[str, Any]:
+    """How many sentences a second the model annotates here, on its own, from some of them."""
+    some, start = documents[:SPEED_DOCUMENTS], time.perf_counter()
+    extractor.annotate(some)
+    seconds = max(time.perf_counter() - start, 1e-6)
+    device = "a GPU" if torch.cuda.is_available() else f"{extractor.model.threads} threads of a CPU"
+    return {"sentences_per_second": round(len(some) / seconds), "device": device}
 
 
 def _selecting(config: Config, select: Literal["best", "last"]) -> Config:
