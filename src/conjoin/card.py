@@ -9,6 +9,13 @@ from typing import Any
 from conjoin.calibration import Calibration
 from conjoin.schema import Schema
 
+HUB_FACTS = """---
+library_name: conjoin
+pipeline_tag: token-classification
+tags: [named-entity-recognition, relation-extraction]
+---
+"""
+
 
 def model_card(
     config: Mapping[str, Any],
@@ -23,7 +30,7 @@ def model_card(
     `metrics` is what training recorded: `data` (split sizes), `dev`/`test` (reports as JSON), `probe`, `training`, `model`
     (size, speed), `calibration`; `picture` is a file that shows the last.
     """
-    parts = ["# A conjoin model", _purpose(schema), _use(), _data(metrics.get("data", {}))]
+    parts = [f"{HUB_FACTS}\n# A conjoin model", _purpose(schema), _use(), _data(metrics.get("data", {}))]
     parts += [_scores(split, metrics[split]) for split in ("dev", "test") if split in metrics]
     if "probe" in metrics:
         parts.append(_probe(metrics["probe"]))

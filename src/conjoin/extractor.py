@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -251,6 +252,39 @@ class Extractor:
         model = _annotator(contents, device, precision)
         return cls(model, contents.config, metrics=contents.metrics, thresholds=thresholds,
                    calibration=contents.calibration)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        device: str | None = None,
+        precision: Precision = "no",
+        thresholds: Thresholds | None = None,
+    ) -> Extractor:
+        """As `load`, of a folder or of a model on a model hub, `owner/name`, which is kept in the hub's cache.
+
+        `revision` is a branch, tag or commit of the hub's repository. Raises `ModelError` when neither is there.
+        """
+        from conjoin.hub import fetched
+
+        folder = fetched(str(name), revision=revision, token=token)
+        return cls.load(folder, device=device, precision=precision, thresholds=thresholds)
+
+    def push_to_hub(
+        self, name: str, *, private: bool | None = None, token: str | None = None, message: str = "A conjoin model"
+    ) -> str:
+        """Save into the repository `owner/name` of a model hub, which is made when it is not there; the commit's address.
+
+        Raises `ModelError` for an export, and when the hub refuses.
+        """
+        from conjoin.hub import pushed
+
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(Path(folder) / "model")
+            return pushed(Path(folder) / "model", name, private=private, token=token, message=message)
 
 
 def _measured(model: JointModel) -> dict[str, float]:
