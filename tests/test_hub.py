@@ -67,7 +67,8 @@ class Hub(BaseHTTPRequestHandler):
         else:
             self.answer(404, {"error": "Repository not found"}, code="RepoNotFound")
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     @property
     def home(self) -> str:

@@ -13,7 +13,8 @@ from huggingface_hub.errors import HfHubHTTPError
 from conjoin.errors import ModelError
 from conjoin.model_folder import MODEL_FILES, first_line, model_folder
 
-CLIENT_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]  # of requests or of httpx, as the version has it; a lost connection is one too
+# Of requests or of httpx, as the version has it; a lost connection is one too.
+CLIENT_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
 # What a model folder holds: nothing else is fetched, whatever a repository may have beside it.
 PATTERNS = ("*.json", "*.safetensors", "*.onnx", "*.txt", "*.md", "*.svg", "*.model")
 
@@ -27,7 +28,8 @@ def fetched(name: str, *, revision: str | None = None, token: str | None = None)
         folder = Path(snapshot_download(name, revision=revision, token=token, allow_patterns=list(PATTERNS),
                                         endpoint=_endpoint()))
     if not all((folder / file).is_file() for file in MODEL_FILES):
-        raise ModelError(f"'{name}' on the hub is no conjoin model (no config.json and schema.json); see that the name is right")
+        raise ModelError(f"'{name}' on the hub is no conjoin model (no config.json and schema.json); see that the name is "
+                         "right")
     return folder
 
 
