@@ -100,18 +100,18 @@ class TransformerEmbedder(nn.Module):
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """features as from `features` → [batch, word, width]; zeros beyond a text's words."""
         if self.mix is None:
-            return self._words(self._encode(features).last_hidden_state, features["words"])
+            return self._words(self.encode(features).last_hidden_state, features["words"])
         mixed: Tensor = self.mix(self.layers(features))
         return mixed
 
     def layers(self, features: Mapping[str, Tensor]) -> Tensor:
         """The vectors of words in all layers, the input embeddings first: [batch, word, layer, width]."""
-        states = self._encode(features, output_hidden_states=True).hidden_states
+        states = self.encode(features, output_hidden_states=True).hidden_states
         joined = self._words(torch.cat(states, dim=-1), features["words"])
         layers: Tensor = joined.unflatten(-1, (len(states), self.width))
         return layers
 
-    def _encode(self, features: Mapping[str, Tensor], **options: bool) -> Any:
+    def encode(self, features: Mapping[str, Tensor], **options: bool) -> Any:
         """What the encoder makes of the windows: its output object, with [window, piece, width] in it."""
         hides = self.training and self.masking > 0
         pieces = self._masked(features["pieces"]) if hides else features["pieces"]

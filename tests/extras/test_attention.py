@@ -1,0 +1,81 @@
+"""Attention: rows that sum to one, patterns by hand, pictures and pages that hold what was asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conjoin import Extractor
+from conjoin.errors import DataError, ModelError, SettingError
+from conjoin.extras.attention import Attention, attention_of, heat_maps, view
+
+RUBY = "Ruby fatally shot Oswald two days after Kennedy was assassinated."
+
+
+@pytest.fixture(scope="module")
+def found(trained_run: Path) -> Attention:
+    return attention_of(Extractor.load(trained_run, device="cpu"), RUBY)
+
+
+def test_rows_sum_to_one_over_the_pieces_of_the_sentence(found: Attention, trained_run: Path) -> None:
+    encoder: Any = Extractor.load(trained_run, device="cpu").model.embedder.encoder  # type: ignore[attr-defined]
+    count = len(found.pieces)
+    assert found.weights.shape == (encoder.config.num_hidden_layers, encoder.config.num_attention_heads, count, count)
+    assert np.allclose(found.weights.sum(-1), 1, atol=1e-5)
+    assert found.special == (True, *(False,) * (count - 2), True)
+    inner = found.without_special()
+    assert inner.pieces == found.pieces[1:-1]
+    assert np.array_equal(inner.weights, found.weights[:, :, 1:-1, 1:-1])
+
+
+def test_the_model_computes_as_before(trained_run: Path) -> None:
+    extractor = Extractor.load(trained_run, device="cpu")
+    encoder: Any = extractor.model.embedder.encoder  # type: ignore[attr-defined]
+    before, said = encoder.config._attn_implementation, extractor(RUBY)
+    attention_of(extractor, RUBY)
+    assert encoder.config._attn_implementation == before
+    assert extractor(RUBY) == said
+
+
+def test_patterns_by_hand() -> None:
+    weights = np.zeros((1, 4, 4, 4), dtype=np.float32)  # [CLS] a b [SEP]
+    for place in range(4):
+        weights[0, 0, place, min(place + 1, 3)] = 1
+        weights[0, 1, place, max(place - 1, 0)] = 1
+        weights[0, 2, place, place] = 1
+        weights[0, 3, place, 3] = 1
+    shares = Attention(("[CLS]", "a", "b", "[SEP]"), (True, False, False, True), weights).patterns()
+    assert shares[0].argmax(1).tolist() == [0, 1, 2, 3]
+    assert np.diag(shares[0]).tolist() == [1, 1, 1, 1]
+    assert shares[0, 0, 3] == 0.5, "the next of the last word is the end"
+
+
+def test_heat_maps_and_views(found: Attention, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    heat_maps(found, tmp_path / "new" / "maps.svg", layers=[1], heads=[0, 1], title="Ruby")
+    drawn = (tmp_path / "new" / "maps.svg").read_text()
+    assert drawn.count("layer 1, head") == 2 and "layer 0" not in drawn
+    heat_maps(found, tmp_path / "maps.png")
+    assert (tmp_path / "maps.png").read_bytes().startswith(b"\x89PNG")
+    for change in ({"layers": [9]}, {"heads": [-1]}):
+        with pytest.raises(SettingError, match=r"there is no (layer 9|head -1); the encoder's are 0 to"):
+            heat_maps(found, tmp_path / "no.png", **change)  # type: ignore[arg-type]
+    pytest.importorskip("bertviz")
+    for kind in ("head", "model"):
+        view(found, tmp_path / f"{kind}.html", kind=kind)  # type: ignore[arg-type]
+        page = (tmp_path / f"{kind}.html").read_text()
+        assert page.startswith("<!doctype html>") and "[SEP]" in page and "<script" in page
+
+
+def test_what_has_no_attention(trained_run: Path) -> None:
+    extractor = Extractor.load(trained_run, device="cpu")
+    with pytest.raises(DataError, match="has no words"):
+        attention_of(extractor, " ")
+    with pytest.raises(DataError, match="more pieces than the encoder reads at once"):
+        attention_of(extractor, "word " * 2000)
+    extractor.model = object()  # type: ignore[assignment]
+    with pytest.raises(ModelError, match="no transformer whose attention"):
+        attention_of(extractor, RUBY)
