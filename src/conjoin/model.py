@@ -223,6 +223,22 @@ class JointModel(nn.Module):
         return self.annotate_batch(self.collate(documents, gold=False), gold_entities=gold_entities) if documents else []
 
     @torch.inference_mode()
+    def doubts(self, batch: Batch) -> list[tuple[float, float]]:
+        """For each document the expected number of words whose tag is wrong, and of decisions on its candidate pairs that
+        are, by the model's own probabilities."""
+        self.prepare()
+        batch = batch.to(self.device)
+        states = self.shared(self.embedder(batch.features).float(), batch.lengths)
+        emissions = self.entities(self.entity_stack(states, batch.lengths))
+        words = self.entities.doubts(emissions, batch.lengths)
+        spans = self._spans(self.entities.decode(emissions, batch.lengths))
+        pairs = torch.zeros_like(words)
+        if self.relations is not None and len(spans):
+            scores, candidates = self._relation_scores(states, batch.lengths, spans, self._marks(spans))
+            pairs.index_add_(0, spans.rows[candidates[0]], self.relations.doubts(scores, spans, candidates))
+        return list(zip(words.tolist(), pairs.tolist(), strict=True))
+
+    @torch.inference_mode()
     def annotate_batch(self, batch: Batch, *, gold_entities: bool = False) -> list[Document]:
         """As `annotate`, of documents that are collated."""
         self.prepare()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +82,6 @@ def test_affinity(
     assert conjoin(*command, *taken[1:], "--data", corpus_folder).code == 2
     assert conjoin(*taken, "--data", corpus_folder, "--set", "stack.size=3").code == 2
     assert "no dev split among train" in conjoin(*taken, "--data", corpus_folder / "train.jsonl").sentence
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    unplotted = conjoin(*command[:4], "--output", tmp_path / "none", "--data", corpus_folder)
-    assert "pip install 'conjoin[plot]'" in unplotted.sentence
-    assert not (tmp_path / "none").exists(), "nothing is trained first"
 
 
 @pytest.mark.parametrize("verb", ["tune", "affinity"])

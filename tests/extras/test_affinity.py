@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from conjoin.builders import build_model
 from conjoin.document import Corpus, Document, Entity
-from conjoin.errors import DataError, MissingExtraError, ModelError, SettingError
+from conjoin.errors import DataError, ModelError, SettingError
 from conjoin.extractor import Extractor
 from conjoin.extras import affinity as module
 from conjoin.extras.affinity import (
@@ -23,7 +22,6 @@ from conjoin.extras.affinity import (
     advised_depth,
     affinities,
     affinity,
-    check_plot,
     dissimilarities,
     own_scores,
     plot,
@@ -164,12 +162,6 @@ def test_models_that_do_not_go_together(
     Extractor(build_model(config, schema), config).save(tmp_path / "relations-b")
     with pytest.raises(ModelError, match="layers of different number or kind"):
         affinities(trained_models(tmp_path), documents)
-
-
-def test_without_matplotlib_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'conjoin\[plot\]'"):
-        check_plot()
 
 
 def test_the_plot_is_written_whole(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_the_recorded_dev_scores_are_those_of_the_kept_epoch(
 
 def test_what_is_recorded(trained_run: Path, documents: list[Document]) -> None:
     metrics = Extractor.load(trained_run).metrics
-    assert set(metrics) == {"data", "dev", "test", "training"}  # no probe: the types are not those of the probe
+    assert set(metrics) == {"data", "dev", "model", "test", "training"}  # no probe: the types are not those of the probe
     assert metrics["data"] == {split: {"documents": 3, "entities": 8, "relations": 3} for split in ("train", "dev", "test")}
     assert {"seed", "epoch", "documents", "trainable"} <= set(metrics["training"])
     assert metrics["test"]["relations"]["strict"]["micro"]["f1"] == 1.0

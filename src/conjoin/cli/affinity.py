@@ -92,13 +92,11 @@ def affinity(
         SingleTask,
         advised_depth,
         affinities,
-        check_plot,
         own_scores,
         plot,
         trained_models,
     )
 
-    check_plot()  # before an hour of training
     console = messages()
     if models is not None:
         runs = trained_models(models)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,8 +31,13 @@ from conjoin.cli.options import (
 )
 from conjoin.document import SPLITS, Corpus, Document
 from conjoin.errors import DataError
+from conjoin.launch import launched_rank
 from conjoin.readers import read_corpus
 from conjoin.readers.splits import split_order
+
+if TYPE_CHECKING:
+    from conjoin.settings import Config
+    from conjoin.training import Event
 
 
 def train(
@@ -56,6 +63,9 @@ def train(
     no_cache: NoCache = False,
     cache_limit: CacheLimit = CACHE_LIMIT,
     overwrite: Overwrite = False,
+    track: Annotated[
+        list[str] | None, typer.Option(help="Tracker that listens: tensorboard, mlflow or wandb; several times.")
+    ] = None,
 ) -> None:
     """Train a joint model, score it on test and save it.
 
@@ -90,7 +100,7 @@ def train(
 
     extra = chosen(_relation_free(relation_free, lenient), relation_free_count, seed=config.training.seed)
     try:
-        with TrainingProgress() as progress:
+        with TrainingProgress() as progress, _tracked(track, progress.listen, output, config) as listen:
             extractor = run(
                 config,
                 corpus,
@@ -100,7 +110,7 @@ def train(
                 lenient=lenient,
                 overwrite=overwrite,
                 cache_limit=0.0 if no_cache else cache_limit,
-                listen=progress.listen,
+                listen=listen,
             )
     except KeyboardInterrupt:
         if any(output.glob("checkpoints*/step-*")):
@@ -109,6 +119,20 @@ def train(
     leave_processes()
     print_metrics(extractor.metrics)
     console.print(f"saved {output / 'model'}", markup=False)
+
+
+@contextmanager
+def _tracked(
+    names: list[str] | None, listen: Callable[[Event], None], output: Path, config: Config
+) -> Iterator[Callable[[Event], None]]:
+    """The listener with the trackers that are asked for; of several processes the first one has them."""
+    if not names or launched_rank() > 0:
+        yield listen
+        return
+    from conjoin.extras.tracking import tracked
+
+    with tracked(names, listen, folder=output, settings=config.model_dump(mode="json", exclude={"paper"})) as both:
+        yield both
 
 
 def overrides(settings: list[str] | None, encoder: str | None, seed: int | None) -> list[str]:

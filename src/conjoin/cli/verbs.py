@@ -19,6 +19,7 @@ VERBS = {
     "reproduce": "Run a table of the papers and print ours beside theirs.",
     "tune": "Search over settings for the best scores on dev.",
     "affinity": "Find how many layers the two tasks want to share.",
+    "suggest": "Choose the texts that are worth most to annotate next.",
     "attention": "Draw what the heads of a model's encoder look at.",
     "extract": "Find entities and relations in raw text.",
     "bulk": "Find entities and relations in very many documents.",

@@ -17,7 +17,7 @@ from conjoin.config import load_config
 from conjoin.document import Corpus, Document, documents_digest
 from conjoin.embedders.embedder import Embedder, JoinedEmbedder, own_features
 from conjoin.embedders.transformer import TransformerEmbedder
-from conjoin.errors import DataError, ModelError, SettingError, require_extra
+from conjoin.errors import DataError, ModelError, SettingError
 from conjoin.files import make_folder, read_json, whole_file, write_text
 from conjoin.lanes import annotate_all
 from conjoin.metrics import score
@@ -241,17 +241,8 @@ def advised_depth(depths: Sequence[Depth]) -> int:
     return shared
 
 
-def check_plot() -> None:
-    """Raise `MissingExtraError` when there is nothing to draw with."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise require_extra("plot", "matplotlib") from error
-
-
 def plot(depths: Sequence[Depth], path: Path) -> None:
-    """Draw affinity by depth into a PNG or SVG file. Needs matplotlib."""
-    check_plot()
+    """Draw affinity by depth into a PNG or SVG file."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.5), layout="constrained")

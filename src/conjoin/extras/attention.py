@@ -1,7 +1,7 @@
 """What the heads of an encoder look at in a sentence (Giorgi et al. 2019, §4.3 and Fig. 2): heat maps, interactive views.
 
-Rows are the pieces that look, columns those that are looked at. Heat maps need matplotlib; views are BertViz's (Vig 2019),
-whose pages fetch two scripts from the network when they are opened.
+Rows are the pieces that look, columns those that are looked at. The views are BertViz's (Vig
+2019), whose pages fetch two scripts from the network when they are opened.
 """
 
 from __future__ import annotations
@@ -105,10 +105,8 @@ def heat_maps(
 
     Raises `SettingError` for numbers that the encoder does not have.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise require_extra("attention", "matplotlib") from error
+    from matplotlib.figure import Figure
+
     chosen_layers = _chosen("layer", layers, attention.weights.shape[0])
     chosen_heads = _chosen("head", heads, attention.weights.shape[1])
     if len(chosen_layers) * len(chosen_heads) > _MOST_MAPS:

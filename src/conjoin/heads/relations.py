@@ -199,6 +199,17 @@ class RelationHead(nn.Module):
         return probabilities, best & (probabilities > (none if self.threshold is None else self.threshold))
 
     @torch.no_grad()
+    def doubts(self, scores: Tensor, spans: Spans, pairs: Tensor) -> Tensor:
+        """The expected number of wrong decisions on each pair [pair]: one a pair, under sigmoid one a pair and type."""
+        possible = self._possible(spans, pairs)
+        probabilities, chosen = self._decide(scores, possible)
+        if self.decision == "sigmoid":
+            wrong: Tensor = (torch.where(chosen, 1 - probabilities, probabilities) * possible).sum(1)
+            return wrong
+        none = 1 - probabilities.sum(1)
+        return 1 - torch.where(chosen.any(1), (probabilities * chosen).sum(1), none)
+
+    @torch.no_grad()
     def decode(self, scores: Tensor, spans: Spans, pairs: Tensor) -> list[list[Relation]]:
         """The relations of each row, with their probabilities. scores as from `forward`."""
         probabilities, chosen = self._decide(scores, self._possible(spans, pairs))

@@ -125,6 +125,15 @@ class TaggerHead(nn.Module):
             result.append(tagging.scored([self.tags[tag] for tag in kept], first, after) if any(kept) else [])
         return result
 
+    @torch.no_grad()
+    def doubts(self, emissions: Tensor, lengths: Tensor) -> Tensor:
+        """The expected number of wrong tags of each row [batch]. emissions: [batch, word, tag]; lengths: [batch]."""
+        if emissions.shape[1] == 0:
+            return emissions.new_zeros(len(lengths))
+        _, chosen, _ = self._decode(emissions.float(), lengths.clamp(min=1))
+        there = torch.arange(emissions.shape[1], device=lengths.device) < lengths.unsqueeze(1)
+        return ((1 - chosen.exp()) * there).sum(1)
+
     def marks_width(self, labels: Labels) -> int:
         """The width of `marks`."""
         return {"none": 0, "tag": len(self.tags), "type": len(self.types)}[labels]

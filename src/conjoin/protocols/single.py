@@ -28,6 +28,7 @@ from conjoin.extractor import Extractor
 from conjoin.files import check_replaceable, folder_to_fill
 from conjoin.metrics import Report, score
 from conjoin.model_folder import MODEL_FILES
+from conjoin.protocols.curves import with_curves
 from conjoin.readers.overlap import keep_longer, overlapping_pairs
 from conjoin.sample import cooccurrence_probe
 from conjoin.schema import Schema, canonical
@@ -84,7 +85,10 @@ def train(
             learnt = config.text.model_copy(update={"hyphens": learn_hyphens(corpus.train)})
             config = config.model_copy(update={"text": learnt})
         cache = FeatureCache(cache_folder(), limit=round(cache_limit * 1e9)) if cache_limit > 0 else None
-        stage = _Stage(_selecting(config, "best") if retrain_on_dev else config, listen or _ignore, cache, processes)
+        listener = listen or _ignore
+        if folder is not None and processes.main:
+            listener = with_curves(listener, folder)
+        stage = _Stage(_selecting(config, "best") if retrain_on_dev else config, listener, cache, processes)
         extractor = stage.run(corpus.train, corpus.dev, _inside(folder, "checkpoints"))
         if retrain_on_dev:
             del extractor  # one model in memory at a time
