@@ -21,6 +21,7 @@ check: .venv/installed
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: .venv/installed bench-run/base/model bench-run/recurrent/model
 	$(BIN)/python benchmarks/speed/encoder_ratio.py
