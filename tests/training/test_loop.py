@@ -26,6 +26,10 @@ class Model(nn.Module):
     as many of the two entities as `found` says for the evaluation at hand."""
 
     batch_pieces = 1024
+    threads = 1
+
+    def prepare(self) -> None:
+        self.eval()
 
     def __init__(self, found: Sequence[int] = ()) -> None:
         super().__init__()

@@ -23,6 +23,10 @@ class Model(nn.Module):
     """One weight, and the relation of every document told the other way round."""
 
     batch_pieces = 1024
+    threads = 1
+
+    def prepare(self) -> None:
+        self.eval()
 
     def __init__(self) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from conjoin.cli.options import PrecisionName, chosen_precision
 from conjoin.errors import require_extra
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
+KEPT = 30  # seconds for which a connection without requests stays open: longer than clients keep theirs
 TOKEN = "CONJOIN_TOKEN"
 
 
@@ -25,6 +26,7 @@ def serve(
     most_texts: Annotated[int, typer.Option(min=1, help="Most texts of a request.")] = 64,
     most_characters: Annotated[int, typer.Option(min=1, help="Most characters of a text.")] = 100_000,
     most_waiting: Annotated[int, typer.Option(min=1, help="Most texts that wait at once.")] = 256,
+    most_requests: Annotated[int, typer.Option(min=1, help="Most requests of one client under way at once.")] = 32,
     seconds: Annotated[float, typer.Option(min=0.001, help="After which a request is given up.")] = 30.0,
 ) -> None:
     """Serve a trained model over HTTP.
@@ -52,11 +54,12 @@ def serve(
     from conjoin.extractor import Extractor
 
     limits = Limits(body_bytes=most_bytes, texts=most_texts, characters=most_characters, waiting=most_waiting,
-                    seconds=seconds)
+                    requests_per_client=most_requests, seconds=seconds)
     token = os.environ.get(TOKEN)
     extractor = Extractor.load(run, precision=used)
     extractor("Maria Ortiz leads the Halden Steel of Leeds.")  # what is slow the first time is not the first client's
     if not token and host not in LOCAL:
         messages().print(f"anyone who can reach {host} can use this service; set {TOKEN} to ask for a token", markup=False)
     app = create_app(extractor, name=run.name, limits=limits, token=token)
-    uvicorn.run(app, host=host, port=port, log_level="info", timeout_graceful_shutdown=int(seconds) + 1)
+    uvicorn.run(app, host=host, port=port, log_level="info", timeout_keep_alive=KEPT,
+                timeout_graceful_shutdown=int(seconds) + 1)

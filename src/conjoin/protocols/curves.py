@@ -28,12 +28,7 @@ def with_curves(listen: Callable[[Event], None], folder: Path) -> Callable[[Even
         listen(event)
         if isinstance(event, Started):
             stage += 1
-            known = read_history(folder) if stage == 1 else rows
-            here = stage if not event.resumed else max((row["stage"] for row in known), default=1)
-            stage = max(stage, here)
-            rows = [row for row in known if row["stage"] < stage or (event.resumed and row["epoch"] < event.epoch)]
-            if stage == 1 and not event.resumed:
-                rows = []
+            rows = [row for row in (read_history(folder) if stage == 1 else rows) if _stays(row, event, stage)]
         elif isinstance(event, EpochDone):
             rows.append(_row(event, stage))
             make_folder(folder)
@@ -47,6 +42,13 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
     """The epochs of a run, in order: `stage`, `epoch`, `seconds`, `loss` by term, and strict micro `f1` on dev by task."""
     path = folder / HISTORY
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
+def _stays(row: Mapping[str, Any], event: Started, stage: int) -> bool:
+    """Whether an epoch of before is part of a run that begins this stage, perhaps in its midst."""
+    if row["stage"] == stage:
+        return bool(event.resumed) and row["epoch"] < event.epoch
+    return row["stage"] < stage or bool(event.resumed)
 
 
 def _row(event: EpochDone, stage: int) -> dict[str, Any]:

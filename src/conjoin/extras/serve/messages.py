@@ -11,17 +11,22 @@ EXAMPLES: list[JsonValue] = [
     {"text": "Maria Ortiz leads the Halden Steel of Leeds.", "relation_threshold": 0.5},
     {"texts": ["Lee Oswald shot Kennedy in Dallas.", "Oslo is the capital of Norway."]},
 ]
+NOTHING: JsonValue = {"type": "null"}
+EITHER: list[JsonValue] = [
+    {"required": ["text"], "properties": {"text": {"type": "string"}, "texts": NOTHING}},
+    {"required": ["texts"], "properties": {"texts": {"type": "array"}, "text": NOTHING}},
+]
 
 
 class Asked(BaseModel):
     """One text or several, what must be scored how high, and how the answer is written."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": EXAMPLES})
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": EXAMPLES, "oneOf": EITHER})
 
     text: str | None = Field(None, description="One text; its characters are counted as they are.")
     texts: list[str] | None = Field(None, description="Several texts, in place of one.")
-    entity_threshold: Score = Field(0.0, strict=False, description="Least score of an entity.")
-    relation_threshold: Score = Field(0.0, strict=False, description="Least score of a relation.")
+    entity_threshold: Score = Field(0.0, description="Least score of an entity.")
+    relation_threshold: Score = Field(0.0, description="Least score of a relation.")
     format: Literal["json", "jsonl", "html", "fragment"] = Field(
         "json", description="JSON, a line for each text, a page, or what a page shows of each text."
     )

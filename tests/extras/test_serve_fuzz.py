@@ -1,0 +1,42 @@
+"""The service holds to its own description, whatever it is sent (schemathesis), and never fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hypothesis
+import pytest
+
+pytest.importorskip("fastapi")
+schemathesis: Any = pytest.importorskip("schemathesis")
+
+import doubles  # noqa: E402
+from conjoin.extras.serve import create_app  # noqa: E402
+from conjoin.schema import Schema  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of what the fuzzer is made of
+
+
+class StandIn(doubles.FirstWords):
+    """Finds first words; has what `/model` tells."""
+
+    schema = Schema(("Word",), ("Next",))
+    metrics: dict[str, Any] = {}  # noqa: RUF012
+
+    @property
+    def config(self) -> Any:
+        from conjoin import load_config
+
+        return load_config("conjoin-base")
+
+
+app = create_app(StandIn())  # type: ignore[arg-type]
+description = schemathesis.openapi.from_asgi("/openapi.json", app)
+
+
+@description.parametrize()
+@hypothesis.settings(max_examples=60, deadline=None, suppress_health_check=list(hypothesis.HealthCheck), derandomize=True)
+def test_answers_are_as_described(case: Any) -> None:
+    response = case.call()
+    assert response.status_code < 500, response.text
+    case.validate_response(response)
