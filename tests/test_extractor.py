@@ -20,10 +20,14 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from conjoin.batching import FIRST_CHUNK_CHARACTERS
+from conjoin.builders import build_model
+from conjoin.calibration import Calibration
 from conjoin.document import Document, Entity, Relation, Token
-from conjoin.errors import DataError, ModelError, SettingError
-from conjoin.extractor import AHEAD_CHARACTERS, Extractor, Thresholds
+from conjoin.errors import DataError, MissingExtraError, ModelError, SettingError
+from conjoin.extractor import AHEAD_CHARACTERS, CANDIDATES, Extractor, Thresholds
 from conjoin.model import JointModel
+from conjoin.schema import Schema
+from conjoin.settings import Config
 from conjoin.text import words
 
 TEXT = "Maria Ortiz leads the Halden Steel of Leeds. Lee Oswald shot Kennedy in Dallas. The mayor joined Acme Corp."
@@ -61,7 +65,8 @@ def test_a_saved_model_predicts_the_same_with_the_same_weights(
 
 def test_the_folder_holds_json_safetensors_and_text_and_nothing_else(trained_run: Path) -> None:
     files = sorted(path.relative_to(trained_run) for path in trained_run.rglob("*") if path.is_file())
-    assert {path.parts[0] for path in files} == {"model"}  # checkpoints are gone
+    assert {path.parts[0] for path in files} == {"model", "curves.png", "history.jsonl"}  # checkpoints are gone
+    files = [path for path in files if path.parts[0] == "model"]
     assert {path.suffix for path in files} <= {".json", ".safetensors", ".md", ".txt"}
     for path in files:
         raw = (trained_run / path).read_bytes()
@@ -539,3 +544,40 @@ def test_half_precision_finds_the_same(trained_run: Path, documents: list[Docume
         assert [e.score for e in one.entities] != [e.score for e in other.entities]
     with pytest.raises(SettingError, match="choose no, bf16 or auto"):
         Extractor.load(trained_run, precision="fp16")
+
+
+# --- calibration -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("decision", ["softmax", "sigmoid"])
+def test_calibration_goes_with_the_model(
+    decision: str, shrunk: Callable[..., Config], schema: Schema, documents: list[Document], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Too few documents to fit on change nothing; what is fitted holds after saving, loading and exporting."""
+    monkeypatch.setattr("conjoin.calibration.LEAST_FOUND", 10**6)
+    monkeypatch.setattr("conjoin.calibration.LEAST_GOLD", 10**6)
+    torch.manual_seed(0)
+    config = shrunk("conjoin-base", f"relations.decision={decision}", "entities.outside_prior=0")
+    extractor = Extractor(build_model(config, schema, documents=documents).eval(), config)
+    before = [found(document) for document in extractor.annotate(documents)]
+    extractor.calibrate(documents)
+    assert [found(document) for document in extractor.annotate(documents)] == before
+    assert extractor.model.relation_threshold == (CANDIDATES if decision == "sigmoid" else None)
+
+    least = dict.fromkeys(schema.relation_types, CANDIDATES if decision == "sigmoid" else 0.6)
+    extractor.calibration = Calibration(
+        {"entities": 2.0, "relations": 1.0}, {"entities": {}, "relations": least}, extractor.model.relation_threshold
+    )
+    after = [found(document) for document in extractor.annotate(documents)]
+    counts = [sum(len(relations) for _, relations in told) for told in (before, after)]
+    assert counts[1] > counts[0] if decision == "sigmoid" else counts[1] < counts[0]
+    extractor.save(tmp_path / "model")
+    assert [found(document) for document in Extractor.load(tmp_path / "model").annotate(documents)] == after
+    onnx = pytest.importorskip("conjoin.extras.onnx", exc_type=MissingExtraError)
+    onnx.export(tmp_path / "model", tmp_path / "export")
+    exported = Extractor.load(tmp_path / "export")
+    assert [found(document) for document in exported.annotate(documents)] == after
+    for one in (extractor, exported):
+        one.forget_calibration()
+        assert [found(document) for document in one.annotate(documents)] == before

@@ -68,7 +68,7 @@ def test_lanes_give_what_one_gives_and_share_the_threads() -> None:
     assert annotate_all(together, documents, batch_pieces=40) == annotate_all(alone, documents, batch_pieces=40)
     assert sorted(together.batches) == sorted(alone.batches)
     assert together.lanes.pop(threading.get_ident()) == 6, "the caller's own threads stay as they were"
-    assert list(together.lanes.values()) == [6 // MOST_LANES] * MOST_LANES
+    assert list(together.lanes.values()) == [2, 2, 2]
     assert not alone.lanes, "one lane is the caller's own thread"
     assert together.prepared == 1
 
@@ -89,7 +89,8 @@ def test_an_error_in_a_batch_is_the_callers(threads: int) -> None:
 
 
 def test_how_many_lanes() -> None:
-    assert [lanes_of(threads) for threads in (0, 1, 2, 4, 64)] == [1, 1, 2, 4, MOST_LANES]
+    assert [lanes_of(threads) for threads in (0, 1, 2, 3, 4, 64)] == [1, 1, 2, 3, 4, MOST_LANES]
+    assert [threads - threads // lanes_of(threads) * lanes_of(threads) for threads in (5, 6, 7, 9, 10)] == [1, 0, 1, 0, 0]
 
 
 def test_threads_of_torch_are_those_of_the_thread_that_set_them() -> None:

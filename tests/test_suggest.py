@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from conjoin.document import Document
+from conjoin.document import Document, Entity
 from conjoin.errors import DataError, ModelError, SettingError
 from conjoin.extractor import Extractor
+from conjoin.heads.spans import Spans
 from conjoin.model import JointModel
 from conjoin.suggest import doubts_of, spread, suggest, word_vectors, worth
 
@@ -52,17 +53,20 @@ def test_doubts_are_those_of_the_probabilities(extractor: Extractor, documents: 
         assert together[number, 1] >= 0
 
 
-def test_both_decisions_tell_their_doubts(extractor: Extractor) -> None:
+@pytest.mark.parametrize("decision", ["softmax", "sigmoid"])
+def test_both_decisions_tell_their_doubts(
+    decision: str, extractor: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores of zero: as likely as NEG, or one half each."""
     head = extractor.model.relations  # type: ignore[attr-defined]
-    scores = torch.zeros(1, 1 + len(head.types)) if head.decision == "softmax" else torch.zeros(1, len(head.types))
-    from conjoin.document import Entity
-    from conjoin.heads.spans import Spans
-
+    monkeypatch.setattr(head, "decision", decision)
+    scores = torch.zeros(1, len(head.types) + (decision == "softmax"))
     peop = Entity("Peop", 0, 1), Entity("Peop", 1, 2)
     spans = Spans.of([peop], extractor.schema.entity_types, torch.device("cpu"))
     pairs = torch.tensor([[0], [1]])
     possible = int(head._possible(spans, pairs).sum())
-    expected = 1 - 1 / (1 + possible) if head.decision == "softmax" else 0.5 * possible
+    expected = 1 - 1 / (1 + possible) if decision == "softmax" else 0.5 * possible
+    assert possible > 0
     assert float(head.doubts(scores, spans, pairs)) == pytest.approx(expected)
 
 

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from conjoin import tagging
 from conjoin.choices import PAIRS_AT_ONCE
-from conjoin.decoding.pairs import FlatSpans, Rules, between, largest, marks, pooled
+from conjoin.decoding.pairs import FlatSpans, Rules, between, largest, least_score, marks, pooled
 from conjoin.decoding.tags import Chain, decode
 from conjoin.document import Document, Entity
 from conjoin.errors import ModelError, require_extra
@@ -69,9 +69,7 @@ class ExportedModel:
     @property
     def relation_threshold(self) -> float | None:
         """As for `JointModel`."""
-        if self.pairs is None or (self.rules.decision == "softmax" and self.rules.threshold is None):
-            return None
-        return 0.5 if self.rules.threshold is None else self.rules.threshold
+        return None if self.pairs is None else least_score(self.rules.decision, self.rules.threshold)
 
     @relation_threshold.setter
     def relation_threshold(self, least: float | None) -> None:

@@ -82,6 +82,11 @@ class Extractor:
     def schema(self) -> Schema:
         return self.model.schema
 
+    @property
+    def hyphens(self) -> Hyphens:
+        """Whether raw text is cut at hyphens, as its training data were."""
+        return "whole" if self.config.text.hyphens == "whole" else "cut"
+
     def __call__(self, text: str, *, id: str = "") -> Document:
         """Entities and relations of a raw text, sentence by sentence."""
         return next(self.pipe_named([(id, text)]))
@@ -140,10 +145,8 @@ class Extractor:
         sentences: Sequence[Sequence[tuple[int, int]] | None] | None = None,
     ) -> Callable[[], list[Document]]:
         """Cut texts into sentences and begin to annotate those; call what is returned for the documents."""
-        hyphens = self.config.text.hyphens
-        cut: Hyphens = "cut" if hyphens == "learn" else hyphens
         split_up = [
-            split(text, id=name, hyphens=cut, bounds=bounds)
+            split(text, id=name, hyphens=self.hyphens, bounds=bounds)
             for (name, text), bounds in zip(texts, sentences or repeat(None), strict=sentences is not None)
         ]
         results = lanes.begin([unit.document for units in split_up for unit in units])
@@ -193,8 +196,7 @@ class Extractor:
         """Give scores as the model gives them again; returns its own least score of a relation, where it has one."""
         self.calibration = None
         self.metrics.pop("calibration", None)
-        if self.model.relation_threshold is not None:
-            self.model.relation_threshold = self.config.relations.threshold or 0.5
+        self.model.relation_threshold = self.config.relations.threshold
         return self.model.relation_threshold
 
     def evaluate(

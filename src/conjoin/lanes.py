@@ -14,8 +14,11 @@ MOST_LANES = 4  # more would wait for one another: what Python does, one thread 
 
 
 def lanes_of(threads: int) -> int:
-    """How many batches are computed side by side where so many threads may compute."""
-    return max(1, min(threads, MOST_LANES))
+    """How many batches are computed side by side where so many threads may compute: as many as leave none of them idle,
+    or the fewest."""
+    if threads < 2:
+        return 1
+    return max(range(2, min(threads, MOST_LANES) + 1), key=lambda lanes: (threads // lanes * lanes, lanes))
 
 
 class Lanes:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from conjoin.choices import Labels, LabelSource, Proposals
+from conjoin.decoding.pairs import least_score
 from conjoin.document import Document, Entity
 from conjoin.embedders.embedder import Embedder
 from conjoin.heads.relations import RelationHead
@@ -192,9 +193,7 @@ class JointModel(nn.Module):
     @property
     def relation_threshold(self) -> float | None:
         """The least score of a relation; None where the best type wins, or where there are no relations."""
-        if self.relations is None or (self.relations.decision == "softmax" and self.relations.threshold is None):
-            return None
-        return 0.5 if self.relations.threshold is None else self.relations.threshold
+        return None if self.relations is None else least_score(self.relations.decision, self.relations.threshold)
 
     @relation_threshold.setter
     def relation_threshold(self, least: float | None) -> None:
@@ -222,13 +221,20 @@ class JointModel(nn.Module):
         """
         return self.annotate_batch(self.collate(documents, gold=False), gold_entities=gold_entities) if documents else []
 
+    def _encoded(self, batch: Batch) -> Tensor:
+        """The shared states of words for annotation [batch, word, width]; a fine-tuned encoder may run in bf16."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            states = self.embedder(batch.features).float()
+        shared: Tensor = self.shared(states, batch.lengths)
+        return shared
+
     @torch.inference_mode()
     def doubts(self, batch: Batch) -> list[tuple[float, float]]:
         """For each document the expected number of words whose tag is wrong, and of decisions on its candidate pairs that
         are, by the model's own probabilities."""
         self.prepare()
         batch = batch.to(self.device)
-        states = self.shared(self.embedder(batch.features).float(), batch.lengths)
+        states = self._encoded(batch)
         emissions = self.entities(self.entity_stack(states, batch.lengths))
         words = self.entities.doubts(emissions, batch.lengths)
         spans = self._spans(self.entities.decode(emissions, batch.lengths))
@@ -243,9 +249,7 @@ class JointModel(nn.Module):
         """As `annotate`, of documents that are collated."""
         self.prepare()
         documents, batch = batch.documents, batch.to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            states = self.embedder(batch.features).float()
-        states = self.shared(states, batch.lengths)
+        states = self._encoded(batch)
         if gold_entities:
             entities = [list(document.entities) for document in documents]
         else:

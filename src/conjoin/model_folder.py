@@ -24,6 +24,7 @@ FORMAT_VERSION = 1
 MODEL_FILES = ("config.json", "schema.json")  # a folder that holds both is a model
 CALIBRATION = "calibration.json"
 RELIABILITY = "reliability.svg"
+TOLD = ("README.md", "metrics.json", RELIABILITY)  # files that change no result
 EXPORTED = "exported.json"  # and one that holds this too is an export
 # What settings, schema, transformers and tokenizers raise over files that are missing, or JSON but not what they should be.
 BROKEN = (ConjoinError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)

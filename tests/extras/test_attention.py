@@ -68,6 +68,10 @@ def test_heat_maps_and_views(found: Attention, tmp_path: Path) -> None:
         view(found, tmp_path / f"{kind}.html", kind=kind)  # type: ignore[arg-type]
         page = (tmp_path / f"{kind}.html").read_text()
         assert page.startswith("<!doctype html>") and "[SEP]" in page and "<script" in page
+    view(found, tmp_path / "one.html", heads=[1])
+    assert '"heads": [1]' in (tmp_path / "one.html").read_text()
+    with pytest.raises(SettingError, match="a model view shows all heads"):
+        view(found, tmp_path / "no.html", kind="model", heads=[1])
 
 
 def test_what_has_no_attention(trained_run: Path) -> None:

@@ -32,7 +32,6 @@ from conjoin.version import __version__
 from conjoin.workers import Extracts, Loading
 
 MANIFEST = "manifest.json"
-NOT_THE_MODEL = ("README.md", "metrics.json", "reliability.svg")  # files of a model folder that change no result
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ class Job:
 
     def plan(self, found: list[Source]) -> dict[str, Any]:
         """What must be the same for a job to go on."""
-        from conjoin.model_folder import model_folder
+        from conjoin.model_folder import TOLD, model_folder
 
         files = hashlib.sha256()
         for source in found:
@@ -101,7 +100,7 @@ class Job:
         }
         return {
             "conjoin": __version__,
-            "model": folder_digest(model_folder(self.model), without=NOT_THE_MODEL),
+            "model": folder_digest(model_folder(self.model), without=TOLD),
             "input": {"files": len(found), "bytes": total_bytes(found), "digest": files.hexdigest()},
             **settings,
         }

@@ -22,7 +22,7 @@ def attention(
     text: Annotated[str, typer.Option(help="A sentence.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Heat maps as .png, .svg or .pdf, a view as .html.")],
     layer: Annotated[list[int] | None, typer.Option(help="Layer, from 0; several times; all when absent.")] = None,
-    head: Annotated[list[int] | None, typer.Option(help="Head of maps, from 0; several times; all when absent.")] = None,
+    head: Annotated[list[int] | None, typer.Option(help="Head, from 0; several times; all when absent.")] = None,
     special: Annotated[bool, typer.Option("--special", help="With the pieces around the sentence ([CLS], [SEP]).")] = False,
     kind: Annotated[str, typer.Option("--view", help="View of a page: head or model.")] = "head",
 ) -> None:
@@ -49,7 +49,8 @@ def attention(
     found = attention_of(Extractor.load(run, device="cpu"), text)
     drawn = found if special else found.without_special()
     if suffix in PAGES:
-        view(drawn, output, kind="head" if kind == "head" else "model", layers=layer or ())
+        view(drawn, output, kind="head" if kind == "head" else "model", layers=layer or (),
+             heads=head or ())
     else:
         heat_maps(drawn, output, layers=layer or (), heads=head or (), title=text)
     typer.echo(_patterns(found))

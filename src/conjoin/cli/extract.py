@@ -138,9 +138,9 @@ class _Extraction:
 
     def plan(self) -> dict[str, Any]:
         """What must be the same for a stopped run to go on."""
-        from conjoin.model_folder import model_folder
+        from conjoin.model_folder import TOLD, model_folder
 
-        model = folder_digest(model_folder(self.run), without=("README.md", "metrics.json"))
+        model = folder_digest(model_folder(self.run), without=TOLD)
         return {"conjoin": __version__, "model": model, "precision": self.precision,
                 "thresholds": [self.entity_threshold, self.relation_threshold]}
 

@@ -13,6 +13,7 @@ from conjoin.cli.messages import messages
 from conjoin.document import Document
 from conjoin.errors import DataError, SettingError
 from conjoin.readers import FORMATS, write_documents
+from conjoin.text import Hyphens, split
 
 
 def suggest(
@@ -49,7 +50,7 @@ def suggest(
     from conjoin.suggest import suggest as chosen
 
     extractor = Extractor.load(run)
-    sentences = list(_sentences(pool, inputs.Columns(column), lines, extractor.config.text.hyphens))
+    sentences = list(_sentences(pool, inputs.Columns(column), lines, extractor.hyphens))
     if not sentences:
         raise DataError(f"{pool[0]}: holds no text")
     found = chosen(extractor, sentences, count, diversity=diversity)
@@ -61,10 +62,8 @@ def suggest(
     console.print(f"wrote {output}", markup=False, soft_wrap=True)
 
 
-def _sentences(paths: list[Path], columns: inputs.Columns, lines: bool, hyphens: str) -> Iterator[Document]:
+def _sentences(paths: list[Path], columns: inputs.Columns, lines: bool, hyphens: Hyphens) -> Iterator[Document]:
     """The sentences of the pool, each text once; what cannot be read is left out, and said."""
-    from conjoin.text import split
-
     found = inputs.sources(paths)
     inputs.check(found, columns)
     seen: set[str] = set()
@@ -72,7 +71,7 @@ def _sentences(paths: list[Path], columns: inputs.Columns, lines: bool, hyphens:
         if raw.text is None:
             typer.echo(f"{raw.id}: {raw.error}; left out", err=True)
             continue
-        for unit in split(raw.text, id=raw.id, hyphens="whole" if hyphens == "whole" else "cut"):
+        for unit in split(raw.text, id=raw.id, hyphens=hyphens):
             if unit.document.text not in seen:
                 seen.add(unit.document.text)
                 yield unit.document

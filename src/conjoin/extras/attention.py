@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from conjoin.embedders.frozen import FrozenEmbedder, FrozenTransformer
 from conjoin.embedders.transformer import TransformerEmbedder
 from conjoin.errors import DataError, ModelError, SettingError, require_extra
 from conjoin.extractor import Extractor
-from conjoin.files import write_text
+from conjoin.files import make_folder, whole_file, write_text
 from conjoin.text import words
 
 View = Literal["head", "model"]
@@ -66,7 +67,7 @@ def attention_of(extractor: Extractor, sentence: str) -> Attention:
     if embedder is None:
         raise ModelError("the model has no transformer whose attention could be shown (or is an export); take one that was "
                          "trained with encoder.name")
-    tokens = words(sentence, hyphens="whole" if extractor.config.text.hyphens == "whole" else "cut")
+    tokens = words(sentence, hyphens=extractor.hyphens)
     if not tokens:
         raise DataError("the text has no words; give a sentence")
     features = embedder.features([[token.text for token in tokens]])
@@ -123,8 +124,9 @@ def heat_maps(
             axes.set_title(f"layer {layer}, head {head}", fontsize=9)
             axes.set_xticks(places, attention.pieces, rotation=90, fontsize=7)
             axes.set_yticks(places, attention.pieces, fontsize=7)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    make_folder(path.parent)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format=path.suffix.removeprefix("."))
 
 
 def _chosen(what: str, named: Sequence[int], count: int) -> list[int]:
@@ -134,18 +136,27 @@ def _chosen(what: str, named: Sequence[int], count: int) -> list[int]:
     return list(named) or list(range(count))
 
 
-def view(attention: Attention, path: Path, *, kind: View = "head", layers: Sequence[int] = ()) -> None:
-    """Write BertViz's head view or model view as a page. Needs the extra `attention`."""
+def view(
+    attention: Attention, path: Path, *, kind: View = "head", layers: Sequence[int] = (), heads: Sequence[int] = ()
+) -> None:
+    """Write BertViz's head view or model view as a page. Needs the extra `attention`.
+
+    `heads` are those that a head view shows at first. Raises `SettingError` for numbers that the encoder does not have, and
+    for heads of a model view, which has all.
+    """
+    if heads and kind == "model":
+        raise SettingError("a model view shows all heads; leave --head out, or take --view head")
     try:
         from bertviz import head_view, model_view
     except ImportError as error:
         raise require_extra("attention", "bertviz") from error
     chosen = _chosen("layer", layers, attention.weights.shape[0])
     tensors = [torch.from_numpy(layer).unsqueeze(0) for layer in attention.weights]
-    draw = head_view if kind == "head" else model_view
+    shown = _chosen("head", heads, attention.weights.shape[1])
+    draw = partial(head_view, heads=shown) if kind == "head" else model_view
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # it leaves its own scripts open
         page = draw(tensors, list(attention.pieces), include_layers=chosen, html_action="return").data
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     head = '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Attention</title>'
     write_text(path, f"{head}\n{page}\n</html>\n")

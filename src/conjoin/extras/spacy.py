@@ -10,8 +10,8 @@ words, those it was trained on, within the sentences of spaCy where an earlier c
 put on spaCy's tokens; where an entity begins or ends inside one, it is widened to the whole token and counted in
 `Component.misaligned`.
 
-- `doc.ents`: the entities. Where some overlap, which `doc.ents` cannot hold, it has the first of those that do, and
-  `doc.spans["conjoin"]` has all.
+- `doc.ents`: the entities. Where some overlap, which `doc.ents` cannot hold, it has the longest of those that do, of equals
+  the first, and `doc.spans["conjoin"]` has all.
 - `span._.score`: the score of an entity, for spans of both.
 - `doc._.relations`: `{"type", "head", "tail", "score"}` each, where head and tail are (first token, end token, label), the
   end exclusive: plain values, which a `DocBin` keeps. `doc._.relation_spans` gives (head span, type, tail span, score).
@@ -72,9 +72,8 @@ class Component:
         self.misaligned: Counter[str] = Counter()
         self._extractor: Extractor | None = None
 
-    @property
-    def extractor(self) -> Extractor:
-        """The model, loaded when it is first asked for."""
+    def load(self) -> Extractor:
+        """The model, loaded once."""
         if self._extractor is None:
             if self.folder is None:
                 raise ModelError(f"the component '{self.name}' has no model; name its folder: "
@@ -90,7 +89,7 @@ class Component:
         """The documents of a stream in order; so many at a time are read together."""
         for docs in minibatch(stream, batch_size):
             texts = [("", doc.text) for doc in docs]
-            for doc, found in zip(docs, self.extractor.extract(texts, sentences=list(map(_sentences, docs))), strict=True):
+            for doc, found in zip(docs, self.load().extract(texts, sentences=list(map(_sentences, docs))), strict=True):
                 self._annotate(doc, found)
                 yield doc
 
@@ -159,7 +158,7 @@ def _place(span: Span) -> tuple[int, int, str]:
     "conjoin",
     assigns=["doc.ents", "doc.spans", "doc._.relations", "span._.score"],
     default_config={"model": None, "entity_threshold": 0.0, "relation_threshold": 0.0},
-)  # type: ignore[untyped-decorator, unused-ignore]
+)  # type: ignore[untyped-decorator]
 def make_component(
     nlp: Language, name: str, model: str | None, entity_threshold: float, relation_threshold: float
 ) -> Component:
@@ -171,5 +170,5 @@ def make_component(
     _register()
     component = Component(name, Path(model) if model else None, Thresholds(entity_threshold, relation_threshold))
     if model and Path(model).exists():
-        component.extractor  # noqa: B018 - what is wrong with it is said now
+        component.load()  # what is wrong with it is said now
     return component

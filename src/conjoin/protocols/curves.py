@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from conjoin.files import make_folder, write_text
+from conjoin.files import make_folder, whole_file, write_text
 from conjoin.training import EpochDone, Event, Started
 
 HISTORY, PICTURE = "history.jsonl", "curves.png"
@@ -81,4 +81,5 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False)
         axes.grid(alpha=0.25)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
