@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,14 @@ def test_joined_vectors_are_those_of_the_parts(encoder: str) -> None:
 def test_a_model_must_see_something(shrunk: Callable[..., Config]) -> None:
     with pytest.raises(SettingError, match=r"set encoder.name, elmo.options, words.vectors or characters.size"):
         build_embedder(shrunk("conjoin-base", "encoder.name=none"))
+
+
+def test_layers_of_batches_side_by_side_are_their_own(encoder: str) -> None:
+    """Whatever transformers does to collect them."""
+    inner = frozen(encoder)
+    batches = [[[f"w{number}", "Oslo", *"ab" * (number % 5)]] * (1 + number % 3) for number in range(60)]
+    alone = [inner.features(batch)["layers"] for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda batch: inner.features(batch)["layers"], batches))
+    for ours, theirs in zip(together, alone, strict=True):
+        assert torch.equal(ours, theirs)

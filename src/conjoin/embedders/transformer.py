@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,11 @@ InputEmbedder = CasingEmbedder | CharacterEmbedder
 ENCODER_REMEDY = "give a hub name, a folder with config.json, tokenizer.json and model.safetensors, or the alias minilm"
 SAVED = "encoder"  # the folder, inside a saved model, of configuration and tokenizer
 PADDED_TO = 8  # in training: few distinct lengths keep the memory of the matrix library's caches low
+# Versions of transformers without this module exchange methods of some models while layers are collected; batches that
+# are computed side by side would then get one another's, so there it is one at a time.
+_collecting: AbstractContextManager[object] = (
+    nullcontext() if find_spec("transformers.utils.output_capturing") else threading.Lock()
+)
 
 
 class TransformerEmbedder(nn.Module):
@@ -106,7 +113,8 @@ class TransformerEmbedder(nn.Module):
 
     def layers(self, features: Mapping[str, Tensor]) -> Tensor:
         """The vectors of words in all layers, the input embeddings first: [batch, word, layer, width]."""
-        states = self.encode(features, output_hidden_states=True).hidden_states
+        with _collecting:
+            states = self.encode(features, output_hidden_states=True).hidden_states
         joined = self._words(torch.cat(states, dim=-1), features["words"])
         layers: Tensor = joined.unflatten(-1, (len(states), self.width))
         return layers
