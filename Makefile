@@ -24,7 +24,7 @@ check: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: .venv/installed bench-run/base/model bench-run/recurrent/model
-	$(BIN)/python benchmarks/speed/encoder_ratio.py
+	$(BIN)/python benchmarks/speed/training.py
 	$(BIN)/python benchmarks/speed/recurrent_ratio.py
 	$(BIN)/python benchmarks/speed/extraction.py bench-run/base --recurrent bench-run/recurrent
 	$(BIN)/python benchmarks/speed/processes.py bench-run/base

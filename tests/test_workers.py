@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from conjoin import Extractor
 from conjoin.batching import CHUNK_CHARACTERS, FIRST_CHUNK_CHARACTERS, chunks
 from conjoin.errors import DataError, ModelError, WorkerError
 from conjoin.pool import AHEAD, Pool, cores, thread_share
+from conjoin.training.processes import threads_of_torch
 from conjoin.workers import pipe_chunks, pipe_in_processes
 
 Texts = st.lists(st.tuples(st.text(max_size=3), st.integers(0, 3 * FIRST_CHUNK_CHARACTERS).map("x".__mul__)), max_size=40)
@@ -144,6 +146,14 @@ def test_each_process_has_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert thread_share(1) == 1
     assert os.environ["OMP_NUM_THREADS"] == "1"
+
+
+def test_threads_of_torch_are_the_callers_again_afterwards() -> None:
+    for count, inside in ((3, 3), (None, 1)):
+        with pytest.raises(ValueError, match="stop"), threads_of_torch(count):
+            assert torch.get_num_threads() == inside
+            raise ValueError("stop")
+        assert torch.get_num_threads() == 1
 
 
 def test_documents_are_those_of_the_extractor(trained_run: Path) -> None:

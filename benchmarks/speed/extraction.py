@@ -3,11 +3,12 @@
     python benchmarks/speed/extraction.py MODEL --data DATA/conll04/spert_json --recurrent MODEL
 
 The texts of the test split, ten times over, go through `Extractor.pipe`: in torch in full precision and in bf16, as an
-export in full precision and in 8 bits, and through the recurrent model if one is named. In turn with them: the bare
-encoder's forward alone on batches that are made beforehand from all texts by length, and Hugging Face's
+export in full precision and in 8 bits, and through the recurrent model and its exports if one is named. In turn with
+them: the bare encoder's forward alone on batches that are made beforehand from all texts by length, and Hugging Face's
 token-classification pipeline over the same encoder, which only tags, at several batch sizes (its classifier is made to
-find nothing, so that it has least to do). Each is a process of its own and waits for its turn, so no thread of one disturbs
-another; of some turns the fastest counts. The result, with the strict micro F1 of each model on the words of the test split
+find nothing, so that it has least to do). Each is a process of its own that is stopped while another has its turn. A turn
+is short, a fortieth of the work, so that when the machine's speed changes it does for all; of some rounds the median
+counts. The result, with the strict micro F1 of each model on the words of the test split
 and the peak memory of each process, is extraction.json beside this script.
 """
 
@@ -16,9 +17,15 @@ from __future__ import annotations
 import argparse
 import itertools
 import multiprocessing
+import os
+import signal
+import statistics
 import tempfile
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +42,7 @@ from conjoin.extras.onnx import export
 from conjoin.sample import sample_corpus
 
 REPEATS = 10
+SLICES = 40  # turns in which a system does all of its work
 BARE = "bare encoder, {} pieces"
 PIPELINE = "Hugging Face pipeline, batches of {}"
 
@@ -49,15 +57,18 @@ def main() -> None:
     arguments = parser.parse_args()
     count = len(test_split(arguments.data)) * REPEATS
     with tempfile.TemporaryDirectory() as folder:
-        exports = {name: Path(folder) / name for name in ("onnx", "onnx int8")}
-        for name, path in exports.items():
-            export(arguments.model, path, int8=name.endswith("int8"))
         systems: dict[str, tuple[Any, ...]] = {
             "torch": (extraction, arguments.model), "torch bf16": (extraction, arguments.model, "bf16"),
-            **{name: (extraction, path) for name, path in exports.items()},
         }
         if arguments.recurrent:
             systems["recurrent, frozen encoder"] = (extraction, arguments.recurrent)
+        exports = {}
+        for model, name in ((arguments.model, "export"), (arguments.recurrent, "recurrent, export")):
+            for int8 in (False, True) if model else ():
+                own = f"{name} of 8 bits" if int8 else name
+                exports[own] = Path(folder) / own
+                export(model, exports[own], int8=int8)
+        systems |= {name: (extraction, path) for name, path in exports.items()}
         systems |= {BARE.format(pieces): (bare_encoder, pieces) for pieces in (1024, 2048)}
         systems |= {PIPELINE.format(size): (plain_tagger, size) for size in (8, 32)}
         told = in_turn(systems, arguments.data, arguments.rounds)
@@ -77,33 +88,69 @@ def main() -> None:
 
 
 def in_turn(systems: dict[str, tuple[Any, ...]], data: str | None, rounds: int) -> dict[str, dict[str, Any]]:
-    """Each system in a process of its own, one at a time; the least seconds, and what it says of itself."""
+    """Each system in a process of its own; its seconds, the median of some rounds, and what it says of itself."""
     context = multiprocessing.get_context("spawn")
-    connections: dict[str, Connection] = {}
+    running: dict[str, Running] = {}
     for name, (prepare, *given) in systems.items():
-        connections[name], theirs = context.Pipe()
-        context.Process(target=serve, args=(theirs, prepare, given, data), daemon=True).start()
-        connections[name].recv()  # one after the other: it has warmed up
-    seconds = dict.fromkeys(systems, float("inf"))
+        connection, theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs, prepare, given, data), daemon=True)
+        process.start()
+        running[name] = Running(process, connection, slice=connection.recv() * REPEATS / SLICES)
+    seconds: dict[str, list[float]] = {name: [] for name in systems}
     for number in range(rounds):
-        for name, connection in connections.items():
-            connection.send("go")
-            seconds[name] = min(seconds[name], connection.recv())
-        print(number, {name: round(value, 2) for name, value in seconds.items()}, flush=True)
+        for name, spent in side_by_side(running).items():
+            seconds[name].append(spent)
+        print(number, {name: round(values[-1], 2) for name, values in seconds.items()}, flush=True)
     rows = {}
-    for name, connection in connections.items():
-        connection.send(None)
-        rows[name] = {"seconds": round(seconds[name], 2), **connection.recv()}
+    for name, system in running.items():
+        system.connection.send(None)
+        rows[name] = {"seconds": round(statistics.median(seconds[name]), 2), **system.connection.recv()}
     return rows
+
+
+@dataclass
+class Running:
+    """A system's process, which is stopped while others have their turn."""
+
+    process: BaseProcess
+    connection: Connection
+    slice: float  # seconds of a turn
+
+
+def side_by_side(running: dict[str, Running]) -> dict[str, float]:
+    """Have each system do all of its work, and count the seconds it had. Turns are so short that a machine which slows
+    down does so for all, and as long as the work is, so that all come to an end together."""
+    spent = dict.fromkeys(running, 0.0)
+    waiting = dict(running)
+    try:
+        for system in running.values():
+            os.kill(system.process.pid, signal.SIGSTOP)
+            system.connection.send("go")
+        while waiting:
+            for name, system in list(waiting.items()):
+                begun = time.perf_counter()
+                os.kill(system.process.pid, signal.SIGCONT)
+                done = system.connection.poll(system.slice)
+                if done:
+                    system.connection.recv()
+                    del waiting[name]
+                else:
+                    os.kill(system.process.pid, signal.SIGSTOP)
+                spent[name] += time.perf_counter() - begun
+    finally:
+        for system in waiting.values():  # a stopped process cannot be ended
+            os.kill(system.process.pid, signal.SIGCONT)
+    return spent
 
 
 def serve(connection: Connection, prepare: Callable[..., Any], given: list[Any], data: str | None) -> None:
     """Prepare, warm up, then do all of the work whenever asked."""
     work, about = prepare(test_split(data), *given)
     work(1)
-    connection.send("ready")
+    connection.send(timed(lambda: work(1)))
     while connection.recv() is not None:
-        connection.send(timed(lambda: work(REPEATS)))
+        work(REPEATS)
+        connection.send("done")
     connection.send({"peak_memory_mb": peak_memory_mb(), **about()})
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from conjoin.errors import DataError
@@ -109,6 +109,14 @@ class Document:
         copy._annotate(entities, relations)
         return copy
 
+    def named(self, id: str) -> Document:
+        """The same document with another id."""
+        copy = object.__new__(Document)
+        for name in ("text", "tokens", "entities", "relations"):  # checked already
+            object.__setattr__(copy, name, getattr(self, name))
+        object.__setattr__(copy, "id", id)
+        return copy
+
     def bare(self) -> Document:
         """The same text and words without annotations."""
         return self.annotated((), ())
@@ -136,14 +144,15 @@ class Document:
                             f"(end exclusive), the text has {len(self.tokens)}")
         char_start = self.tokens[entity.start].char_start
         char_end = self.tokens[entity.end - 1].char_end
-        return replace(entity, char_start=char_start, char_end=char_end, text=self.text[char_start:char_end])
+        text = self.text[char_start:char_end]
+        return Entity(entity.type, entity.start, entity.end, entity.score, char_start, char_end, text)
 
     def _attach(self, relation: Relation, placed: Mapping[Entity, Entity]) -> Relation:
         for argument in (relation.head, relation.tail):
             if argument not in placed:
                 raise DataError(f"{self._name}: relation {relation.type} points at {argument.type} "
                                 f"{argument.start}-{argument.end}, which is no entity of this document")
-        return replace(relation, head=placed[relation.head], tail=placed[relation.tail])
+        return Relation(relation.type, placed[relation.head], placed[relation.tail], relation.score)
 
     @property
     def _name(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,8 +103,7 @@ class Extractor:
 
     def pipe_named(self, texts: Iterable[tuple[str, str]]) -> Iterator[Document]:
         """As `pipe`, over pairs of id and text; the ids are those of the results."""
-        for found in self.extract_each(chunks(_checked(texts))):
-            yield from found
+        yield from chain.from_iterable(self.extract_each(chunks(_checked(texts))))
 
     def extract(
         self, texts: Sequence[Text], *, sentences: Sequence[Sequence[tuple[int, int]] | None] | None = None
@@ -119,24 +118,23 @@ class Extractor:
     def extract_each(self, groups: Iterable[Sequence[Text]]) -> Iterator[list[Document]]:
         """As `extract`, for one group of texts after the other. While a large one is computed the next is read and cut into
         sentences; where that fails, the results of the one before are given first."""
-        waiting = None
+        waiting: list[Callable[[], list[Document]]] = []  # taken out to be called, so that nothing is held on to
         with Lanes(self.model) as lanes:
             try:
                 for texts in groups:
                     begun = self._begin(texts, lanes)
-                    before, waiting = waiting, None
-                    if before is not None:
-                        yield before()
+                    if waiting:
+                        yield waiting.pop()()
                     if lanes_of(self.model.threads) > 1 and sum(len(text) for _, text in texts) >= AHEAD_CHARACTERS:
-                        waiting = begun
+                        waiting.append(begun)
                     else:
                         yield begun()
             except Exception:
-                if waiting is not None:
-                    yield waiting()
+                if waiting:
+                    yield waiting.pop()()
                 raise
-            if waiting is not None:
-                yield waiting()
+            if waiting:
+                yield waiting.pop()()
 
     def _begin(
         self,

@@ -80,6 +80,8 @@ def merge(text: str, units: Sequence[Unit], annotated: Sequence[Document], *, id
     `DataError` when documents and units do not fit.
     """
     _check_units(text, units, annotated)
+    if len(units) == 1 and units[0].document.text == text:
+        return annotated[0].named(id)
     tokens = [
         token.moved(unit.char_offset) for unit in units for token in unit.document.tokens[unit.core_start : unit.core_end]
     ]

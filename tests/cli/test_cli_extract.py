@@ -288,7 +288,8 @@ def test_several_workers_give_the_same_bytes(conjoin: Any, trained_run: Path, tm
 def test_a_stopped_run_goes_on_to_the_same_file(
     stop: signal.Signals, workers: int, conjoin: Any, trained_run: Path, tmp_path: Path
 ) -> None:
-    source, out = many(tmp_path / "in.jsonl", 3000), tmp_path / "out.jsonl"
+    count = 3000 * workers
+    source, out = many(tmp_path / "in.jsonl", count), tmp_path / "out.jsonl"
     part = tmp_path / "out.jsonl.part"
     with started(trained_run, source, "-o", out, "--workers", workers) as process:
         grown(part, process)
@@ -296,7 +297,7 @@ def test_a_stopped_run_goes_on_to_the_same_file(
         told = process.stderr.read().decode() if process.stderr else ""
     assert not out.exists()
     lines = part.read_bytes().count(b"\n")
-    assert 0 < lines < 3000
+    assert 0 < lines < count
     if stop is signal.SIGINT:
         assert process.returncode not in (0, 1)
         assert f"stopped; {part} holds {lines:,} results, and the same command with --resume goes on" in told

@@ -1,4 +1,4 @@
-"""What README tells a reader to type works as typed, but for a shorter training."""
+"""What README tells a reader to type works as typed, but for a shorter training. The other pages: test_documentation.py."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 
-from conjoin.cli import app
 from conjoin.errors import ModelError
 
 HOME = Path(__file__).parents[2]
@@ -28,16 +26,6 @@ def commands(page: str) -> list[list[str]]:
     """The lines of a page's unmarked code blocks that call conjoin, split as a shell splits them."""
     lines = "\n".join(blocks(page)).replace("\\\n", " ").splitlines()
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("conjoin ")]
-
-
-@pytest.mark.parametrize(
-    "arguments", [pytest.param(line, id=" ".join(line)) for page in PAGES for line in commands(page.read_text("utf-8"))]
-)
-def test_every_printed_command_parses(arguments: list[str]) -> None:
-    verb, *rest = arguments
-    command = typer.main.get_command(app).get_command(None, verb)  # type: ignore[attr-defined]
-    assert command is not None, f"there is no verb {verb}"
-    command.make_context(verb, rest)
 
 
 def test_every_make_target_exists() -> None:
@@ -77,6 +65,8 @@ def test_the_python_and_then_the_commands(
     with pytest.raises(ModelError, match=r"--overwrite \(overwrite=True\)"):
         exec(code, {})
     for arguments in commands(README):
+        if any(argument.startswith("DATA/") for argument in arguments):  # the runs behind the scores
+            continue
         if arguments[0] == "train":
             arguments += ["--set", "training.epochs=2"]
         result = conjoin(*arguments)

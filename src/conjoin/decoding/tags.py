@@ -49,8 +49,7 @@ def viterbi(emissions: Floats, lengths: Numbers, chain: Chain) -> Numbers:
     for word in range(1, words):
         ways = best[:, None, :] + into  # [batch, tag after, tag before]
         origin = ways.argmax(2)
-        step = np.take_along_axis(ways, origin[..., None], axis=2)[..., 0]
-        best = np.where(alive[word][:, None], step + emissions[:, word], best)
+        best = np.where(alive[word][:, None], ways.max(2) + emissions[:, word], best)
         back.append(origin)
     rows = np.arange(batch)
     tag = (best + chain.ends).argmax(1)

@@ -32,11 +32,12 @@ from conjoin.weights import read_model
 
 try:
     import onnx  # noqa: F401
-    import onnxscript  # noqa: F401
     from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxscript.optimizer import fold_constants
 except ImportError as error:
     raise require_extra("export", "onnx, onnxscript, onnxruntime") from error
 
+LARGEST = 2**31  # bytes of a weight
 EXPORT_FILES = (*MODEL_FILES, EXPORTED)
 PROBE = ("Maria Ortiz leads the Halden Steel of Leeds , England .", "Oslo and Leeds", "X-9 met Kofi Mensah in 1998")
 
@@ -154,10 +155,13 @@ def _write(
     path: Path,
 ) -> None:
     with _quiet(), torch.no_grad():
-        torch.onnx.export(
-            graph.eval(), (), kwargs=dict(values), f=path, dynamo=True, dynamic_shapes=dict(shapes),
-            input_names=list(inputs), output_names=list(outputs), external_data=False, verbose=False,
+        program: Any = torch.onnx.export(
+            graph.eval(), (), kwargs=dict(values), dynamo=True, dynamic_shapes=dict(shapes),
+            input_names=list(inputs), output_names=list(outputs), verbose=False,
         )
+        # Weights that are reshaped before a product are products' weights too, which 8 bits need to know.
+        fold_constants(program.model, input_size_limit=LARGEST, output_size_limit=LARGEST)
+        program.save(path, external_data=False)
 
 
 @contextmanager

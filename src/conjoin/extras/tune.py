@@ -26,6 +26,7 @@ from conjoin.pool import deaf_to_interrupts, end_with_parent, thread_share
 from conjoin.protocols import train
 from conjoin.settings import Config
 from conjoin.training import EpochDone, Event
+from conjoin.training.processes import threads_of_torch
 
 try:
     import optuna
@@ -141,7 +142,8 @@ def _end_running(search: Search) -> None:
 
 def _run(search: Search, workers: int, threads: int | None, listen: Callable[[TrialResult], None] | None) -> None:
     if workers == 1:
-        _work(search, threads, listen)
+        with threads_of_torch(threads):
+            _work(search, listen)
         return
     context = multiprocessing.get_context("spawn")
     share = threads or thread_share(workers)
@@ -209,17 +211,14 @@ def _study(search: Search) -> optuna.Study:
 def _worker(search: Search, threads: int) -> None:
     """A process of its own: what is wrong is one line, as from the command itself."""
     try:
-        _work(search, threads)
+        with threads_of_torch(threads):
+            _work(search)
     except ConjoinError as error:
         LOGGER.error("%s", error)
         sys.exit(1)
 
 
-def _work(search: Search, threads: int | None, listen: Callable[[TrialResult], None] | None = None) -> None:
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
+def _work(search: Search, listen: Callable[[TrialResult], None] | None = None) -> None:
     study = _study(search)
     while (trial := _next(search, study)) is not None:
         value, state = None, TrialState.FAIL

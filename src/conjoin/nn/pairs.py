@@ -30,8 +30,9 @@ class Biaffine(nn.Module):
         """heads, tails: [span, width]; pairs: [2, pair] indices of spans; features: [pair, f] → [pair, relation]."""
         scores: Tensor = self.head(heads)[pairs[0]] + self.tail(tails)[pairs[1]]
         if self.bilinear is not None:
-            projected = torch.einsum("sd,dre->sre", heads, self.bilinear)  # [span, relation, width]
-            scores = scores + torch.einsum("pre,pe->pr", projected[pairs[0]], tails[pairs[1]])
+            width, relations, _ = self.bilinear.shape
+            projected = (heads @ self.bilinear.flatten(1)).view(-1, relations, width)  # [span, relation, width]
+            scores = scores + (projected[pairs[0]] @ tails[pairs[1]].unsqueeze(2)).squeeze(2)
         if self.features is not None and features is not None:
             scores = scores + self.features(features)
         return scores

@@ -25,6 +25,7 @@ from conjoin.protocols.single import count, train
 from conjoin.protocols.summary import Results
 from conjoin.schema import Schema
 from conjoin.settings import Config
+from conjoin.training.processes import threads_of_torch
 from conjoin.version import __version__
 
 RESULT = "result.json"
@@ -219,10 +220,10 @@ def _outcomes(
         else:
             yield run, result
     if workers == 1 or len(open_runs) <= 1:
-        if threads:
-            _use_threads(threads)
         for run in open_runs:
-            yield run, run.do()
+            with threads_of_torch(threads):
+                result = run.do()
+            yield run, result
     else:
         yield from _in_processes(open_runs, workers, threads)
 
@@ -259,9 +260,3 @@ def _do(run: Run, say: Say) -> dict[str, Any] | ConjoinError:
         return run.do()
     except ConjoinError as error:
         return type(error)(str(error))
-
-
-def _use_threads(threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)

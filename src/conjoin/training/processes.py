@@ -27,6 +27,20 @@ LONGEST_WAIT = timedelta(hours=2)
 DATA_PARALLEL = (DistributedType.MULTI_CPU, DistributedType.MULTI_GPU, DistributedType.MULTI_XPU, DistributedType.MULTI_NPU)
 
 
+@contextmanager
+def threads_of_torch(count: int | None) -> Iterator[None]:
+    """Compute with so many threads until the end of the block, in this thread; None: with as many as before."""
+    if count is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @dataclass(frozen=True, slots=True)
 class Processes:
     """This process, number `rank` of `count` that work on one run. All of them must make the same calls in one order."""

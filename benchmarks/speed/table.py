@@ -1,0 +1,77 @@
+"""Rewrites the tables of docs/speed.md from the result files beside this script.
+
+    python benchmarks/speed/table.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PAGE = HERE.parents[1] / "docs" / "speed.md"
+
+
+def main() -> None:
+    PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def rendered(page: str) -> str:
+    """The page with its tables as the result files have them."""
+    for name, table in TABLES.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        result = json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
+        before, rest = page.split(begin)
+        page = before + begin + table(result) + end + rest.split(end)[1]
+    return page
+
+
+def table_of(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    columns = list(head)
+    lines = [columns, ["---"] * len(columns), *([str(cell) for cell in row] for row in rows)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def extraction(result: dict[str, Any]) -> str:
+    rows = (
+        (name, row["texts_per_second"], f"{row['times_the_bare_encoder']:.2f}", f"{row['times_as_fast_as_pipeline']:.2f}",
+         " / ".join(f"{score:.1f}" for score in row.get("strict_micro_f1", ())), row["peak_memory_mb"])
+        for name, row in result["systems"].items()
+    )
+    return table_of(("", "texts per second", "time, bare encoder = 1", "times as fast as the pipeline",
+                     "strict F1, entities / relations", "peak memory, MB"), rows)
+
+
+def training(result: dict[str, Any]) -> str:
+    row = result["training"]
+    cells = f"{row['conjoin_seconds']} s", f"{row['encoder_seconds']} s", row["ratio"], result["peak_memory_mb"]
+    return table_of(("an epoch", "bare encoder", "ratio", "peak memory, MB"), [cells])
+
+
+def processes(result: dict[str, Any]) -> str:
+    cold = table_of(("cold start", "seconds"), result["cold start, seconds"].items())
+    workers = table_of(("", *next(iter(result["workers"].values()))),
+                       ((name, *row.values()) for name, row in result["workers"].items()))
+    return f"{cold}\n{workers}"
+
+
+def growth(result: dict[str, Any]) -> str:
+    tables = []
+    for kind, what in (("length", "words of one sentence"), ("entities", "entities of one sentence"),
+                       ("documents", "short documents, streamed")):
+        rows = ((row["size"], row["seconds"], row.get("encoder_seconds", ""), row["peak_memory_mb"])
+                for row in result[kind]["rows"])
+        told = f"Exponent from {result[kind]['exponent_from']:,} on: {result[kind]['exponent']}."
+        tables.append(table_of((what, "seconds", "bare encoder, seconds", "peak memory, MB"), rows) + f"\n{told}\n")
+    return "\n".join(tables)
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "extraction": extraction, "training": training, "processes": processes, "growth": growth,
+}
+
+
+if __name__ == "__main__":
+    main()
