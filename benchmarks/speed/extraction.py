@@ -62,6 +62,7 @@ def main() -> None:
         }
         if arguments.recurrent:
             systems["recurrent, frozen encoder"] = (extraction, arguments.recurrent)
+            systems["recurrent, bf16"] = (extraction, arguments.recurrent, "bf16")
         exports = {}
         for model, name in ((arguments.model, "export"), (arguments.recurrent, "recurrent, export")):
             for int8 in (False, True) if model else ():

@@ -3,9 +3,10 @@
     python benchmarks/speed/processes.py MODEL --data DATA/conll04/spert_json
 
 Cold start: seconds from the call of `conjoin extract MODEL --text …` to its end, for the model and for its export in 8
-bits, and of `conjoin --help`; the best of some calls. Workers: `conjoin extract` of the texts of the test split ten times
-over, by one worker pinned to one core and by two workers on two cores, in turn; the start of the processes, measured by
-the same command on ten texts, is taken off. The result is processes.json beside this script.
+bits, of `conjoin --help`, and of the two imports that torch's answer cannot do without; the best of some calls. Workers:
+`conjoin extract` of the texts of the test split ten times over, by one worker pinned to one core and by two workers on two
+cores, in turn; the start of the processes, measured by the same command on ten texts, is taken off. The result is
+processes.json beside this script.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from conjoin.extras.onnx import export
 from conjoin.sample import sample_corpus
 
 TEXT = "Maria Ortiz leads the Halden Steel of Leeds."
+IMPORTS = "import torch; from transformers import BertModel"
 REPEATS = 10
 
 
@@ -46,6 +48,9 @@ def main() -> None:
             **machine(),
             "cold start, seconds": {
                 "conjoin --help": best_of(arguments.rounds, "--help"),
+                "torch and the encoder's class, imported alone": round(min(
+                    timed(lambda: subprocess.run([sys.executable, "-c", IMPORTS], check=True))
+                    for _ in range(arguments.rounds)), 2),
                 "extract, torch": best_of(arguments.rounds, "extract", arguments.model, "--text", TEXT),
                 "extract, export in 8 bits": best_of(arguments.rounds, "extract", small, "--text", TEXT),
             },

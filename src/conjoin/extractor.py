@@ -244,7 +244,7 @@ class Extractor:
         """Load a model folder, an export or a training run. No code of the folder is run, and for an export torch is not
         loaded.
 
-        `precision` `bf16` runs a fine-tuned encoder in half precision, `auto` where the hardware computes that; scores
+        `precision` `bf16` runs a transformer in half precision, `auto` where the hardware computes that; scores
         then differ in the third digit. Raises `ModelError` when the folder is broken, `SettingError` for a precision that
         an export was not made with.
         """

@@ -83,7 +83,7 @@ class JointModel(nn.Module):
         self.label_source = label_source
         self.proposals = proposals
         self.mixture = mixture
-        self.bf16 = False  # whether annotation runs a fine-tuned encoder in bf16
+        self.bf16 = False  # whether annotation runs an encoder in bf16
 
     @property
     def device(self) -> torch.device:
@@ -222,7 +222,7 @@ class JointModel(nn.Module):
         return self.annotate_batch(self.collate(documents, gold=False), gold_entities=gold_entities) if documents else []
 
     def _encoded(self, batch: Batch) -> Tensor:
-        """The shared states of words for annotation [batch, word, width]; a fine-tuned encoder may run in bf16."""
+        """The shared states of words for annotation [batch, word, width]; an encoder may run in bf16."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             states = self.embedder(batch.features).float()
         shared: Tensor = self.shared(states, batch.lengths)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
 from conjoin.builders import build_embedder, build_model
+from conjoin.choices import WordPooling
 from conjoin.document import Document
 from conjoin.embedders.embedder import JoinedEmbedder
 from conjoin.embedders.feature_cache import FeatureCache
@@ -23,12 +25,14 @@ from conjoin.settings import Config
 TEXTS = [["Maria", "Ortiz", "leads", "Acme"], [], ["oslo"], [*"abcdefgh" * 30]]
 
 
-def transformer(encoder: str) -> TransformerEmbedder:
-    return TransformerEmbedder(*load_transformer(encoder, dropout=None), most_pieces=80).eval()
+def transformer(encoder: str, pooling: WordPooling = "first") -> TransformerEmbedder:
+    return TransformerEmbedder(*load_transformer(encoder, dropout=None), most_pieces=80, word_pooling=pooling).eval()
 
 
-def frozen(encoder: str, cache: FeatureCache | None = None, *, all_layers: bool = True) -> FrozenEmbedder:
-    return FrozenEmbedder(FrozenTransformer(transformer(encoder), all_layers=all_layers), cache=cache).eval()
+def frozen(
+    encoder: str, cache: FeatureCache | None = None, *, all_layers: bool = True, pooling: WordPooling = "first"
+) -> FrozenEmbedder:
+    return FrozenEmbedder(FrozenTransformer(transformer(encoder, pooling), all_layers=all_layers), cache=cache).eval()
 
 
 def test_layers_are_those_of_the_encoder(encoder: str) -> None:
@@ -47,7 +51,7 @@ def test_layers_are_those_of_the_encoder(encoder: str) -> None:
 
 def test_an_untrained_mix_is_the_mean_and_the_mix_alone_is_trained(encoder: str) -> None:
     embedder = frozen(encoder)
-    layers = embedder.features(TEXTS)["layers"]
+    layers = embedder.train().features(TEXTS)["layers"]
     assert layers.dtype == torch.half
     torch.testing.assert_close(embedder(embedder.features(TEXTS)), layers.float().mean(2))
     assert {name for name, value in embedder.named_parameters() if value.requires_grad} == {"mix.weights", "mix.scale"}
@@ -65,10 +69,26 @@ def test_the_last_layer_alone_needs_no_mix(encoder: str) -> None:
     assert not [name for name, value in embedder.named_parameters() if value.requires_grad]
 
 
+@pytest.mark.parametrize("pooling", get_args(WordPooling))
+@pytest.mark.parametrize("all_layers", [True, False])
+def test_vectors_used_once_are_those_of_training(encoder: str, pooling: WordPooling, all_layers: bool) -> None:
+    """Out of training the layers are mixed as they come; in training, by way of half precision."""
+    embedder = frozen(encoder, all_layers=all_layers, pooling=pooling)
+    if embedder.mix is not None:
+        torch.nn.init.normal_(embedder.mix.weights)
+        torch.nn.init.constant_(embedder.mix.scale, 1.5)
+    with torch.no_grad():
+        once = embedder.eval().features(TEXTS)
+        kept = embedder.train().features(TEXTS)
+        assert "layers" in kept and "layers" not in once
+        expected = embedder(kept)
+        torch.testing.assert_close(embedder(once), expected, atol=2e-3 * float(expected.abs().max()), rtol=0)
+
+
 def test_cached_vectors_are_the_same_and_are_computed_once(
     encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = frozen(encoder).features(TEXTS)["layers"]
+    plain = frozen(encoder).train().features(TEXTS)["layers"]
     seen: list[list[str]] = []
     compute = FrozenTransformer.vectors
 
@@ -87,7 +107,7 @@ def test_cached_vectors_are_the_same_and_are_computed_once(
 def test_a_text_computed_alone_has_nearly_the_vectors_of_its_batch(encoder: str, tmp_path: Path) -> None:
     """What is in the cache was computed among other texts than now: other shapes, so other last bits of half precision. The
     results of two runs agree to about a thousandth, not to the bit."""
-    together = frozen(encoder).features(TEXTS)["layers"].float()
+    together = frozen(encoder).train().features(TEXTS)["layers"].float()
     embedder = frozen(encoder, FeatureCache(tmp_path, limit=10**9))
     for words in TEXTS:
         embedder.features([words])
@@ -135,7 +155,7 @@ def test_a_model_must_see_something(shrunk: Callable[..., Config]) -> None:
 
 def test_layers_of_batches_side_by_side_are_their_own(encoder: str) -> None:
     """Whatever transformers does to collect them."""
-    inner = frozen(encoder)
+    inner = frozen(encoder).train()
     batches = [[[f"w{number}", "Oslo", *"ab" * (number % 5)]] * (1 + number % 3) for number in range(60)]
     alone = [inner.features(batch)["layers"] for batch in batches]
     with ThreadPoolExecutor(4) as pool:

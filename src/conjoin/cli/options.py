@@ -28,7 +28,7 @@ CacheLimit = Annotated[float, typer.Option(min=0.0, help="Most GB of them, in $C
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start anew; an old model goes at the end.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes side by side, each with its share of the cores.")]
 PrecisionName = Annotated[
-    str, typer.Option("--precision", help="Of a fine-tuned encoder: no (full), bf16, or auto: bf16 where it is computed.")
+    str, typer.Option("--precision", help="Of a transformer: no (full), bf16, or auto: bf16 where it is computed.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON in place of text.")]
 ShowProgress = Annotated[

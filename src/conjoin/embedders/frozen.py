@@ -43,8 +43,10 @@ class LayeredEncoder(Protocol):
 class FrozenEmbedder(nn.Module):
     """A frozen encoder with a trained mix of its layers (Crone 2020 §3.1 and footnote 1; Peters et al. 2018, eq. 1).
 
-    Vectors are rounded to half precision whether they come from the cache or not. Those in the cache were computed among
-    other texts, which changes their last bits: runs with and without it agree to about a thousandth, not to the bit.
+    In training vectors are rounded to half precision whether they come from the cache or not. Those in the cache were
+    computed among other texts, which changes their last bits: runs with and without it agree to about a thousandth, not to
+    the bit. So do vectors that are used once: out of training and without a cache the layers of a transformer are mixed as
+    they come, nothing rounded and nothing kept.
     """
 
     def __init__(self, encoder: LayeredEncoder, *, cache: FeatureCache | None = None) -> None:
@@ -68,7 +70,9 @@ class FrozenEmbedder(nn.Module):
         return self.encoder.sizes(texts)
 
     def features(self, texts: Texts) -> Features:
-        """→ `layers` [batch, word, layer, width], half precision."""
+        """→ `layers` [batch, word, layer, width], half precision; where they are used once, what a transformer reads."""
+        if not self.training and self.cache is None and isinstance(self.encoder, FrozenTransformer):
+            return self.encoder.transformer.features(texts)
         return {"layers": pad_words([torch.from_numpy(rows) for rows in self._rows(texts)])}
 
     def _rows(self, texts: Texts) -> Sequence[np.ndarray]:
@@ -97,7 +101,9 @@ class FrozenEmbedder(nn.Module):
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """→ [batch, word, width]."""
-        layers = features["layers"]
+        layers = features.get("layers")
+        if layers is None:
+            return self.encoder.transformer.mixed(features, self.mix)  # type: ignore[attr-defined]
         return layers[..., 0, :].float() if self.mix is None else self.mix(layers)
 
     def fingerprint(self) -> str:

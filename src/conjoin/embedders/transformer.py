@@ -106,18 +106,28 @@ class TransformerEmbedder(nn.Module):
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """features as from `features` → [batch, word, width]; zeros beyond a text's words."""
-        if self.mix is None:
+        return self.mixed(features, self.mix)
+
+    def mixed(self, features: Mapping[str, Tensor], mix: LayerMix | None) -> Tensor:
+        """The vectors of words in the last layer, or in a mix of all: [batch, word, width]."""
+        if mix is None:
             return self._words(self.encode(features).last_hidden_state, features["words"])
-        mixed: Tensor = self.mix(self.layers(features))
-        return mixed
+        if self.word_pooling == "max":
+            words: Tensor = mix(self.layers(features))
+            return words
+        return self._words(mix.of(self._states(features)), features["words"])  # a mean of mixes is the mix of means
 
     def layers(self, features: Mapping[str, Tensor]) -> Tensor:
         """The vectors of words in all layers, the input embeddings first: [batch, word, layer, width]."""
-        with _collecting:
-            states = self.encode(features, output_hidden_states=True).hidden_states
+        states = self._states(features)
         joined = self._words(torch.cat(states, dim=-1), features["words"])
         layers: Tensor = joined.unflatten(-1, (len(states), self.width))
         return layers
+
+    def _states(self, features: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        with _collecting:
+            states: tuple[Tensor, ...] = self.encode(features, output_hidden_states=True).hidden_states
+        return states
 
     def encode(self, features: Mapping[str, Tensor], **options: bool) -> Any:
         """What the encoder makes of the windows: its output object, with [window, piece, width] in it."""

@@ -17,7 +17,7 @@ from torch.export import Dim
 
 from conjoin.document import Document
 from conjoin.embedders.characters import CharacterEmbedder
-from conjoin.embedders.embedder import JoinedEmbedder, own_features
+from conjoin.embedders.embedder import JoinedEmbedder
 from conjoin.embedders.frozen import FrozenEmbedder, FrozenTransformer
 from conjoin.embedders.static import CasingEmbedder, WordVectors
 from conjoin.embedders.transformer import TransformerEmbedder
@@ -77,24 +77,9 @@ class WordGraph(nn.Module):
     def forward(self, features: Mapping[str, Tensor], lengths: Tensor) -> tuple[Tensor, Tensor]:
         """features: as the readers give them; lengths: [batch]."""
         model = self.model
-        states = model.shared(_embedded(model.embedder, features), lengths)
+        states = model.shared(model.embedder(features).float(), lengths)
         emissions = model.entities(model.entity_stack(states, lengths))
         return emissions, states if model.relation_stack is None else model.relation_stack(states, lengths)
-
-
-def _embedded(embedder: Any, features: Mapping[str, Tensor]) -> Tensor:
-    """What `embedder(features)` gives, with a frozen encoder inside the graph, where training reads a cache."""
-    if isinstance(embedder, JoinedEmbedder):
-        parts = [_embedded(part, own_features(name, features)).float() for name, part in embedder.parts.items()]
-        return torch.cat(parts, dim=-1)
-    if isinstance(embedder, FrozenEmbedder):
-        frozen: FrozenTransformer = embedder.encoder  # type: ignore[assignment]
-        inner = frozen.transformer
-        layers = inner.layers(features) if frozen.all_layers else inner(features).unsqueeze(2)
-        mixed: Tensor = embedder({"layers": layers.half()})
-        return mixed
-    states: Tensor = embedder(features)
-    return states
 
 
 class PairGraph(nn.Module):

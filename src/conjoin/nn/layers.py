@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -47,6 +48,14 @@ class LayerMix(nn.Module):
         autocast, as that says."""
         mixed = torch.einsum("bwlk,l->bwk", layers.to(self.weights.dtype), self.weights.softmax(0))
         return self.scale * mixed
+
+    def of(self, layers: Sequence[Tensor]) -> Tensor:
+        """The same of layers that are not joined, each of any one shape."""
+        weights = self.scale * self.weights.softmax(0)
+        mixed = layers[0] * weights[0]
+        for layer, weight in zip(layers[1:], weights[1:], strict=True):
+            mixed = torch.addcmul(mixed, layer, weight)
+        return mixed
 
 
 def row_means(table: Tensor, rows: Tensor) -> Tensor:
