@@ -15,10 +15,11 @@ from conjoin.sample import sample_corpus
 HOME = Path(__file__).parents[1]
 
 
-def loaded(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"speed_{name}", HOME / f"benchmarks/speed/{name}.py")
+def loaded(name: str, kind: str = "speed") -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"{kind}_{name}", HOME / f"benchmarks/{kind}/{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # data classes look there
     spec.loader.exec_module(module)
     return module
 
@@ -27,6 +28,12 @@ def loaded(name: str) -> ModuleType:
 def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(sys, "path", [str(HOME / "benchmarks/speed"), *sys.path])
     return loaded("training")
+
+
+@pytest.mark.parametrize("script", sorted((HOME / "benchmarks").glob("*/*.py")), ids=lambda path: path.stem)
+def test_every_script_finds_what_it_imports(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(HOME / "benchmarks/speed"), *sys.path])
+    assert loaded(script.stem, script.parent.name).__doc__
 
 
 def test_the_page_on_speed_has_the_figures_of_the_result_files() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conjoin import Extractor
 from conjoin.calibration import (
     LEAST_FOUND,
     Calibration,
@@ -125,9 +127,20 @@ def test_an_entity_that_falls_takes_its_relations_along() -> None:
     assert [entity.type for entity in found.entities] == ["A"] and not found.relations
 
 
-def test_nothing_to_fit_on_is_an_error() -> None:
+def test_a_type_that_is_never_found_right_keeps_the_least_score_of_the_model() -> None:
+    entities = [Entity("A", 0, 1, 0.9), Entity("A", 1, 2, 0.9)]
+    one = Document.from_words(["a", "b", "c"], entities, [Relation("r", *entities)])
+    wrong = one.annotated(entities, [Relation("r", entities[1], entities[0], 0.2)])
+    fitted, _ = fit([one] * 30, [wrong] * 30, relation_types=["r"], least=0.5, candidates=0.05)
+    assert fitted.thresholds["relations"]["r"] == pytest.approx(fitted.score("relations", 0.5))
+
+
+def test_nothing_to_fit_on_is_an_error_and_changes_nothing(trained_run: Path) -> None:
+    extractor = Extractor.load(trained_run)
+    before = extractor.model.relation_threshold
     with pytest.raises(DataError, match="no documents to calibrate on"):
-        fit([], [], relation_types=[])
+        extractor.calibrate([])
+    assert extractor.model.relation_threshold == before
 
 
 @pytest.mark.parametrize("change", [{"temperatures": {"entities": 0.0, "relations": 1.0}}, {"thresholds": {}}])

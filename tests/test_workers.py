@@ -101,6 +101,13 @@ def test_a_process_that_dies_is_one_sentence() -> None:
         list(pool.map([1, 666, 3]))
     assert str(raised.value) == ("a worker process ended at its work (exit code 7); with too little memory for all of "
                                  "them, try fewer workers")
+    seen = []
+    with Pool(doubles.squares, workers=1) as pool:
+        with pytest.raises(WorkerError):
+            for _, result in pool.map([1, 2, 666, 3]):
+                seen.append(result)
+        assert seen == [1, 4], "what came before is given first"
+        assert [result for _, result in pool.map([5])] == [25]
     with Pool(doubles.load_never, workers=2) as pool, pytest.raises(WorkerError, match=r"while it loaded .*exit code 3"):
         list(pool.map([1]))
 

@@ -51,15 +51,16 @@ def main() -> None:
         print(json.dumps(result["mean"], indent=1), flush=True)
 
 
-def earlier(arguments: argparse.Namespace, seeds: set[object]) -> list[dict[str, object]]:
-    """Runs of other seeds that the result file holds from the same preset and settings: seeds may run one by one."""
+def earlier(arguments: argparse.Namespace, data: dict[str, int], seeds: set[object]) -> list[dict[str, object]]:
+    """Runs of other seeds that the result file holds from the same preset, settings and sizes of splits: seeds may run one
+    by one."""
     path = Path(arguments.output)
     if not path.is_file():
         return []
     value = json.loads(path.read_text(encoding="utf-8"))
     extra = arguments.relation_free_count if arguments.relation_free else 0
-    known = value["preset"], value["settings"], value.get("relation_free", 0)
-    same = known == (arguments.preset, arguments.settings, extra)
+    known = value["preset"], value["settings"], value.get("relation_free", 0), value["data"]
+    same = known == (arguments.preset, arguments.settings, extra, data)
     return [run for run in value["runs"] if same and run["seed"] not in seeds]
 
 
@@ -119,14 +120,15 @@ def strict(report: Report) -> dict[str, float]:
 
 
 def summary(arguments: argparse.Namespace, corpus: Corpus, runs: list[dict[str, object]]) -> dict[str, object]:
-    runs = sorted(earlier(arguments, {run["seed"] for run in runs}) + runs, key=lambda run: run["seed"])
+    data = {split: len(documents) for split, documents in corpus.splits.items()}
+    runs = sorted(earlier(arguments, data, {run["seed"] for run in runs}) + runs, key=lambda run: run["seed"])
     rows = [strict(Report.from_json(run["test"])) for run in runs]
     mean = {key: mean_and_deviation([row[key] for row in rows]) for key in rows[0]}
     return {
         "preset": arguments.preset,
         "settings": arguments.settings,
         "relation_free": arguments.relation_free_count if arguments.relation_free else 0,
-        "data": {split: len(documents) for split, documents in corpus.splits.items()},
+        "data": data,
         "match": "strict, per cent",
         "mean": {key: {"mean": round(value, 2), "deviation": round(spread, 2)} for key, (value, spread) in mean.items()},
         "cpu_seconds": round(sum(run["cpu_seconds"] for run in runs) / len(runs)),

@@ -44,9 +44,10 @@ def main() -> None:
     corpus = read_corpus(arguments.data)
     pool = (*corpus.train, *corpus.dev)
     settings = {name: getattr(arguments, name) for name in ("preset", "settings", "first", "more")}
+    settings |= {"data": "/".join(Path(arguments.data).parts[-2:]), "pool": len(pool)}
     result = json.loads(arguments.output.read_text()) if arguments.output.is_file() else {}
     if {name: result.get(name) for name in settings} != settings:
-        result = {**settings, "data": "/".join(Path(arguments.data).parts[-2:]), "pool": len(pool), "rows": []}
+        result = {**settings, "rows": []}
     for seed in arguments.seeds:
         for way in arguments.ways:
             curve(way, seed, pool, corpus.test, arguments, result)

@@ -19,10 +19,11 @@ import transformers
 from transformers import AutoModel
 
 from conjoin import Extractor, Schema, load_config, read_corpus
-from conjoin.batching import annotate_all, fill_batches, shuffled_batches
+from conjoin.batching import fill_batches, shuffled_batches
 from conjoin.builders import build_model
 from conjoin.document import Document
 from conjoin.embedders.transformer import resolve_name
+from conjoin.lanes import annotate_all
 from conjoin.sample import sample_corpus
 from conjoin.training import EpochDone, StepDone, train
 

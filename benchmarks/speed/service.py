@@ -40,7 +40,7 @@ def main() -> None:
     corpus = read_corpus(arguments.data) if arguments.data else sample_corpus()
     texts = [document.text for document in corpus.test]
     extractor = Extractor.load(arguments.model)
-    seconds = timed(lambda: list(extractor.pipe(texts)))
+    seconds = min(timed(lambda: list(extractor.pipe(texts))) for _ in range(3))
     result: dict[str, Any] = {"data": "/".join(Path(arguments.data).parts[-2:]) if arguments.data else "sample",
                               **machine(), "pipe, texts per second": round(len(texts) / seconds, 1)}
     with socket.socket() as probe:
@@ -48,7 +48,7 @@ def main() -> None:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "conjoin", "serve", str(arguments.model), "--port", str(port),
                "--most-requests", str(2 * max(CLIENTS))]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as service:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as service:
         try:
             asyncio.run(measured(f"http://127.0.0.1:{port}", texts, service.pid, arguments.requests, result))
         finally:
@@ -57,42 +57,43 @@ def main() -> None:
 
 
 async def measured(address: str, texts: list[str], pid: int, requests: int, result: dict[str, Any]) -> None:
-    async with httpx.AsyncClient(base_url=address, timeout=60, limits=httpx.Limits(max_connections=200)) as client:
-        await up(client)
-        await load(client, texts, 8, 100)  # warm
-        result["clients"] = {}
-        for clients in CLIENTS:
-            result["clients"][str(clients)] = row = await load(client, texts, clients, REQUESTS[clients])
-            print(clients, row, flush=True)
-        done, memory = 0, {}
-        for step in (requests // 10, requests):
-            await load(client, texts, 8, step - done)
-            done = step
-            memory[f"after {step:,} more requests"] = resident_mb(pid)
-        result["memory_mb"] = memory
+    await up(address)
+    await load(address, texts, 8, 100)  # warm
+    result["clients"] = {}
+    for clients in CLIENTS:
+        result["clients"][str(clients)] = row = await load(address, texts, clients, REQUESTS[clients])
+        print(clients, row, flush=True)
+    done, memory = 0, {}
+    for step in (requests // 10, requests):
+        await load(address, texts, 8, step - done)
+        done = step
+        memory[f"after {step:,} more requests"] = resident_mb(pid)
+    result["memory_mb"] = memory
 
 
-async def up(client: httpx.AsyncClient) -> None:
-    for _ in range(600):
-        try:
-            if (await client.get("/healthz")).status_code == 200:
-                return
-        except httpx.TransportError:
-            await asyncio.sleep(0.1)
+async def up(address: str) -> None:
+    async with httpx.AsyncClient(base_url=address) as client:
+        for _ in range(600):
+            try:
+                if (await client.get("/healthz")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)
     raise SystemExit("the service did not start")
 
 
-async def load(client: httpx.AsyncClient, texts: list[str], clients: int, requests: int) -> dict[str, float]:
+async def load(address: str, texts: list[str], clients: int, requests: int) -> dict[str, float]:
     """So many requests by so many clients, each waiting for its answer before it asks again."""
     left = iter(itertools.islice(itertools.cycle(texts), requests))
     waits: list[float] = []
 
     async def one() -> None:
-        for text in left:
-            start = time.perf_counter()
-            answer = await client.post("/extract", json={"text": text})
-            answer.raise_for_status()
-            waits.append(time.perf_counter() - start)
+        async with httpx.AsyncClient(base_url=address, timeout=60) as client:  # shared, its connections are the bottleneck
+            for text in left:
+                start = time.perf_counter()
+                answer = await client.post("/extract", json={"text": text})
+                answer.raise_for_status()
+                waits.append(time.perf_counter() - start)
 
     start = time.perf_counter()
     await asyncio.gather(*(one() for _ in range(clients)))

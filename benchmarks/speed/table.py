@@ -68,8 +68,18 @@ def growth(result: dict[str, Any]) -> str:
     return "\n".join(tables)
 
 
+def service(result: dict[str, Any]) -> str:
+    rows = ((clients, row["requests"], row["per_second"], row["p50_ms"], row["p95_ms"], row["p99_ms"])
+            for clients, row in result["clients"].items())
+    table = table_of(("clients at once", "requests", "a second", "half within, ms", "95 % within, ms", "99 % within, ms"),
+                     rows)
+    memory = ", ".join(f"{megabytes} MB {when}" for when, megabytes in result["memory_mb"].items())
+    return (f"{table}\nMemory of the service: {memory}. `Extractor.pipe` over the same texts, in the same run: "
+            f"{result['pipe, texts per second']} a second.\n")
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
-    "extraction": extraction, "training": training, "processes": processes, "growth": growth,
+    "extraction": extraction, "training": training, "processes": processes, "growth": growth, "service": service,
 }
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from conjoin.document import Document, Entity, Relation, reaches
-from conjoin.errors import DataError
 from conjoin.schema import canonical
 
 TASKS = ("entities", "relations")
@@ -103,10 +102,8 @@ def fit(
 
     `predicted` are uncalibrated, with all relations from `candidates` on; `least` is the model's own least score, which
     types with too few annotations keep. The report has for each task `found`, `temperature`, `ece` before and after,
-    and `bins` before and after: rows of (count, mean score, share of correct). Raises `DataError` without documents.
+    and `bins` before and after: rows of (count, mean score, share of correct).
     """
-    if not gold:
-        raise DataError("there are no documents to calibrate on; give a split that holds some, such as dev")
     found = {"entities": _entities(gold, predicted), "relations": _relations(gold, predicted, symmetric)}
     temperatures = {task: fit_temperature(some) for task, some in found.items()}
     told = {task: _told(some, temperatures[task]) for task, some in found.items()}
@@ -169,11 +166,12 @@ def _surprise(found: Sequence[Found], temperature: float) -> float:
 
 
 def _thresholds(found: Sequence[Found], annotated: Mapping[str, int]) -> dict[str, float]:
-    """For each type that is annotated often enough, the least score with the best F1, half way to the next lower score."""
+    """For each type that is annotated often enough and found at all, the least score with the best F1, half way to the
+    next lower score."""
     result = {}
     for type in sorted(annotated):
         scores = sorted(((one.score, one.correct) for one in found if one.type == type), reverse=True)
-        if annotated[type] >= LEAST_GOLD and scores:
+        if annotated[type] >= LEAST_GOLD and any(correct for _, correct in scores):
             result[type] = best_threshold(scores, annotated[type])
     return result
 

@@ -42,8 +42,8 @@ def model_card(
 
 def _calibration(calibration: Calibration, told: Mapping[str, Any], picture: str | None) -> str:
     lines = ["## Calibration", "", "The logarithmic odds of scores are divided by a temperature, and each type has a least "
-             "score; both were fitted on documents that are none of the training data. The error is the expected "
-             "calibration error in ten bins, on the documents of the fit.", "",
+             "score; both were fitted after training, on the documents given to `conjoin calibrate`. The error is the "
+             "expected calibration error in ten bins, on the same documents. The scores above are those before.", "",
              "| | temperature | error before | error after | found |", "|---|---|---|---|---|"]
     for task, row in told.items():
         ece = row["ece"]

@@ -13,7 +13,7 @@ from conjoin.batching import Annotator, Text, chunks
 from conjoin.calibration import Calibration, fit
 from conjoin.choices import Precision
 from conjoin.document import Document, Relation, reaches
-from conjoin.errors import ModelError, SettingError
+from conjoin.errors import DataError, ModelError, SettingError
 from conjoin.files import whole_folder
 from conjoin.lanes import Lanes, annotate_all, lanes_of
 from conjoin.metrics import Report, score
@@ -176,9 +176,12 @@ class Extractor:
         """Fit temperatures and the least score of each type on annotated documents that it was not trained on, such as dev.
 
         From then on scores and what is found are calibrated, also after `save` and `load`. Returns what `calibration.fit`
-        tells, which goes into `metrics` too. Raises `DataError` for types that the model does not know.
+        tells, which goes into `metrics` too. Raises `DataError` for types that the model does not know, and where there are
+        no documents.
         """
         self.schema.check(documents)
+        if not documents:
+            raise DataError("there are no documents to calibrate on; give a split that holds some, such as dev")
         own = self.forget_calibration()
         if own is not None:
             self.model.relation_threshold = min(own, CANDIDATES)

@@ -125,20 +125,23 @@ class Pool(Generic[Item, Result]):
             worker = talking[connection]  # type: ignore[index]
             told = worker.hear()
             if told is None:
-                self._died(worker)
+                self._died(worker, done)
             elif told[0] in ("done", "failed") and worker.ready and worker.task is not None:
                 done[worker.task.number] = told
                 worker.task = None
             elif told[0] == "failed":  # to load the model
                 raise told[1]
 
-    def _died(self, worker: _Worker[Item, Result]) -> None:
+    def _died(self, worker: _Worker[Item, Result], done: dict[int, tuple[str, Any]]) -> None:
         task, loaded, code = worker.task, worker.ready, worker.end()
-        if not loaded or (task is not None and self._again is None):
-            raise WorkerError(f"a worker process ended {'at its work' if loaded else 'while it loaded the model'} "
-                              f"({_ending(code)}); with too little memory for all of them, try fewer workers")
+        error = WorkerError(f"a worker process ended {'at its work' if loaded else 'while it loaded the model'} "
+                            f"({_ending(code)}); with too little memory for all of them, try fewer workers")
+        if not loaded:
+            raise error
         if task is not None and self._again is not None:
             task.item, task.place = self._again(task.item, task.place), None
+        elif task is not None:
+            done[task.number], task = ("failed", error), None  # raised after the results of what came before
         worker.start()
         worker.task = task
 

@@ -123,14 +123,22 @@ def test_what_is_useless_is_said_before_any_work(tmp_path: Path) -> None:
         read(tmp_path / "empty")
 
 
-def test_a_file_that_goes_away_is_one_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("head", ["id,text\r1,foo\r", 'id,"text\n1,foo\n'], ids=["old line ends", "open quote"])
+def test_a_head_that_cannot_be_read_is_said(head: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(head.encode())
+    with pytest.raises(DataError, match=r"a.csv: (has no head that can be read|unknown column)"):
+        read(tmp_path / "a.csv")
+
+
+def test_a_file_that_goes_away_ends_the_reading(tmp_path: Path) -> None:
+    """As a document with an error its documents would be lost: nobody would look for them again."""
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text(name)
     found = sources([tmp_path])
     (tmp_path / "a.txt").unlink()
-    raws = list(documents(found, Columns()))
-    assert texts(raws) == [("a.txt", None), ("b.txt", "b.txt")]
-    assert raws[0].error == "cannot be read further: No such file or directory"
+    for reading in (lambda: list(documents(found, Columns())), lambda: check(found, Columns())):
+        with pytest.raises(DataError, match=r"a.txt: cannot be read \(No such file or directory\).*the same command again"):
+            reading()
 
 
 def test_ids_may_be_anything_and_come_twice(tmp_path: Path) -> None:

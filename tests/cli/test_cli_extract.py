@@ -135,6 +135,12 @@ def test_a_second_run_does_not_read_the_output_of_the_first(conjoin: Any, traine
         assert [value["id"] for value in parsed((tmp_path / "found.jsonl").read_text())] == ["a.txt"]
 
 
+def test_an_input_is_not_replaced_by_what_is_found_in_it(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": OSWALD}) + "\n")
+    sentence = conjoin("extract", trained_run, tmp_path / "a.jsonl", "-o", tmp_path / "a.jsonl").sentence
+    assert sentence.endswith("a.jsonl: is the output too, and would be replaced; give --output another name")
+
+
 def test_a_target_that_cannot_be_written_is_named(conjoin: Any, trained_run: Path) -> None:
     sentence = conjoin("extract", trained_run, "--text", "a", "-o", "/proc/x.jsonl").sentence
     assert sentence.startswith("/proc/x.jsonl: ")

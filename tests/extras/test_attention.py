@@ -58,7 +58,7 @@ def test_heat_maps_and_views(found: Attention, tmp_path: Path) -> None:
     heat_maps(found, tmp_path / "new" / "maps.svg", layers=[1], heads=[0, 1], title="Ruby")
     drawn = (tmp_path / "new" / "maps.svg").read_text()
     assert drawn.count("layer 1, head") == 2 and "layer 0" not in drawn
-    heat_maps(found, tmp_path / "maps.png")
+    heat_maps(found, tmp_path / "maps.png", title="It paid $5, 50% of the $10.")
     assert (tmp_path / "maps.png").read_bytes().startswith(b"\x89PNG")
     for change in ({"layers": [9]}, {"heads": [-1]}):
         with pytest.raises(SettingError, match=r"there is no (layer 9|head -1); the encoder's are 0 to"):

@@ -276,8 +276,50 @@ def test_the_model_is_told(extractor: Extractor) -> None:
 
 def test_the_description_says_what_is_answered() -> None:
     described = get(StandIn(), "/openapi.json").json()["paths"]["/extract"]["post"]
-    assert set(described["responses"]) == {"200", "400", "401", "413", "422", "429", "500", "503"}
+    assert set(described["responses"]) == {"200", "400", "401", "408", "413", "422", "429", "500", "503"}
     assert set(described["responses"]["200"]["content"]) == {"application/json", "application/x-ndjson", "text/html"}
+
+
+def test_a_body_that_does_not_come_is_given_up() -> None:
+    async def stalled() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(20)
+
+    async def call() -> Any:
+        async with client_of(StandIn(), limits=Limits(seconds=0.2, requests_per_client=1)) as client:
+            slow = asyncio.create_task(client.post("/extract", content=stalled()))
+            await asyncio.sleep(0.05)
+            refused = await client.post("/extract", json={"text": "a"})
+            assert refused.status_code == 429, "who sends slowly has a request under way"
+            return await slow, (await client.get("/metrics")).text
+
+    answer, page = asyncio.run(call())
+    assert answer.status_code == 408
+    assert answer.json() == {"error": "the body did not come within 0.2 seconds; send it again"}
+    assert 'conjoin_requests_total{route="/extract",status="429"} 1.0' in page
+
+
+def test_a_panic_of_a_library_ends_no_thread(caplog: pytest.LogCaptureFixture) -> None:
+    class Panic(BaseException):
+        """As Rust's come to Python."""
+
+    class Fragile(StandIn):
+        def extract(self, texts: Any) -> list[Document]:
+            if any("panic" in text for _, text in texts):
+                raise Panic("out of bounds")
+            return super().extract(texts)
+
+    async def call() -> list[int]:
+        async with client_of(Fragile()) as client:
+            return [(await client.post("/extract", json={"text": text})).status_code for text in ("a", "panic", "b")]
+
+    assert asyncio.run(call()) == [200, 500, 200]
+    assert "the model failed: RuntimeError: Panic: out of bounds" in caplog.text
+
+
+def test_a_request_of_more_than_may_wait_is_not_to_be_tried_again() -> None:
+    answer = ask(StandIn(), {"texts": ["a"] * 5}, limits=Limits(waiting=4))
+    assert (answer.status_code, answer.json()["error"][:30]) == (422, "5 texts, at most 4 are taken; ")
 
 
 def test_limits_are_more_than_nothing() -> None:

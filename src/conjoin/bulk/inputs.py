@@ -80,17 +80,23 @@ def check(found: Sequence[Source], columns: Columns) -> None:
         if suffix not in _READERS:
             raise DataError(f"{source.path}: is no .txt, .jsonl, .csv or .parquet file; convert it, or rename it if it is "
                             "one")
-        if suffix == ".csv":
+        try:
             with source.path.open("rb") as file:
-                header = next(csv.reader(_csv_lines(file.readline, [0])), None)
-            if header is not None:  # an empty file has no documents
-                _places(header, columns, source.path)
+                header = _header(csv.reader(_csv_lines(file.readline, [0])), source.path) if suffix == ".csv" else None
+        except OSError as error:
+            raise unreadable(source.path, error) from error
+        if header is not None:  # an empty file has no documents
+            _places(header, columns, source.path)
         elif suffix == ".parquet":
             _places(_parquet(source.path).schema_arrow.names, columns, source.path)
 
 
 def documents(found: Iterable[Source], columns: Columns, *, lines: bool = False) -> Iterator[Raw]:
-    """Every document of the files, in order. With `lines` every line of a .txt file is one."""
+    """Every document of the files, in order. With `lines` every line of a .txt file is one.
+
+    A file whose content is damaged further down ends with a document that says so. Raises `DataError` where a file can no
+    longer be read at all, for then its documents are there and would be lost.
+    """
     before = 0
     for source in found:
         suffix = source.path.suffix.lower()
@@ -98,10 +104,18 @@ def documents(found: Iterable[Source], columns: Columns, *, lines: bool = False)
         try:
             for raw in read(source, columns):
                 yield Raw(raw.id, raw.text, raw.error, before + raw.read)
-        except (OSError, ValueError) as error:  # a file that is gone, or Parquet that is damaged further down
-            told = getattr(error, "strerror", None) or (str(error).splitlines() or [""])[0][:200]
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise unreadable(source.path, error) from error
+            told = (str(error).splitlines() or [""])[0][:200]  # Parquet that is damaged, which may be an OSError too
             yield Raw(source.name, None, f"cannot be read further: {told}", before)
         before += _size(source.path)
+
+
+def unreadable(path: Path, error: OSError) -> DataError:
+    """What is said of a file that the system does not give."""
+    return DataError(f"{path}: cannot be read ({error.strerror or error}); see that it is there and may be read, and give "
+                     "the same command again")
 
 
 def total_bytes(found: Iterable[Source]) -> int:
@@ -169,11 +183,10 @@ def _cells(place: str, id: Any, text: Any, columns: Columns, read: int) -> Raw:
 
 def _csv_rows(source: Source, columns: Columns) -> Iterator[Raw]:
     """Rows count from 1, after the head; a quoted cell may hold line ends."""
-    csv.field_size_limit(_LONGEST_CELL)
     count = [0]
     with source.path.open("rb") as file:
         reader = csv.reader(_csv_lines(file.readline, count))
-        header = next(reader, None)
+        header = _header(reader, source.path)
         if header is None:
             return
         text, id = _places(header, columns, source.path)
@@ -190,6 +203,16 @@ def _csv_rows(source: Source, columns: Columns) -> Iterator[Raw]:
             if row:
                 number += 1
                 yield _csv_row(f"{source.name}:{number}", row, text, id, count[0])
+
+
+def _header(rows: Iterator[list[str]], path: Path) -> list[str] | None:
+    """The first row of a CSV file; None where there is none."""
+    csv.field_size_limit(_LONGEST_CELL)
+    try:
+        return next(rows, None)
+    except csv.Error as error:
+        raise DataError(f"{path}: has no head that can be read ({error}); save it as CSV with line ends of this age and "
+                        "closed quotes") from error
 
 
 def _csv_row(place: str, row: list[str], text: int, id: int | None, read: int) -> Raw:

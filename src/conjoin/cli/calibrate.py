@@ -29,7 +29,8 @@ def calibrate(
 
     Fits a temperature for each task and the least score of each type with the best F1, on documents that the model was not
     trained on, and writes them into the model's folder, with its card and a picture. From then on extract, evaluate, bulk
-    and serve use them. Run again, it starts from the model's own scores; to be rid of it remove calibration.json.
+    and serve use them. Run again, it starts from the model's own scores; to be rid of it remove calibration.json; the
+    card keeps the last fit's figures until the model is saved anew.
 
     Examples:
 
@@ -38,7 +39,8 @@ def calibrate(
       conjoin calibrate run --data held-out.jsonl
     """
     corpus = read_corpus(data, format, lenient=lenient, options=parse_options(option or []))
-    documents = corpus.splits[chosen_split(corpus.splits, split, data, default="dev")]
+    chosen = chosen_split(corpus.splits, split, data, default="dev")
+    documents = corpus.splits[chosen]
     mention_problems(corpus)
 
     from conjoin.extractor import Extractor
@@ -46,6 +48,9 @@ def calibrate(
 
     folder = model_folder(run)
     extractor = Extractor.load(run)
+    if "dev_scores" in extractor.metrics.get("training", {}) and chosen == "dev":
+        messages().print("the model was trained on dev too (--retrain-on-dev): what is fitted on it will be too sure of "
+                         "itself; better give documents that it has not seen", markup=False, soft_wrap=True)
     extractor.forget_calibration()
     before = extractor.evaluate(documents)
     told = extractor.calibrate(documents)

@@ -28,6 +28,7 @@ from conjoin.growing import growing_file, known_lines, unfinished
 from conjoin.render import ENTITY_COLUMNS, RELATION_COLUMNS, entity_rows, relation_rows, to_html
 from conjoin.schema import Schema
 from conjoin.version import __version__
+from conjoin.workers import whole
 
 if TYPE_CHECKING:
     from conjoin.extractor import Thresholds
@@ -216,11 +217,6 @@ def _write_growing(extraction: _Extraction, output: Path, resume: bool, shown: E
                           "goes on") from None
 
 
-def whole(document: Document) -> Document:
-    """A result as it is."""
-    return document
-
-
 def to_line(document: Document) -> str:
     """A result as JSON on one line."""
     return document.to_json_line(tokens=False)
@@ -250,6 +246,8 @@ def _sources(files: list[str], output: Path | None) -> list[tuple[str, Path | No
                 raise DataError(f"{path}: the folder holds no .txt or .jsonl file")
             found += [(str(p.relative_to(path)), p) for p in inside]
         elif path.is_file():
+            if output is not None and path.resolve() == output.resolve():
+                raise DataError(f"{path}: is the output too, and would be replaced; give --output another name")
             found.append((path.name, path))
         else:
             raise DataError(f"{path}: no such file or folder")

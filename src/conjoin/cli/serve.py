@@ -61,5 +61,5 @@ def serve(
     if not token and host not in LOCAL:
         messages().print(f"anyone who can reach {host} can use this service; set {TOKEN} to ask for a token", markup=False)
     app = create_app(extractor, name=run.name, limits=limits, token=token)
-    uvicorn.run(app, host=host, port=port, log_level="info", timeout_keep_alive=KEPT,
+    uvicorn.run(app, host=host, port=port, log_level="info", proxy_headers=False, timeout_keep_alive=KEPT,
                 timeout_graceful_shutdown=int(seconds) + 1)

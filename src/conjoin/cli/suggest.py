@@ -23,7 +23,9 @@ def suggest(
     count: Annotated[int, typer.Option("-n", "--n", min=1, help="How many.")] = 100,
     format: Annotated[str, typer.Option(help="Format: labelstudio, brat, prodigy, jsonl, ….")] = "labelstudio",
     diversity: Annotated[float, typer.Option(min=0.0, max=1.0, help="How much likeness to one chosen before costs.")] = 0.5,
-    column: Annotated[str, typer.Option(help="Column of the text in .jsonl, .csv and .parquet.")] = "text",
+    column: Annotated[
+        str, typer.Option("--text-column", help="Column of the text in .jsonl, .csv and .parquet.")
+    ] = "text",
     lines: Annotated[bool, typer.Option("--lines", help="Each line of a .txt is a text of its own.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
@@ -39,7 +41,7 @@ def suggest(
 
       conjoin suggest run texts/ --n 50 --format brat --output to-correct/
     """
-    known = [name for name, one in FORMATS.items() if one.write or one.write_folder]
+    known = [name for name, one in FORMATS.items() if one.writable]
     if format not in known:
         raise SettingError(f"'{format}' is no format that is written; choose {', '.join(known)}")
     if output.exists() and not overwrite:

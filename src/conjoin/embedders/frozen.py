@@ -103,7 +103,8 @@ class FrozenEmbedder(nn.Module):
         """→ [batch, word, width]."""
         layers = features.get("layers")
         if layers is None:
-            return self.encoder.transformer.mixed(features, self.mix)  # type: ignore[attr-defined]
+            mixed: Tensor = self.encoder.transformer.mixed(features, self.mix)  # type: ignore[attr-defined]
+            return mixed
         return layers[..., 0, :].float() if self.mix is None else self.mix(layers)
 
     def fingerprint(self) -> str:

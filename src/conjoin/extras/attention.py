@@ -115,16 +115,15 @@ def heat_maps(
                            "name some with --layer and --head")
     size = max(_MAP, 0.2 * len(attention.pieces))
     figure = Figure(figsize=(size * len(chosen_heads), size * len(chosen_layers) + 0.4), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     grid = figure.subplots(len(chosen_layers), len(chosen_heads), squeeze=False)
     places = range(len(attention.pieces))
     for row, layer in zip(grid, chosen_layers, strict=True):
         for axes, head in zip(row, chosen_heads, strict=True):
             axes.imshow(attention.weights[layer, head], cmap="Blues", vmin=0, vmax=1)
             axes.set_title(f"layer {layer}, head {head}", fontsize=9)
-            axes.set_xticks(places, attention.pieces, rotation=90, fontsize=7)
-            axes.set_yticks(places, attention.pieces, fontsize=7)
-    make_folder(path.parent)
+            axes.set_xticks(places, attention.pieces, rotation=90, fontsize=7, parse_math=False)
+            axes.set_yticks(places, attention.pieces, fontsize=7, parse_math=False)
     with whole_file(path) as temporary:
         figure.savefig(temporary, format=path.suffix.removeprefix("."))
 

@@ -10,6 +10,7 @@ import heapq
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from conjoin.bulk.inputs import Source
@@ -65,7 +66,8 @@ class _Partitions(Datasource):  # type: ignore[misc]
 
     def __init__(self, job: Job, found: list[Source]) -> None:
         super().__init__()
-        self._job, self._found = job, found
+        self._job = replace(job, folder=job.folder.resolve())  # the task reads in another working folder
+        self._found = [replace(source, path=source.path.resolve()) for source in found]
 
     def get_name(self) -> str:
         return "partitions"

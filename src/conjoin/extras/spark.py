@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conjoin.bulk.inputs import Raw
-from conjoin.bulk.partition import PARTITION_DOCUMENTS, Extraction, Partition, groups
+from conjoin.bulk.partition import PARTITION_DOCUMENTS, Extraction, Partition, partitions
 from conjoin.bulk.rows import Row
 from conjoin.choices import Precision
 from conjoin.errors import SettingError, require_extra, unknown_name
@@ -56,7 +56,7 @@ def extract(
             raise SettingError(unknown_name("column", name, df.columns))
     if (held := dict(df.dtypes)[text_column]) != "string":
         raise SettingError(f"the column '{text_column}' holds {held}, where strings are expected; cast it, or name another")
-    extraction = Extraction(load or Loading(str(model), thresholds, precision=precision), keep_text)
+    extraction = Extraction(load or Loading(str(Path(model).resolve()), thresholds, precision=precision), keep_text)
     text = "text string, " if keep_text else ""
     schema = f"doc_id string, {text}entities {_ENTITIES}, relations {_RELATIONS}, error string"
 
@@ -66,11 +66,7 @@ def extract(
         pool = _pool(extraction)
         context = TaskContext.get()
         place = context.partitionId() if context is not None else 0
-        partitions = (
-            Partition(number, tuple(group))
-            for number, group in enumerate(groups(_documents(frames, text_column, place), partition_documents))
-        )
-        for rows in pool.map(partitions):
+        for rows in pool.map(partitions(_documents(frames, text_column, place), partition_documents)):
             yield pandas.DataFrame(rows)
 
     ids = [df[id_column].cast("string").alias("id")] if id_column is not None else []

@@ -13,8 +13,9 @@ from conjoin.graph.records import Assertion
 NODES = ["id:ID", "name", "mentions:int", "score:double", "spellings:string[]", ":LABEL"]
 EDGES = [":START_ID", ":END_ID", ":TYPE", "document", "head_start:int", "head_end:int", "tail_start:int", "tail_end:int",
          "score:double"]
-COMMAND = ("neo4j-admin database import full neo4j --overwrite-destination --multiline-fields=true --array-delimiter='|' "
+COMMAND = ("neo4j-admin database import full neo4j --multiline-fields=true --array-delimiter='|' "
            "--nodes=nodes.csv --relationships=edges.csv")
+NOTES = "# with the server stopped, in this folder; a database that is there is replaced with --overwrite-destination\n"
 
 
 class Neo4j:
@@ -33,7 +34,7 @@ class Neo4j:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-        script = f"#!/bin/sh\n# with the server stopped, in this folder\n{COMMAND}\n"
+        script = f"#!/bin/sh\n{NOTES}{COMMAND}\n"
         (self._folder / "import.sh").write_text(script, encoding="utf-8")
 
     def edge(self, document: str, assertion: Assertion, head: Node, tail: Node) -> None:

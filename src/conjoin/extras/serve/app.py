@@ -35,12 +35,14 @@ LOGGER = logging.getLogger("conjoin.serve")
 REFUSED: dict[int | str, dict[str, Any]] = {
     status: {"model": Reason, "description": told}
     for status, told in ((400, "The body is not in UTF-8."),
-                         (401, "The token is missing or wrong."), (413, "The body has too many bytes."),
+                         (401, "The token is missing or wrong."), (408, "The body did not come in time."),
+                         (413, "The body has too many bytes."),
                          (422, "The request is not as described, or a text is too long."),
                          (429, "Too many requests of this client are under way."),
                          (500, "The model failed at a text."),
                          (503, "Too much waits already, or it took too long."))
 }
+ROUTES = frozenset({"/", "/extract", "/healthz", "/metrics", "/model"})
 FORMATS: dict[str, Any] = {"application/json": {}, "application/x-ndjson": {}, "text/html": {}}
 
 
@@ -64,11 +66,11 @@ def create_app(
 
     app = FastAPI(title="conjoin", version=__version__, lifespan=running, docs_url="/docs", redoc_url=None,
                   summary="Entities and the relations between them, with character offsets.")
-    app.add_middleware(ClientLimit, limits=limits)
     app.add_middleware(BodyLimit, limits=limits)
+    app.add_middleware(ClientLimit, limits=limits)
     if token:
         app.add_middleware(Guard, token=token)
-    app.add_middleware(Counted, count=measures.count)  # what is added last is passed first
+    app.add_middleware(Counted, count=measures.count, routes=ROUTES)  # what is added last is passed first
     _explain(app)
     _add_routes(app, extractor, name, limits, batcher, measures)
     return app
@@ -94,7 +96,7 @@ def _add_routes(
             told = f"it took more than {limits.seconds:g} seconds; try again, or send shorter texts"
             raise HTTPException(503, told, {"retry-after": "5"}) from None
         except Exception as error:
-            LOGGER.exception("the model failed")
+            LOGGER.exception("the model failed: %s: %s", type(error).__name__, error)
             raise HTTPException(500, f"the model failed at a text ({type(error).__name__})") from error
         measures.seconds.observe(time.perf_counter() - start)
         measures.texts.inc(len(texts))
@@ -129,8 +131,9 @@ def _add_routes(
 
 
 def _check(texts: list[str], limits: Limits) -> None:
-    if len(texts) > limits.texts:
-        raise HTTPException(422, f"{len(texts):,} texts, at most {limits.texts:,} are taken; send them in several requests")
+    most = min(limits.texts, limits.waiting)  # more could never be taken
+    if len(texts) > most:
+        raise HTTPException(422, f"{len(texts):,} texts, at most {most:,} are taken; send them in several requests")
     for number, text in enumerate(texts, start=1):
         if len(text) > limits.characters:
             raise HTTPException(422, f"text {number} has {len(text):,} characters, at most {limits.characters:,} are "

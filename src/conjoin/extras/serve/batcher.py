@@ -111,9 +111,9 @@ class Batcher:
         self._observe(len(texts))
         try:
             found = iter(self._extract(texts))
-        except Exception as error:  # noqa: BLE001 - whatever the model raises is an answer
+        except BaseException as error:  # noqa: BLE001 - whatever the model raises is an answer, a panic of a library too
             if len(group) == 1:
-                group[0].answer(error)
+                group[0].answer(error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}"))
                 return
             for request in group:
                 self._answer([request])

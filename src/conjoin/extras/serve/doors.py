@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 from collections import Counter
@@ -24,11 +25,13 @@ async def refuse(send: Any, status: int, error: str, headers: dict[str, str] | N
 
 
 class BodyLimit:
-    """Answers 413 to a body of too many bytes, whether it says its length or not, without reading it all."""
+    """Answers 413 to a body of too many bytes, whether it says its length or not, without reading it all, and 408 to one
+    that takes too long."""
 
     def __init__(self, app: App, limits: Limits) -> None:
         self.app = app
         self.most = limits.body_bytes
+        self.seconds = limits.seconds
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass a request on with its whole body, or refuse it."""
@@ -36,17 +39,18 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         told = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        body = bytearray()
-        more = not (told.isdigit() and int(told) > self.most)
-        too_large = not more
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
+        body = None
+        if not (told.isdigit() and int(told) > self.most):
+            try:
+                async with asyncio.timeout(self.seconds):
+                    body = await self._body(receive)
+            except ConnectionResetError:
                 return
-            body += message.get("body", b"")
-            too_large = len(body) > self.most
-            more = message.get("more_body", False) and not too_large
-        if too_large:
+            except TimeoutError:
+                await refuse(send, 408, f"the body did not come within {self.seconds:g} seconds; send it again",
+                             {"connection": "close"})
+                return
+        if body is None:
             await refuse(send, 413, f"the body has more than {self.most:,} bytes; send fewer texts at a time",
                          {"connection": "close"})
             return
@@ -57,9 +61,22 @@ class BodyLimit:
             if given:
                 return dict(await receive())
             given = True
-            return {"type": "http.request", "body": bytes(body), "more_body": False}
+            return {"type": "http.request", "body": body, "more_body": False}
 
         await self.app(scope, whole, send)
+
+    async def _body(self, receive: Any) -> bytes | None:
+        """The whole body; None where it is too large. Raises `ConnectionResetError` when the client has gone."""
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionResetError
+            body += message.get("body", b"")
+            if len(body) > self.most:
+                return None
+            if not message.get("more_body", False):
+                return bytes(body)
 
 
 class ClientLimit:
@@ -108,18 +125,20 @@ class Guard:
 
 
 class Counted:
-    """Counts answers by route, `other` for what is none, and status."""
+    """Counts answers by route, `other` for what is none, and status. Who is refused at a door counts at its route."""
 
-    def __init__(self, app: App, count: Callable[[str, int], None]) -> None:
+    def __init__(self, app: App, count: Callable[[str, int], None], routes: frozenset[str]) -> None:
         self.app = app
         self.count = count
+        self.routes = routes
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass a request on."""
 
         async def noted(message: Any) -> None:
             if message["type"] == "http.response.start":
-                self.count(getattr(scope.get("route"), "path", "other"), message["status"])
+                asked = scope["path"] if scope["path"] in self.routes else "other"
+                self.count(getattr(scope.get("route"), "path", asked), message["status"])
             await send(message)
 
         await self.app(scope, receive, noted if scope["type"] == "http" else send)
