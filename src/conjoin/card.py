@@ -131,9 +131,9 @@ def _training(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     if "epoch" in training:
         best = "dev_scores" in training or ("dev" in metrics and config["training"]["select"] == "best")
         training["epoch"] = f"{training['epoch']} ({'the best on dev' if best else 'the last'})"
-    lines = ["## Training", "", f"- words are seen through: {_embedders(config)}", f"- recurrent layers: {_layers(config)}",
-             f"- parameters: {metrics.get('model', {}).get('parameters', 0):,}, of which trained: "
-             f"{training.get('trainable', 0):,}"]
+    lines = ["## Training", "", f"- words are seen through: {_embedders(config)}", f"- recurrent layers: {_layers(config)}"]
+    if (parameters := metrics.get("model", {}).get("parameters")) is not None:
+        lines.append(f"- parameters: {parameters:,}, of which trained: {training.get('trainable', 0):,}")
     if coverage is not None:
         lines.append(f"- {coverage_line(coverage['found'], coverage['words'])}")
     lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in training.items() if name != "trainable"]

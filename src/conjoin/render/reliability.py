@@ -12,21 +12,28 @@ _COLOURS = {"before": "#999999", "after": "#1f5fa8"}
 def reliability_svg(told: Mapping[str, Any]) -> str:
     """An SVG page of `calibration.fit`'s report: a square for each task, grey before and blue after calibration."""
     squares = [_square(task, told[task], number) for number, task in enumerate(("entities", "relations"))]
-    width, height = 2 * (_SIDE + _EDGE) + _GAP, _SIDE + 2 * _EDGE
+    width, height = 2 * (_SIDE + _EDGE + _GAP), _SIDE + 2 * _EDGE
     return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
             f'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>'
             f"{''.join(squares)}</svg>\n")
 
 
 def _square(task: str, told: Mapping[str, Any], number: int) -> str:
-    left = _EDGE + number * (_SIDE + _EDGE + _GAP // 2)
+    left = _EDGE + _GAP // 2 + number * (_SIDE + _EDGE + _GAP // 2)
+    middle = _EDGE + _SIDE // 2
     ece = f"{100 * told['ece']['before']:.1f} % → {100 * told['ece']['after']:.1f} %"
     parts = [
-        f'<text x="{left}" y="{_EDGE - 12}">{task}: error of calibration {ece}</text>',
+        f'<text x="{left}" y="{_EDGE - 12}">{task}: error {ece}</text>',
         f'<rect x="{left}" y="{_EDGE}" width="{_SIDE}" height="{_SIDE}" fill="none" stroke="#cccccc"/>',
         f'<line x1="{left}" y1="{_EDGE + _SIDE}" x2="{left + _SIDE}" y2="{_EDGE}" stroke="#cccccc" '
         'stroke-dasharray="4 4"/>',
         f'<text x="{left + _SIDE // 2}" y="{_EDGE + _SIDE + 30}" text-anchor="middle">mean score of a bin</text>',
+        f'<text transform="translate({left - 30} {middle}) rotate(-90)" text-anchor="middle">share of correct</text>',
+    ]
+    parts += [
+        f'<circle cx="{left + _SIDE - 58}" cy="{_EDGE + _SIDE - line}" r="4" fill="{_COLOURS[when]}"/>'
+        f'<text x="{left + _SIDE - 48}" y="{_EDGE + _SIDE - line + 4}">{when}</text>'
+        for when, line in (("before", 30), ("after", 14))
     ]
     parts += [
         f'<text x="{left + share * _SIDE:.0f}" y="{_EDGE + _SIDE + 14}" text-anchor="middle">{share:g}</text>'
