@@ -16,7 +16,7 @@ from typing import Any
 from conjoin.bulk.inputs import Source
 from conjoin.bulk.job import Engine, Job
 from conjoin.bulk.partition import Partition, PartitionDone, Writing, after_death, from_json, to_json
-from conjoin.errors import require_extra
+from conjoin.errors import ConjoinError, require_extra
 from conjoin.pool import Pool
 
 try:
@@ -24,6 +24,7 @@ try:
     import ray
     from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask
     from ray.data.block import BlockMetadata
+    from ray.exceptions import RayTaskError
 except ImportError as error:
     raise require_extra("ray", "ray[data]") from error
 
@@ -44,7 +45,12 @@ def engine(workers: int, *, cpus: float = 1.0, gpus: float = 0.0) -> Engine:
                 _Writer, batch_size=1, batch_format="pyarrow", fn_constructor_args=(job.writing(),),
                 compute=ActorPoolStrategy(size=workers), num_cpus=cpus, num_gpus=gpus,
             )
-        yield from _in_order(PartitionDone(**row) for row in written.iter_rows())
+        try:
+            yield from _in_order(PartitionDone(**row) for row in written.iter_rows())
+        except RayTaskError as error:  # which tells the whole way that an error came
+            if isinstance(error.cause, ConjoinError):
+                raise error.cause from error
+            raise
 
     return run
 
