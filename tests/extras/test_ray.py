@@ -58,8 +58,9 @@ def test_the_same_bytes_as_the_local_engine_poisonous_documents_included(tmp_pat
     out = subprocess.run([sys.executable, "-c", SCRIPT, source, model, folder], env=environment, cwd=tmp_path,
                          capture_output=True, text=True, timeout=300, check=False)
     assert out.returncode == 0, out.stderr[-3000:]
-    assert str(list(range(9))) in out.stdout.splitlines()
-    assert out.stdout.splitlines()[-1].startswith(f"{folder / 'gone.txt'}: cannot be read (No such file or directory)")
+    lines = out.stdout.splitlines()  # some of them Ray's
+    assert str(list(range(9))) in lines
+    assert any(line.startswith(f"{folder / 'gone.txt'}: cannot be read (No such file or directory)") for line in lines)
     ours = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "lock"}
     theirs = {path.name: path.read_bytes() for path in job.folder.iterdir() if path.name != "lock"}
     assert ours == theirs
