@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ def with_curves(listen: Callable[[Event], None], folder: Path) -> Callable[[Even
     A run that goes on from a checkpoint goes on with its history; a second training, on train and dev together, is
     `"stage": 2` of it.
     """
+    # Before training: Ctrl-C in the midst of these imports would come out as another error.
+    import_module("matplotlib.backends.backend_agg")
+    import_module("matplotlib.figure")
     rows: list[dict[str, Any]] = []
     stage = 0
 
