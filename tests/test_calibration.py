@@ -140,6 +140,8 @@ def test_nothing_to_fit_on_is_an_error_and_changes_nothing(trained_run: Path) ->
     before = extractor.model.relation_threshold
     with pytest.raises(DataError, match="no documents to calibrate on"):
         extractor.calibrate([])
+    with pytest.raises(DataError, match="for none holds an entity"):
+        extractor.calibrate([Document.from_words(["Oslo"])])
     assert extractor.model.relation_threshold == before
 
 

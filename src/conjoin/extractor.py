@@ -176,12 +176,13 @@ class Extractor:
         """Fit temperatures and the least score of each type on annotated documents that it was not trained on, such as dev.
 
         From then on scores and what is found are calibrated, also after `save` and `load`. Returns what `calibration.fit`
-        tells, which goes into `metrics` too. Raises `DataError` for types that the model does not know, and where there are
-        no documents.
+        tells, which goes into `metrics` too. Raises `DataError` for types that the model does not know, and where nothing
+        is annotated.
         """
         self.schema.check(documents)
-        if not documents:
-            raise DataError("there are no documents to calibrate on; give a split that holds some, such as dev")
+        if not any(document.entities for document in documents):
+            raise DataError("there are no documents to calibrate on, for none holds an entity; give a split that is "
+                            "annotated, such as dev")
         own = self.forget_calibration()
         if own is not None:
             self.model.relation_threshold = min(own, CANDIDATES)

@@ -76,6 +76,11 @@ def exported(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder
 
 
+def test_the_card_says_whose_scores_it_has(exported: Path) -> None:
+    card = (exported / "README.md").read_text(encoding="utf-8")
+    assert "an export in 8 bits" in card and "those of the model before the export" in card
+
+
 def test_eight_bits_still_know_what_was_learnt(exported: Path, documents: list[Document]) -> None:
     report = Extractor.load(exported).evaluate(documents)
     assert report.entities["strict"].micro.f1 == 1

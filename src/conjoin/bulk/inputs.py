@@ -211,8 +211,8 @@ def _header(rows: Iterator[list[str]], path: Path) -> list[str] | None:
     try:
         return next(rows, None)
     except csv.Error as error:
-        raise DataError(f"{path}: has no head that can be read ({error}); save it as CSV with line ends of this age and "
-                        "closed quotes") from error
+        raise DataError(f"{path}: has no head that can be read ({error}); save it as CSV whose lines end in a "
+                        "line feed and whose quotes are closed") from error
 
 
 def _csv_row(place: str, row: list[str], text: int, id: int | None, read: int) -> Raw:

@@ -51,12 +51,12 @@ def calibrate(
     if "dev_scores" in extractor.metrics.get("training", {}) and chosen == "dev":
         messages().print("the model was trained on dev too (--retrain-on-dev): what is fitted on it will be too sure of "
                          "itself; better give documents that it has not seen", markup=False, soft_wrap=True)
-    extractor.forget_calibration()
-    before = extractor.evaluate(documents)
     told = extractor.calibrate(documents)
+    fitted = extractor.calibration
     after = extractor.evaluate(documents)
     write_contents(extractor.contents(folder))
-    fitted = extractor.calibration
+    extractor.forget_calibration()
+    before = extractor.evaluate(documents)
     if as_json and fitted is not None:
         typer.echo(json.dumps({**fitted.to_json(), "report": told, "f1": _f1(before, after)}, indent=1))
         return

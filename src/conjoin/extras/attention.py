@@ -115,7 +115,7 @@ def heat_maps(
                            "name some with --layer and --head")
     size = max(_MAP, 0.2 * len(attention.pieces))
     figure = Figure(figsize=(size * len(chosen_heads), size * len(chosen_layers) + 0.4), layout="constrained")
-    figure.suptitle(title, parse_math=False)
+    figure.suptitle(title.replace("$", r"\$"), wrap=True)  # where it is wrapped, parse_math is not heeded
     grid = figure.subplots(len(chosen_layers), len(chosen_heads), squeeze=False)
     places = range(len(attention.pieces))
     for row, layer in zip(grid, chosen_layers, strict=True):

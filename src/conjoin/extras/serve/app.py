@@ -42,7 +42,6 @@ REFUSED: dict[int | str, dict[str, Any]] = {
                          (500, "The model failed at a text."),
                          (503, "Too much waits already, or it took too long."))
 }
-ROUTES = frozenset({"/", "/extract", "/healthz", "/metrics", "/model"})
 FORMATS: dict[str, Any] = {"application/json": {}, "application/x-ndjson": {}, "text/html": {}}
 
 
@@ -70,7 +69,7 @@ def create_app(
     app.add_middleware(ClientLimit, limits=limits)
     if token:
         app.add_middleware(Guard, token=token)
-    app.add_middleware(Counted, count=measures.count, routes=ROUTES)  # what is added last is passed first
+    app.add_middleware(Counted, count=measures.count)  # what is added last is passed first
     _explain(app)
     _add_routes(app, extractor, name, limits, batcher, measures)
     return app

@@ -127,18 +127,17 @@ class Guard:
 class Counted:
     """Counts answers by route, `other` for what is none, and status. Who is refused at a door counts at its route."""
 
-    def __init__(self, app: App, count: Callable[[str, int], None], routes: frozenset[str]) -> None:
+    def __init__(self, app: App, count: Callable[[str, int], None]) -> None:
         self.app = app
         self.count = count
-        self.routes = routes
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass a request on."""
 
         async def noted(message: Any) -> None:
             if message["type"] == "http.response.start":
-                asked = scope["path"] if scope["path"] in self.routes else "other"
-                self.count(getattr(scope.get("route"), "path", asked), message["status"])
+                known = {route.path for route in scope["app"].routes}
+                self.count(scope["path"] if scope["path"] in known else "other", message["status"])
             await send(message)
 
         await self.app(scope, receive, noted if scope["type"] == "http" else send)
