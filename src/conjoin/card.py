@@ -66,8 +66,8 @@ def _size(model: Mapping[str, Any]) -> str:
         lines.append(f"- speed: {model['sentences_per_second']:,} sentences of the scored split a second, annotated on "
                      f"{model['device']} where it was trained")
     if "export" in model:
-        lines.append("- scores and speed on this page are those of the model before the export; `conjoin evaluate` tells its "
-                     "own scores")
+        lines.append("- scores and speed on this page are those of the model before the export; `conjoin evaluate` tells "
+                     "its own scores")
     return "\n".join(["## Size and speed", "", *lines]) if lines else ""
 
 
