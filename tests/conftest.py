@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from conjoin.schema import Schema
 from conjoin.settings import Config
 
 torch.set_num_threads(1)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell: processes begun here must hear it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KNOWN_WORDS = """a the of in and by was with who from for at on to is lives works leads joined shot killed mayor maria
 ortiz halden steel leeds england oslo norway lee oswald kennedy dallas texas acme corp . , ' " -- ( )"""

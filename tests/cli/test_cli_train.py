@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -216,9 +215,8 @@ def test_control_c_ends_quietly_and_the_same_command_goes_on(
 ) -> None:
     command = [Path(sys.executable).with_name("conjoin"), "train", "conjoin-base", "--data", corpus_folder,
                "--output", tmp_path / "run", *settings, "--set", "training.epochs=3000"]
-    default = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
     with (tmp_path / "out").open("w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, preexec_fn=default)
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
     checkpoints = tmp_path / "run" / "checkpoints"
     while process.poll() is None and not list(checkpoints.glob("step-*")):
         time.sleep(0.1)
