@@ -29,6 +29,7 @@ bench: .venv/installed bench-run/base/model bench-run/recurrent/model
 	$(BIN)/python benchmarks/speed/extraction.py bench-run/base --recurrent bench-run/recurrent
 	$(BIN)/python benchmarks/speed/processes.py bench-run/base
 	$(BIN)/python benchmarks/speed/growth.py bench-run/base --output benchmarks/speed/growth-sample.json
+	$(BIN)/python benchmarks/speed/busy.py --output benchmarks/speed/busy-sample.json
 
 bench-run/base/model: .venv/installed
 	$(BIN)/conjoin demo --output bench-run/base --page bench-run/base.html --overwrite
@@ -37,6 +38,7 @@ bench-run/recurrent/model: .venv/installed
 	$(BIN)/conjoin demo --preset crone2020-conll04-minilm --output bench-run/recurrent --page bench-run/recurrent.html --overwrite
 
 .venv/installed: pyproject.toml constraints.txt
+	@echo "installing into .venv: some minutes, once"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@

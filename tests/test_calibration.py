@@ -15,6 +15,7 @@ from conjoin.calibration import (
     LEAST_FOUND,
     Calibration,
     Found,
+    _likeliest,
     best_threshold,
     cooled,
     expected_calibration_error,
@@ -69,6 +70,15 @@ def test_the_temperature_that_made_scores_too_sure_is_found() -> None:
 def test_too_few_keep_their_scores() -> None:
     assert fit_temperature([Found("A", 0.9, False)] * (LEAST_FOUND - 1)) == 1.0
     assert fit_temperature([Found("A", 0.9, False)] * LEAST_FOUND) == pytest.approx(math.exp(4.0), rel=0.01)
+
+
+def test_a_temperature_that_would_raise_the_error_of_calibration_is_not_taken() -> None:
+    sure = [Found("A", 0.99, True)] * 95 + [Found("A", 0.99, False)] * 5
+    unsure = [Found("A", 0.7, True)] * 70 + [Found("A", 0.7, False)] * 30  # right as they are
+    likeliest = _likeliest([*sure, *unsure])
+    after = [one._replace(score=cooled(one.score, likeliest)) for one in (*sure, *unsure)]
+    assert expected_calibration_error(after) > expected_calibration_error([*sure, *unsure])
+    assert likeliest != 1.0 == fit_temperature([*sure, *unsure])
 
 
 def test_reliability_by_hand() -> None:

@@ -4,19 +4,24 @@
 
 Prints, for conjoin-base and for the frozen recurrent family: seconds of a training epoch and of annotating test ten times,
 those of the plain encoder (forward and backward, or tokenisation and forward) on the same batches at the same precision,
-their ratios, sentences a second, and the peak of the GPU's memory. The result is gpu.json beside this script.
+their ratios, sentences a second, and the peak of the GPU's memory. Then, from raw text: sentences a second of
+`Extractor.pipe` in full precision and in bf16, of workers that share the GPU (once a tenth is done), and of Hugging
+Face's token-classification pipeline over the same encoder, which only tags. The result is gpu.json beside this script.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import transformers
-from transformers import AutoModel
+from transformers import AutoModel, AutoModelForTokenClassification, AutoTokenizer, pipeline
 
 from conjoin import Extractor, Schema, load_config, read_corpus
 from conjoin.batching import fill_batches, shuffled_batches
@@ -26,8 +31,11 @@ from conjoin.embedders.transformer import resolve_name
 from conjoin.lanes import annotate_all
 from conjoin.sample import sample_corpus
 from conjoin.training import EpochDone, StepDone, train
+from conjoin.workers import pipe_in_processes
 
 REPEATS = 10
+RAW_REPEATS = 200  # for workers
+WORKERS = (1, 4, 12)
 PIECES = 16384
 
 
@@ -42,9 +50,11 @@ def main() -> None:
     documents = [*corpus.train, *corpus.dev]
     result = {
         "gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "transformers": transformers.__version__,
-        "train": len(documents), "test": len(corpus.test), "repeats": REPEATS,
+        "cores": len(os.sched_getaffinity(0)),
+        "train": len(documents), "test": len(corpus.test), "repeats": REPEATS, "raw_repeats": RAW_REPEATS,
         "models": {preset: measured(preset, documents, list(corpus.test))
                    for preset in ("conjoin-base", "crone2020-conll04-minilm")},
+        "pipeline_sentences_per_second": {size: tagging_alone(list(corpus.test), size) for size in (32, 128)},
     }
     arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
@@ -77,10 +87,54 @@ def measured(preset: str, documents: list[Document], test: list[Document]) -> di
         "annotation_ratio": round(seconds / bare, 2),
         "annotated_sentences_per_second": round(len(test) * REPEATS / seconds),
         "peak_memory_mb": torch.cuda.max_memory_allocated() // 2**20,
+        "raw_text_sentences_per_second": from_raw_text(extractor, test, WORKERS if preset == "conjoin-base" else ()),
     }
 
 
-def timed(action) -> float:  # type: ignore[no-untyped-def]
+def from_raw_text(extractor: Extractor, test: list[Document], several: tuple[int, ...]) -> dict[str, int]:
+    """Sentences a second, from text to entities and relations with offsets, in this process and in workers."""
+    texts = [document.text for document in test]
+    rates = {}
+    with tempfile.TemporaryDirectory() as folder:
+        saved = Path(folder) / "model"
+        extractor.save(saved)
+        for precision in ("no", "bf16"):
+            loaded = Extractor.load(saved, precision=precision)
+            for _ in loaded.pipe(texts):
+                pass
+            seconds = timed(lambda loaded=loaded: sum(1 for _ in loaded.pipe(texts * REPEATS)))
+            rates[f"one process, {precision}"] = round(len(texts) * REPEATS / seconds)
+        for workers in several:
+            rates[f"workers: {workers}, bf16"] = rate_of_workers(saved, texts * RAW_REPEATS, workers)
+            print(rates, flush=True)
+    return rates
+
+
+def rate_of_workers(model: Path, texts: list[str], workers: int) -> int:
+    """Texts a second of processes that share the GPU, once a tenth is done, so that their start does not count."""
+    first = len(texts) // 10
+    for number, _ in enumerate(pipe_in_processes(model, (("", text) for text in texts), workers=workers, precision="bf16")):
+        if number == first:
+            start = time.perf_counter()
+    return round((len(texts) - first - 1) / (time.perf_counter() - start))
+
+
+def tagging_alone(test: list[Document], batch_size: int) -> int:
+    """Sentences a second of Hugging Face's pipeline, whose classifier prefers O everywhere so that it has least to do."""
+    name = resolve_name("minilm")
+    model = AutoModelForTokenClassification.from_pretrained(name, num_labels=9, dtype=torch.float32).eval()
+    with torch.no_grad():
+        model.classifier.weight.zero_()
+        model.classifier.bias.zero_()[0] = 5.0
+    model.config.id2label[0] = "O"
+    tagger = pipeline("token-classification", model=model, tokenizer=AutoTokenizer.from_pretrained(name),
+                      aggregation_strategy="simple", batch_size=batch_size, device=0)
+    texts = [document.text for document in test]
+    tagger(texts)
+    return round(len(texts) * REPEATS / timed(lambda: tagger(texts * REPEATS)))
+
+
+def timed(action: Callable[[], object]) -> float:
     torch.cuda.synchronize()
     start = time.perf_counter()
     action()

@@ -78,8 +78,28 @@ def service(result: dict[str, Any]) -> str:
             f"{result['pipe, texts per second']} a second.\n")
 
 
+def busy(result: dict[str, Any]) -> str:
+    rows = ((count, *seconds.values()) for count, seconds in result["seconds"].items())
+    return table_of(("busy processes beside it", *(f"{way}, s" for way in result["seconds"]["0"])), rows)
+
+
+def gpu(result: dict[str, Any]) -> str:
+    models = result["models"]
+    names = {"training_seconds": "seconds of a training epoch", "training_ratio": "that, its encoder alone = 1",
+             "annotated_sentences_per_second": "annotated words, sentences a second",
+             "peak_memory_mb": "peak memory of the GPU, MB"}
+    rows = [(told, *(row[key] for row in models.values())) for key, told in names.items()]
+    raw = {name: row["raw_text_sentences_per_second"] for name, row in models.items()}
+    rows += [(f"raw text, {way}, sentences a second", *(row.get(way, "") for row in raw.values()))
+             for way in next(iter(raw.values()))]
+    rows += [(f"Hugging Face pipeline, batches of {size}, sentences a second", *(rate for _ in models))
+             for size, rate in result["pipeline_sentences_per_second"].items()]
+    return table_of((f"{result['gpu']}, {result['cores']} cores", *models), rows)
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "extraction": extraction, "training": training, "processes": processes, "growth": growth, "service": service,
+    "busy": busy, "gpu": gpu,
 }
 
 

@@ -141,9 +141,16 @@ def _cooled(found: Sequence[Found], temperature: float) -> list[Found]:
 
 
 def fit_temperature(found: Sequence[Found]) -> float:
-    """The temperature under which what was found is most likely correct or not as it is; 1 for too few."""
+    """The temperature under which what was found is most likely correct or not as it is; 1 for too few, and where that
+    temperature would raise the error of calibration, which a likelihood alone does not rule out."""
     if len(found) < LEAST_FOUND:
         return 1.0
+    likeliest = _likeliest(found)
+    before, after = (expected_calibration_error(some) for some in (found, _cooled(found, likeliest)))
+    return likeliest if after < before else 1.0
+
+
+def _likeliest(found: Sequence[Found]) -> float:
     low, high = -_HOTTEST, _HOTTEST
     golden = (math.sqrt(5) - 1) / 2
     for _ in range(60):  # the loss is convex in 1/T, so it has one valley in log T

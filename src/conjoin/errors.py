@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 MOST_LISTED = 14  # names in one sentence
+ALIKE = 0.65  # how like a name must be to be guessed; 1 is the same
 
 
 class ConjoinError(Exception):
@@ -58,10 +59,10 @@ def _nearest(name: str, choices: list[str]) -> str | None:
     last = {choice: choice.rpartition(".")[2] for choice in choices}
     wanted = name.rpartition(".")[2]
     alike = [choice for choice in choices if last[choice] == wanted]
-    near = difflib.get_close_matches(name, alike or choices, n=1, cutoff=0.0 if alike else 0.6)
+    near = difflib.get_close_matches(name, alike or choices, n=1, cutoff=0.0 if alike else ALIKE)
     if near:
         return near[0]
-    ends = difflib.get_close_matches(wanted, last.values(), n=1, cutoff=0.6)
+    ends = difflib.get_close_matches(wanted, last.values(), n=1, cutoff=ALIKE)
     return next((choice for choice in choices if last[choice] in ends), None)
 
 

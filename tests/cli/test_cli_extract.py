@@ -105,7 +105,7 @@ def test_half_a_surrogate_pair_comes_out_as_it_went_in(conjoin: Any, trained_run
     (tmp_path / "a.jsonl").write_text('{"text": "Lee Oswald shot Kennedy in Dallas . \\ud83d"}\n')
     out = tmp_path / "out.jsonl"
     result = conjoin("extract", trained_run, tmp_path / "a.jsonl", "--output", out)
-    assert (result.code, result.err) == (0, "")
+    assert (result.code, result.err) == (0, f"wrote {out} (1 document)\n")
     assert parsed(out.read_text(encoding="utf-8"))[0]["text"].endswith("\ud83d")
 
 
@@ -116,8 +116,14 @@ def test_table_and_page(conjoin: Any, trained_run: Path, tmp_path: Path) -> None
     assert rows[3][:4] == ["text", "Lee Oswald", "Kill", "Kennedy"]
     assert conjoin("extract", trained_run, "--text", "", "--format", "table").out == "no entities\nno relations\n"
     page = tmp_path / "new" / "page.html"
-    assert conjoin("extract", trained_run, "--text", OSWALD, "--format", "html", "--output", page).out == ""
+    told = conjoin("extract", trained_run, "--text", OSWALD, "--format", "html", "--output", page)
+    assert (told.out, told.err) == ("", f"wrote {page} (1 document)\n")
     assert page.read_text(encoding="utf-8").count("<mark") == 3
+    other = page.with_name("other.HTML")
+    conjoin("extract", trained_run, "--text", OSWALD, "--output", other)
+    assert other.read_bytes() == page.read_bytes()
+    conjoin("extract", trained_run, "--text", OSWALD, "--output", other, "--format", "jsonl")
+    assert json.loads(other.read_text())["id"] == "text"
 
 
 def test_output_is_what_would_be_printed(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
@@ -184,6 +190,26 @@ def test_bad_input_is_one_sentence_and_finishes_nothing(
     assert left in ([], ["x.jsonl.part", "x.jsonl.part.json"], ["x.jsonl.part.json", "x.jsonl.part"])  # what came before
     if name == "a.txt":
         assert told.partition("a.txt")[2] in conjoin("extract", trained_run, "-", *more, stdin=raw).sentence
+
+
+def test_after_an_error_what_is_kept_is_told_and_gone_on_with(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
+    texts, found = tmp_path / "a.jsonl", tmp_path / "found.jsonl"
+    good = json.dumps({"text": OSWALD}) + "\n"
+    texts.write_text(good * 100 + "{\n" + good)
+    told = conjoin("extract", trained_run, texts, "-o", found).sentence
+    kept = sum(1 for _ in (tmp_path / "found.jsonl.part").open())
+    assert 0 < kept <= 100
+    assert f"found.jsonl.part holds the {kept} results before it: mend that and give the same command with --resume" in told
+    assert "a.jsonl:101: not JSON" in told and "conjoin bulk" in told
+    texts.write_text(good * 102)
+    assert "wrote " in conjoin("extract", trained_run, texts, "-o", found, "--resume").err
+    assert sum(1 for _ in found.open()) == 102
+
+
+@pytest.mark.parametrize("name", ["a.csv", "A.CSV", "a.parquet"])
+def test_a_table_is_not_read_as_a_text(name: str, conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("id,text\n1,Oslo\n")
+    assert "is a table, not a text; conjoin bulk reads tables" in conjoin("extract", trained_run, tmp_path / name).sentence
 
 
 def test_paths_that_are_not_there(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
@@ -284,7 +310,7 @@ def test_several_workers_give_the_same_bytes(conjoin: Any, trained_run: Path, tm
     source = many(tmp_path / "in.jsonl", 300)
     for workers in (1, 2):
         result = conjoin("extract", trained_run, source, "-o", tmp_path / f"{workers}.jsonl", "--workers", workers)
-        assert (result.code, result.err) == (0, "")
+        assert (result.code, result.err) == (0, f"wrote {tmp_path / str(workers)}.jsonl (300 documents)\n")
     one = (tmp_path / "1.jsonl").read_bytes()
     assert (tmp_path / "2.jsonl").read_bytes() == one
     assert conjoin("extract", trained_run, source).out.encode() == one
@@ -338,5 +364,6 @@ def test_progress_is_said_when_asked_for(
     source = many(tmp_path / "in.jsonl", 100)
     lines = conjoin("extract", trained_run, source, "-o", tmp_path / "a", "--progress").err.splitlines()
     assert re.fullmatch(r"1 documents, [\d,.]+ per second(, \d+:\d\d:\d\d left)?", lines[0])
-    assert re.fullmatch(r"100 documents, [\d,.]+ per second", lines[-1])
-    assert conjoin("extract", trained_run, source, "-o", tmp_path / "b", "--no-progress").err == ""
+    assert re.fullmatch(r"100 documents, [\d,.]+ per second", lines[-2])
+    assert conjoin("extract", trained_run, source, "-o", tmp_path / "b", "--no-progress").err == (
+        f"wrote {tmp_path / 'b'} (100 documents)\n")

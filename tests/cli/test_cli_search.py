@@ -97,4 +97,4 @@ def test_repairs_of_the_data_are_mentioned(
               "training.epochs=1", "--set", "stack.size=4"]
     own = {"tune": ["--trials", 1], "affinity": ["--depth", 1]}[verb]
     result = conjoin(verb, "crone2020-conll04-minilm", *common, *own)
-    assert "repairs and notes on the data; conjoin check lists them" in result.err
+    assert "1 repair or note on the data; conjoin check lists it" in result.err

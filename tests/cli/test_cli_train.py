@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from conjoin.__main__ import main as command_line
 from conjoin.cli.progress import TrainingProgress
 from conjoin.cli.train import overrides, read_splits
 from conjoin.config import load_config, preset_names
@@ -254,6 +255,22 @@ def test_control_c_among_the_imports_makes_no_traceback(name: str, corpus_folder
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("given", "count"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"),
+                                              ({"OMP_WAIT_POLICY": "active"}, None)])
+def test_threads_that_wait_sleep_soon_unless_told_otherwise(
+    given: dict[str, str], count: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["conjoin", "--version"])
+    with pytest.raises(SystemExit):
+        command_line()
+    assert os.environ.get("GOMP_SPINCOUNT") == count
+
+
 INTERRUPTING = """
 import atexit, os, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -388,7 +405,7 @@ def test_evaluate_says_what_it_repaired(conjoin: Any, trained_run: Path, corpus_
     assert ":4: malformed JSON" in conjoin("evaluate", trained_run, "--data", path).sentence
     repaired = conjoin("evaluate", trained_run, "--data", path, "--lenient", "--json")
     assert (repaired.code, json.loads(repaired.out)["entities"]["strict"]["micro"]["support"]) == (0, 8)
-    assert "1 repairs and notes on the data; conjoin check lists them" in repaired.err
+    assert "1 repair or note on the data; conjoin check lists it" in repaired.err
 
 
 def test_what_evaluate_refuses(conjoin: Any, trained_run: Path, corpus_folder: Path, tmp_path: Path) -> None:
@@ -397,6 +414,9 @@ def test_what_evaluate_refuses(conjoin: Any, trained_run: Path, corpus_folder: P
     write_documents([Document.from_words(["Mars"], [Entity("Planet", 0, 1)], id="d")], tmp_path / "a.jsonl", "jsonl")
     assert ("document 'd': entity type 'Planet' is not one of the model's: Loc, Org, Peop; train a model on data with "
             "that type, or correct the data") in conjoin("evaluate", trained_run, "--data", tmp_path / "a.jsonl").sentence
+    write_documents([Document.from_words(["Mars"], id="d")], tmp_path / "b.jsonl", "jsonl")
+    assert "no document of the all split holds an entity, so there is nothing to score against; " in conjoin(
+        "evaluate", trained_run, "--data", tmp_path / "b.jsonl").sentence
     (tmp_path / "dev.json").write_text("[]")
     assert "dev.json: holds no documents" in conjoin(
         "evaluate", trained_run, "--data", tmp_path / "dev.json").sentence

@@ -16,6 +16,8 @@ from conjoin.schema import Schema
 from conjoin.settings import Config
 
 pytest.importorskip("onnxscript")
+from conjoin.cli.export import export as export_command
+from conjoin.extras import onnx
 from conjoin.extras.onnx import export
 
 Shrunk = Callable[..., Config]
@@ -141,6 +143,19 @@ def test_an_export_of_another_version_is_one_sentence(exported: Path, tmp_path: 
     path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
     with pytest.raises(ModelError, match=r"export format 2, this version of conjoin reads 1; export the model again"):
         Extractor.load(tmp_path / "copy")
+
+
+def test_the_command_replaces_an_export_only_when_told(
+    exported: Path, trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[Path] = []
+    monkeypatch.setattr(onnx, "export", lambda run, output, int8: done.append(output))
+    with pytest.raises(ModelError, match="there is an export already; give --overwrite to replace it"):
+        export_command(trained_run, exported, "onnx", overwrite=False, int8=False)
+    export_command(trained_run, exported, "onnx", overwrite=True, int8=False)
+    (tmp_path / "new").mkdir()
+    export_command(trained_run, tmp_path / "new", "onnx", overwrite=False, int8=False)
+    assert done == [exported, tmp_path / "new"]
 
 
 def test_a_folder_of_something_else_is_not_replaced(trained_run: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +27,7 @@ from conjoin.errors import SettingError
 from conjoin.schema import Schema
 
 pytest.importorskip("fastapi")
+from conjoin.cli.serve import check_free, serve
 from conjoin.extras.serve import Limits, create_app
 
 OSWALD = "Lee Oswald shot Kennedy in Dallas."
@@ -124,18 +126,18 @@ def test_half_a_surrogate_pair_is_no_reason_to_fail(extractor: Extractor) -> Non
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        ({}, "give either text or texts"),
-        ({"text": "a", "texts": ["b"]}, "give either text or texts"),
-        ({"text": 7}, "text: Input should be a valid string"),
-        ({"texts": "Oslo"}, "texts: Input should be a valid list"),
-        ({"text": "a", "txt": "b"}, "txt: Extra inputs are not permitted"),
-        ({"text": "a", "entity_threshold": 1.5}, "entity_threshold: Input should be less than or equal to 1"),
-        ({"text": "a", "format": "xml"}, "format: Input should be 'json', 'jsonl', 'html' or 'fragment'"),
+        ({}, 'give either "text" or "texts"'),
+        ({"text": "a", "texts": ["b"]}, 'give either "text" or "texts"'),
+        ({"text": 7}, "text: must be a valid string"),
+        ({"texts": "Oslo"}, "texts: must be a valid list"),
+        ({"text": "a", "txt": "b"}, "unknown field 'txt' (did you mean 'text'?); choose"),
+        ({"text": "a", "entity_threshold": 1.5}, "entity_threshold: must be less than or equal to 1"),
+        ({"text": "a", "format": "xml"}, "format: must be 'json', 'jsonl', 'html' or 'fragment'"),
         ({"texts": ["a"] * 65}, "65 texts, at most 64 are taken; send them in several requests"),
         ({"texts": ["a", "b" * 100_001]}, "text 2 has 100,001 characters, at most 100,000 are taken"),
-        ([1], "Input should be"),
-        (b"{", "JSON decode error"),
-        (b"", ""),
+        ([1], "the body is no JSON object; send a JSON object such as"),
+        (b"{", "the body is not JSON ("),
+        (b"", "the body is empty; send a JSON object such as"),
         (b'{"text": "a", "entity_threshold": NaN}', "entity_threshold"),
     ],
 )
@@ -271,7 +273,7 @@ def test_the_model_is_told(extractor: Extractor) -> None:
     assert about["types"] == extractor.schema.to_json()
     assert about["limits"]["texts"] == 64
     assert get(extractor, "/healthz").json() == {"status": "ok"}
-    assert get(extractor, "/nothing").json() == {"error": "Not Found"}
+    assert get(extractor, "/nothing").json() == {"error": "there is nothing at /nothing; /docs lists what is"}
 
 
 def test_the_description_says_what_is_answered() -> None:
@@ -336,6 +338,17 @@ def service(trained_run: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         found = (re.search(r"running on (http://\S+)", line) for line in process.stderr)
         yield process, next(match[1] for match in found if match)
         process.kill()
+
+
+def test_a_port_that_is_taken_is_told_before_the_model_is_loaded() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(SettingError, match=rf"cannot listen at 127.0.0.1, port {port} \(.*in use\); give another"):
+            serve(Path("nowhere"), port=port)
+    check_free("127.0.0.1", port)
+    check_free("localhost", 0)
+    with pytest.raises(SettingError, match="or another --host"):
+        check_free("no-such-host.invalid", 8000)
 
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

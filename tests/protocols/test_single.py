@@ -14,9 +14,9 @@ from conjoin.document import Corpus, Document, Entity, Relation
 from conjoin.errors import DataError, ModelError, SettingError
 from conjoin.extractor import Extractor
 from conjoin.metrics import score
+from conjoin.probe import cooccurrence_probe
 from conjoin.protocols import chosen, count, probe_cooccurrence, train
 from conjoin.protocols import single as protocols
-from conjoin.sample import cooccurrence_probe
 from conjoin.schema import Schema
 from conjoin.settings import Config
 from conjoin.training import EpochDone, Event, Finished, Started, StepDone, loop

@@ -287,7 +287,8 @@ def _places(header: Sequence[str], columns: Columns, path: Path) -> tuple[int, i
     """The places of text and id among the columns."""
     for name, option in ((columns.text, "--text-column"), (columns.id, "--id-column")):
         if name is not None and name not in header:
-            raise DataError(f"{path}: {unknown_name('column', name, header)}; give its name with {option}")
+            raise DataError(f"{path}: {unknown_name('column', name, header)}; give its name with {option}, and files whose "
+                            "columns have other names to a command of their own")
     id = columns.id or "id"
     return header.index(columns.text), header.index(id) if id in header else None
 

@@ -51,6 +51,9 @@ def calibrate(
     if "dev_scores" in extractor.metrics.get("training", {}) and chosen == "dev":
         messages().print("the model was trained on dev too (--retrain-on-dev): what is fitted on it will be too sure of "
                          "itself; better give documents that it has not seen", markup=False, soft_wrap=True)
+    if chosen == "train":
+        messages().print("these are called train: of what it was trained on a model is too sure, and so is what is fitted "
+                         "there; better give documents that it has not seen", markup=False, soft_wrap=True)
     told = extractor.calibrate(documents)
     fitted = extractor.calibration
     after = extractor.evaluate(documents)
@@ -62,7 +65,8 @@ def calibrate(
         return
     for task, figures in _f1(before, after).items():
         row = told[task]
-        typer.echo(f"{task}: temperature {row['temperature']:.2f}, error of calibration {_percent(row['ece'])}, "
+        kept = ", which leaves scores as they are" if row["temperature"] == 1 else ""
+        typer.echo(f"{task}: temperature {row['temperature']:.2f}{kept}, error of calibration {_percent(row['ece'])}, "
                    f"strict micro F1 on these {len(documents)} documents {_percent(figures)}")
     messages().print(f"wrote {folder / 'calibration.json'}, the card and its picture", markup=False, soft_wrap=True)
 

@@ -89,6 +89,6 @@ def print_problems(found: Sequence[Problem], console: Console) -> None:
 def mention_problems(corpus: Corpus) -> None:
     """Say on standard error that the data were repaired or have notes."""
     if corpus.problems:
-        messages().print(
-            f"{len(corpus.problems)} repairs and notes on the data; conjoin check lists them"
-        )
+        count = len(corpus.problems)
+        what = "1 repair or note" if count == 1 else f"{count:,} repairs and notes"
+        messages().print(f"{what} on the data; conjoin check lists {'it' if count == 1 else 'them'}")

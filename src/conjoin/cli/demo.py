@@ -33,6 +33,8 @@ def demo(
     The page shows what was found in a paragraph of raw text. A folder that holds a finished model is left alone, unless
     --overwrite is given.
 
+    It takes about five minutes on two cores.
+
     Examples:
 
       conjoin demo

@@ -54,6 +54,9 @@ def evaluate(
     documents = corpus.splits[chosen]
     if not documents:
         raise DataError(f"{data}: the {chosen} split holds no documents; see it with conjoin check")
+    if not any(document.entities for document in documents):
+        raise DataError(f"{data}: no document of the {chosen} split holds an entity, so there is nothing to score against; "
+                        "give annotated documents, or see what is found with conjoin extract")
     mention_problems(corpus)
 
     from conjoin.extractor import Extractor

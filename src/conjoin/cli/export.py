@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from conjoin.cli.messages import messages
-from conjoin.errors import SettingError, unknown_name
+from conjoin.errors import ModelError, SettingError, unknown_name
+from conjoin.model_folder import EXPORTED
 
 FORMATS = ("onnx",)
 
@@ -17,6 +18,7 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder of a training run or of a model.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the export.")],
     format: Annotated[str, typer.Option(help="What to export to: onnx.")] = "onnx",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an export that is there.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="8-bit weights: smaller and faster, a little less exact.")] = False,
 ) -> None:
     """Export a trained model for ONNX Runtime.
@@ -34,6 +36,9 @@ def export(
     """
     if format not in FORMATS:
         raise SettingError(unknown_name("export format", format, FORMATS))
+
+    if not overwrite and (output / EXPORTED).is_file():
+        raise ModelError(f"{output}: there is an export already; give --overwrite to replace it, or another --output")
 
     from conjoin.extras.onnx import export as write
 

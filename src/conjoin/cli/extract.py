@@ -18,11 +18,11 @@ from rich.table import Table
 from rich.text import Text
 
 from conjoin.choices import Precision
-from conjoin.cli.messages import stopped
+from conjoin.cli.messages import messages, stopped
 from conjoin.cli.options import PrecisionName, ShowProgress, Workers, chosen_precision
 from conjoin.cli.progress import ExtractionProgress, wanted
 from conjoin.document import Document
-from conjoin.errors import DataError, SettingError, unknown_name
+from conjoin.errors import ConjoinError, DataError, SettingError, unknown_name
 from conjoin.files import folder_digest, read_json, whole_file
 from conjoin.growing import growing_file, known_lines, unfinished
 from conjoin.render import ENTITY_COLUMNS, RELATION_COLUMNS, entity_rows, relation_rows, to_html
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from conjoin.extractor import Thresholds
 
 T = TypeVar("T")
+PAGES = (".html", ".htm")
+TABLES = (".csv", ".parquet")
 _AS_IT_WAS = "give the input as it was, or remove the file to begin anew"
 
 
@@ -52,7 +54,9 @@ def extract(
     ] = None,
     text: Annotated[str | None, typer.Option(help="A text right here.")] = None,
     lines: Annotated[bool, typer.Option("--lines", help="Every line of a text file is a document.")] = False,
-    format: Annotated[str, typer.Option(help="How results are written: jsonl, table or html.")] = "jsonl",
+    format: Annotated[
+        str | None, typer.Option(help="How results are written: jsonl, table or html; as the output is called, else jsonl.")
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; first FILE.part.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the FILE.part of a run that was stopped.")] = False,
     workers: Workers = 1,
@@ -81,9 +85,10 @@ def extract(
     """
     if text is None and not files:
         raise typer.BadParameter("give a file, a folder, - for standard input, or --text")
-    if format not in list(OutputFormat):
+    named_so = OutputFormat.html if output is not None and output.suffix.lower() in PAGES else OutputFormat.jsonl
+    if format is not None and format not in list(OutputFormat):
         raise SettingError(unknown_name("output format", format, OutputFormat))
-    written = OutputFormat(format)
+    written = OutputFormat(format or named_so)
     if resume and (output is None or written is not OutputFormat.jsonl):
         raise SettingError("--resume goes on with a file of JSON lines; name it with --output")
     named = [Source("text", text)] if text is not None else []
@@ -100,6 +105,9 @@ def extract(
         else:
             with whole_file(output) as temporary, _opened(temporary) as file:
                 _write(extraction, file, written, shown)
+    if output is not None:
+        what = "1 document" if extraction.count == 1 else f"{extraction.count:,} documents"
+        messages().print(f"wrote {output} ({what})", markup=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +121,7 @@ class Source:
 
 @dataclass(slots=True)
 class _Extraction:
-    """What is extracted from what. `read` counts bytes of the input."""
+    """What is extracted from what. `read` counts bytes of the input, `count` documents."""
 
     run: Path
     sources: tuple[Source, ...]
@@ -123,6 +131,7 @@ class _Extraction:
     entity_threshold: float
     relation_threshold: float
     read: int = 0
+    count: int = 0
 
     @property
     def size(self) -> int | None:
@@ -169,10 +178,9 @@ class _Extraction:
     def texts(self) -> Iterator[tuple[str, str]]:
         """(id, text) of each document; line ends are kept as they are."""
         for source in self.sources:
-            if source.text is not None:
-                yield source.name, source.text
-            else:
-                yield from self._counted(source)
+            for pair in [(source.name, source.text)] if source.text is not None else self._counted(source):
+                self.count += 1
+                yield pair
 
     def _counted(self, source: Source) -> Iterator[tuple[str, str]]:
         if source.path is None:
@@ -215,6 +223,12 @@ def _write_growing(extraction: _Extraction, output: Path, resume: bool, shown: E
                 raise
             raise stopped(f"stopped; {unfinished(output)} holds {written:,} results, and the same command with --resume "
                           "goes on") from None
+        except ConjoinError as error:
+            if written == file.known:
+                raise
+            raise type(error)(f"{error}; {unfinished(output)} holds the {written:,} results before it: mend that and give "
+                              "the same command with --resume, or take conjoin bulk, which passes over what it cannot "
+                              "read") from error
 
 
 def to_line(document: Document) -> str:
@@ -246,6 +260,9 @@ def _sources(files: list[str], output: Path | None) -> list[tuple[str, Path | No
                 raise DataError(f"{path}: the folder holds no .txt or .jsonl file")
             found += [(str(p.relative_to(path)), p) for p in inside]
         elif path.is_file():
+            if path.suffix.lower() in TABLES:
+                raise DataError(f"{path}: is a table, not a text; conjoin bulk reads tables, from the column that "
+                                "--text-column names")
             if output is not None and path.resolve() == output.resolve():
                 raise DataError(f"{path}: is the output too, and would be replaced; give --output another name")
             found.append((path.name, path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from conjoin.cli.messages import messages
 from conjoin.cli.options import PrecisionName, chosen_precision
-from conjoin.errors import require_extra
+from conjoin.errors import SettingError, require_extra
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
 KEPT = 30  # seconds for which a connection without requests stays open: longer than clients keep theirs
@@ -43,6 +44,7 @@ def serve(
       CONJOIN_TOKEN=secret conjoin serve small --host 0.0.0.0 --port 80
     """
     used = chosen_precision(precision)
+    check_free(host, port)
 
     from conjoin.extras.serve import Limits, create_app
 
@@ -63,3 +65,15 @@ def serve(
     app = create_app(extractor, name=run.name, limits=limits, token=token)
     uvicorn.run(app, host=host, port=port, log_level="info", proxy_headers=False, timeout_keep_alive=KEPT,
                 timeout_graceful_shutdown=int(seconds) + 1)
+
+
+def check_free(host: str, port: int) -> None:
+    """Raise for an address that cannot be listened at, before a model is loaded for it."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as door:
+            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            door.bind(address)
+    except OSError as error:
+        raise SettingError(f"cannot listen at {host}, port {port} ({error.strerror or error}); give another --port, 0 "
+                           "for a free one, or another --host") from error

@@ -225,7 +225,8 @@ def load_transformer(
             encoder = AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-        raise ModelError(f"cannot load the encoder '{name}' from '{source}': {first}; {_remedy(name)}") from error
+        where = "" if source == name else f" from '{source}'"
+        raise ModelError(f"cannot load the encoder '{name}'{where}: {first}; {_remedy(name)}") from error
     finally:
         hub_log.setLevel(level)
         if bars:

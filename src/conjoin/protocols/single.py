@@ -28,9 +28,9 @@ from conjoin.extractor import Extractor
 from conjoin.files import check_replaceable, folder_to_fill
 from conjoin.metrics import Report, score
 from conjoin.model_folder import MODEL_FILES
+from conjoin.probe import cooccurrence_probe
 from conjoin.protocols.curves import with_curves
 from conjoin.readers.overlap import keep_longer, overlapping_pairs
-from conjoin.sample import cooccurrence_probe
 from conjoin.schema import Schema, canonical
 from conjoin.settings import Config
 from conjoin.text import learn_hyphens, squeezed

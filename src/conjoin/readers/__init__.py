@@ -301,8 +301,8 @@ def _note_others(folder: Path, chosen: Format, problems: Problems) -> None:
         if inside.is_dir() and not inside.name.startswith("."):
             names = _names_inside(inside)
             if names and not (deep and chosen.name in names):
-                problems.note(inside, None, "file-not-read", f"the folder holds {' and '.join(sorted(names))}, not read "
-                              f"with the files of {chosen.name}; the folder is left out", loss=True)
+                problems.note(inside, None, "file-not-read", f"the folder holds {' and '.join(sorted(names))} and is "
+                              "left out: only the files beside it are read; give it on its own to read it", loss=True)
 
 
 def _names_inside(folder: Path) -> set[str]:

@@ -18,7 +18,7 @@ from conjoin.extras.serve.batcher import Batcher, BusyError
 from conjoin.extras.serve.doors import BodyLimit, ClientLimit, Counted, Guard
 from conjoin.extras.serve.limits import Limits
 from conjoin.extras.serve.measures import Measures
-from conjoin.extras.serve.messages import About, Asked, Found, Health, Reason
+from conjoin.extras.serve.messages import About, Asked, Found, Health, Reason, sentence
 from conjoin.extras.serve.studio import fragment, studio
 from conjoin.render import to_html
 from conjoin.version import __version__
@@ -156,14 +156,13 @@ def _explain(app: FastAPI) -> None:
     """Whatever is refused is refused with a JSON reason."""
 
     @app.exception_handler(HTTPException)
-    async def refused(_: Request, error: HTTPException) -> Response:
-        told = "the body is not JSON in UTF-8" if error.status_code == 400 else str(error.detail)
-        return JSONResponse({"error": told}, error.status_code, error.headers)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        told = {400: "the body is not JSON in UTF-8", 404: f"there is nothing at {request.url.path}; /docs lists what is",
+                405: f"{request.url.path} does not take {request.method}; /docs says what it takes"}
+        return JSONResponse({"error": told.get(error.status_code, str(error.detail))}, error.status_code, error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def not_as_described(_: Request, error: RequestValidationError) -> Response:
-        told = []
-        for problem in error.errors()[:5]:
-            place = ".".join(str(part) for part in problem["loc"] if part != "body")
-            told.append(f"{place}: {problem['msg']}" if place else problem["msg"])
-        return Response(json.dumps({"error": "; ".join(told)}), 422, media_type="application/json")
+    async def not_as_described(request: Request, error: RequestValidationError) -> Response:
+        kind = request.headers.get("content-type", "")
+        told = "; ".join(sentence(problem, content_type=kind) for problem in error.errors()[:5])
+        return Response(json.dumps({"error": told}), 422, media_type="application/json")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from conjoin.errors import unknown_name
 
 Score = Annotated[float, Field(ge=0, le=1, description="From 0 to 1.")]
 EXAMPLES: list[JsonValue] = [
     {"text": "Maria Ortiz leads the Halden Steel of Leeds.", "relation_threshold": 0.5},
     {"texts": ["Lee Oswald shot Kennedy in Dallas.", "Oslo is the capital of Norway."]},
 ]
+A_BODY = 'a JSON object such as {"text": "Oslo is the capital of Norway."}'
 NOTHING: JsonValue = {"type": "null"}
 EITHER: list[JsonValue] = [
     {"required": ["text"], "properties": {"text": {"type": "string"}, "texts": NOTHING}},
@@ -34,12 +38,31 @@ class Asked(BaseModel):
     @model_validator(mode="after")
     def _one_of_both(self) -> Asked:
         if (self.text is None) == (self.texts is None):
-            raise ValueError("give either text or texts")
+            raise ValueError('give either "text" or "texts"')
         return self
 
     @property
     def all_texts(self) -> list[str]:
         return [self.text] if self.text is not None else list(self.texts or [])
+
+
+def sentence(problem: Mapping[str, Any], *, content_type: str) -> str:
+    """What is wrong with a body that is no `Asked`, and how it should be, of one problem as pydantic tells it."""
+    place = [part for part in problem["loc"] if part != "body"]
+    match problem["type"]:
+        case "missing":
+            return f"the body is empty; send {A_BODY}"
+        case "json_invalid":
+            return f"the body is not JSON ({problem['ctx']['error']}, at character {place[0]}); send {A_BODY}"
+        case "extra_forbidden":
+            return unknown_name("field", str(place[-1]), Asked.model_fields)
+        case "value_error":
+            return str(problem["ctx"]["error"])
+    if not place:
+        sent = f", and its content type is {content_type}" if content_type and "json" not in content_type else ""
+        return f"the body is no JSON object{sent}; send {A_BODY} as application/json"
+    told = problem["msg"].replace("Input should be", "must be")
+    return f"{'.'.join(map(str, place))}: {told}"
 
 
 class FoundEntity(BaseModel):
