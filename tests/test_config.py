@@ -332,7 +332,7 @@ def test_loading_an_encoder_shows_no_bar_and_leaves_bars_as_they_were(
 ) -> None:
     from transformers.utils.logging import is_progress_bar_enabled
 
-    from conjoin.embedders.transformer import load_transformer
+    from conjoin.embedders.pretrained import load_transformer
 
     assert is_progress_bar_enabled()
     load_transformer(encoder, dropout=None)

@@ -13,7 +13,8 @@ from torch import Tensor
 from conjoin.builders import assemble_model, build_model
 from conjoin.config import load_config
 from conjoin.document import Document, Entity, Relation
-from conjoin.embedders.transformer import TransformerEmbedder, load_transformer
+from conjoin.embedders.pretrained import load_transformer
+from conjoin.embedders.transformer import TransformerEmbedder
 from conjoin.lanes import annotate_all
 from conjoin.metrics import score
 from conjoin.model import JointModel

@@ -37,7 +37,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, pipelin
 from conjoin import Extractor, Schema, load_config, read_corpus
 from conjoin.builders import build_model
 from conjoin.document import Document
-from conjoin.embedders.transformer import resolve_name
+from conjoin.embedders.pretrained import resolve_name
 from conjoin.extras.onnx import export
 from conjoin.sample import sample_corpus
 

@@ -27,7 +27,7 @@ from conjoin import Extractor, Schema, load_config, read_corpus
 from conjoin.batching import fill_batches, shuffled_batches
 from conjoin.builders import build_model
 from conjoin.document import Document
-from conjoin.embedders.transformer import resolve_name
+from conjoin.embedders.pretrained import resolve_name
 from conjoin.lanes import annotate_all
 from conjoin.sample import sample_corpus
 from conjoin.training import EpochDone, StepDone, train

@@ -16,7 +16,7 @@ from transformers import AutoModel
 
 from conjoin.batching import fill_batches
 from conjoin.document import Document
-from conjoin.embedders.transformer import resolve_name
+from conjoin.embedders.pretrained import resolve_name
 
 HERE = Path(__file__).parent
 

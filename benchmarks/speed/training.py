@@ -24,10 +24,10 @@ from conjoin import Schema, load_config, read_corpus
 from conjoin.batching import shuffled_batches
 from conjoin.builders import build_model
 from conjoin.document import Corpus
-from conjoin.embedders.transformer import resolve_name
+from conjoin.embedders.pretrained import resolve_name
+from conjoin.precision import usable_precision
 from conjoin.sample import sample_corpus
 from conjoin.training import EpochDone, StepDone, train
-from conjoin.training.precision import usable_precision
 
 
 def main() -> None:

@@ -13,13 +13,14 @@ from conjoin.cache import cache_folder
 from conjoin.choices import Scorer
 from conjoin.document import Document
 from conjoin.download import local_file
+from conjoin.embedders.bert import saved_bert
 from conjoin.embedders.characters import CharacterEmbedder, alphabet_of
 from conjoin.embedders.elmo import Elmo, load_elmo, saved_elmo
 from conjoin.embedders.embedder import Embedder, JoinedEmbedder
 from conjoin.embedders.feature_cache import FeatureCache
 from conjoin.embedders.frozen import FrozenEmbedder, FrozenTransformer
 from conjoin.embedders.static import CasingEmbedder, WordVectors, saved_words
-from conjoin.embedders.transformer import InputEmbedder, TransformerEmbedder, load_transformer
+from conjoin.embedders.transformer import SAVED, InputEmbedder, TransformerEmbedder
 from conjoin.errors import SettingError
 from conjoin.features.characters import saved_alphabet
 from conjoin.features.vector_table import VectorTable
@@ -51,13 +52,16 @@ def build_model(
     documents: Sequence[Document] = (),
     folder: Path | None = None,
     cache: FeatureCache | None = None,
+    to_annotate: bool = False,
 ) -> JointModel:
     """A new model for a schema.
 
     Words and characters that it learns are those of `documents`. With `folder`, a saved model's, they are read from there
-    and no pre-trained weights are loaded. `cache` keeps the vectors of frozen encoders.
+    and no pre-trained weights are loaded; if it is then `to_annotate` alone, not to be trained or exported, a BERT inside
+    is computed without transformers. `cache` keeps the vectors of frozen encoders.
     """
-    return assemble_model(config, schema, build_embedder(config, documents=documents, folder=folder, cache=cache))
+    embedder = build_embedder(config, documents=documents, folder=folder, cache=cache, to_annotate=to_annotate)
+    return assemble_model(config, schema, embedder)
 
 
 def assemble_model(config: Config, schema: Schema, embedder: Embedder) -> JointModel:
@@ -87,7 +91,12 @@ def assemble_model(config: Config, schema: Schema, embedder: Embedder) -> JointM
 
 
 def build_embedder(
-    config: Config, *, documents: Sequence[Document] = (), folder: Path | None = None, cache: FeatureCache | None = None
+    config: Config,
+    *,
+    documents: Sequence[Document] = (),
+    folder: Path | None = None,
+    cache: FeatureCache | None = None,
+    to_annotate: bool = False,
 ) -> Embedder:
     """All embedders that the settings ask for, joined; arguments as for `build_model`."""
     texts = [document.words for document in documents]
@@ -97,7 +106,8 @@ def build_embedder(
         inputs: dict[str, InputEmbedder] = {"casing": CasingEmbedder()} if config.encoder.casing else {}
         if to_input:
             inputs["characters"] = build_characters(config.characters, texts, folder=folder)
-        parts["transformer"] = build_transformer(config.encoder, inputs=inputs, folder=folder, cache=cache)
+        parts["transformer"] = build_transformer(config.encoder, inputs=inputs, folder=folder, cache=cache,
+                                                 to_annotate=to_annotate)
     if config.elmo.options is not None:
         parts["elmo"] = FrozenEmbedder(build_elmo(config.elmo, folder=folder), cache=cache)
     if config.words.vectors is not None:
@@ -126,11 +136,27 @@ def build_characters(
     )
 
 
+def build_encoder(settings: EncoderSettings, *, folder: Path | None, to_annotate: bool) -> tuple[nn.Module, Any]:
+    """A pre-trained encoder, or that of a saved model, and its tokenizer; without transformers where that is possible."""
+    if folder is not None and to_annotate:
+        found = saved_bert(folder / SAVED)
+        if found is not None:
+            return found
+    from conjoin.embedders.pretrained import load_transformer  # transformers takes seconds to import
+
+    return load_transformer(str(settings.name), dropout=settings.dropout, folder=folder)
+
+
 def build_transformer(
-    settings: EncoderSettings, *, inputs: Mapping[str, InputEmbedder], folder: Path | None, cache: FeatureCache | None
+    settings: EncoderSettings,
+    *,
+    inputs: Mapping[str, InputEmbedder],
+    folder: Path | None,
+    cache: FeatureCache | None,
+    to_annotate: bool,
 ) -> TransformerEmbedder | FrozenEmbedder:
     """A Hugging Face encoder, to be fine-tuned or frozen."""
-    encoder, tokenizer = load_transformer(str(settings.name), dropout=settings.dropout, folder=folder)
+    encoder, tokenizer = build_encoder(settings, folder=folder, to_annotate=to_annotate)
     fine_tuned = not settings.frozen
     embedder = TransformerEmbedder(
         encoder,

@@ -313,4 +313,4 @@ def _annotator(contents: Contents, device: str | None, precision: Precision) -> 
         return read_export(contents)
     from conjoin.weights import read_model
 
-    return read_model(contents, device=device, precision=precision)
+    return read_model(contents, device=device, precision=precision, to_annotate=True)

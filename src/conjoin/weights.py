@@ -14,8 +14,8 @@ from conjoin.choices import Precision
 from conjoin.errors import ModelError, SettingError
 from conjoin.model import JointModel
 from conjoin.model_folder import BROKEN, Contents, broken, first_line, labels_digest, read_json
+from conjoin.precision import usable_precision
 from conjoin.settings import Config
-from conjoin.training.precision import usable_precision
 
 WEIGHTS = "weights.safetensors"
 LABELS_KEY = "conjoin.labels"  # in the header of the weights: a digest of the types that their rows stand for
@@ -29,12 +29,14 @@ def write_model(model: JointModel, folder: Path) -> None:
     weights.chmod((folder / "config.json").stat().st_mode)  # safetensors gives it to the owner alone
 
 
-def read_model(contents: Contents, *, device: str | None = None, precision: Precision = "no") -> JointModel:
-    """The model of a folder, on a GPU if there is one. Raises `ModelError` when the folder is broken, `SettingError` for
-    fp16, in which annotation is not computed."""
+def read_model(
+    contents: Contents, *, device: str | None = None, precision: Precision = "no", to_annotate: bool = False
+) -> JointModel:
+    """The model of a folder, on a GPU if there is one; `to_annotate` as for `build_model`. Raises `ModelError` when the
+    folder is broken, `SettingError` for fp16, in which annotation is not computed."""
     try:
         _check_encoder(contents.config, contents.folder)
-        model = build_model(contents.config, contents.schema, folder=contents.folder)
+        model = build_model(contents.config, contents.schema, folder=contents.folder, to_annotate=to_annotate)
     except BROKEN as error:
         raise broken(contents.folder, error) from error
     _fill(model, contents.folder / WEIGHTS)

@@ -16,8 +16,9 @@ from conjoin.document import Document
 from conjoin.embedders.embedder import JoinedEmbedder
 from conjoin.embedders.feature_cache import FeatureCache
 from conjoin.embedders.frozen import FrozenEmbedder, FrozenTransformer
+from conjoin.embedders.pretrained import load_transformer
 from conjoin.embedders.static import CasingEmbedder
-from conjoin.embedders.transformer import TransformerEmbedder, load_transformer
+from conjoin.embedders.transformer import TransformerEmbedder
 from conjoin.errors import SettingError
 from conjoin.schema import Schema
 from conjoin.settings import Config

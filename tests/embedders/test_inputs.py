@@ -13,8 +13,9 @@ from transformers import ElectraConfig, ElectraModel
 from conjoin.builders import build_model
 from conjoin.config import load_config
 from conjoin.document import Document
+from conjoin.embedders.pretrained import load_transformer
 from conjoin.embedders.static import CasingEmbedder
-from conjoin.embedders.transformer import TransformerEmbedder, load_transformer
+from conjoin.embedders.transformer import TransformerEmbedder
 from conjoin.extractor import Extractor
 from conjoin.features.casing import casing
 from conjoin.schema import Schema

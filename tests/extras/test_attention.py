@@ -11,6 +11,8 @@ import pytest
 from conjoin import Extractor
 from conjoin.errors import DataError, ModelError, SettingError
 from conjoin.extras.attention import Attention, attention_of, heat_maps, view
+from conjoin.model_folder import read_contents
+from conjoin.weights import read_model
 
 RUBY = "Ruby fatally shot Oswald two days after Kennedy was assassinated."
 
@@ -32,7 +34,8 @@ def test_rows_sum_to_one_over_the_pieces_of_the_sentence(found: Attention, train
 
 
 def test_the_model_computes_as_before(trained_run: Path) -> None:
-    extractor = Extractor.load(trained_run, device="cpu")
+    contents = read_contents(trained_run)
+    extractor = Extractor(read_model(contents, device="cpu"), contents.config)
     encoder: Any = extractor.model.embedder.encoder  # type: ignore[attr-defined]
     before, said = encoder.config._attn_implementation, extractor(RUBY)
     attention_of(extractor, RUBY)

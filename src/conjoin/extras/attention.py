@@ -7,7 +7,8 @@ Rows are the pieces that look, columns those that are looked at. The views are B
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from conjoin.embedders.bert import BertEncoder
 from conjoin.embedders.embedder import JoinedEmbedder
 from conjoin.embedders.frozen import FrozenEmbedder, FrozenTransformer
 from conjoin.embedders.transformer import TransformerEmbedder
@@ -76,19 +78,28 @@ def attention_of(extractor: Extractor, sentence: str) -> Attention:
         raise DataError(f"the text has more pieces than the encoder reads at once ({embedder.reader.window}); give a "
                         "sentence")
     encoder: Any = embedder.encoder.eval()
-    before = encoder.config._attn_implementation
-    encoder.set_attn_implementation("eager")  # fused attention keeps no weights
-    try:
-        with torch.inference_mode():
-            layers = embedder.encode(features, output_attentions=True).attentions
-    finally:
-        encoder.set_attn_implementation(before)
+    with torch.inference_mode(), _keeping_weights(encoder):
+        layers = embedder.encode(features, output_attentions=True).attentions
     numbers = features["pieces"][0].tolist()
     around = embedder.reader.vocabulary
     inner = range(len(around.prefix), len(numbers) - len(around.suffix))
     special = [place not in inner for place in range(len(numbers))]
     weights = torch.stack([layer[0] for layer in layers]).float().cpu().numpy()
     return Attention(tuple(embedder.tokenizer.convert_ids_to_tokens(numbers)), tuple(special), weights)
+
+
+@contextmanager
+def _keeping_weights(encoder: Any) -> Iterator[None]:
+    """Encoders of transformers compute attention at once until the end of the block; fused, it keeps no weights."""
+    if isinstance(encoder, BertEncoder):
+        yield
+        return
+    before = encoder.config._attn_implementation
+    encoder.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        encoder.set_attn_implementation(before)
 
 
 def _transformer(embedder: Any) -> TransformerEmbedder | None:

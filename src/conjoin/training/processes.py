@@ -19,7 +19,7 @@ from conjoin.choices import Precision
 from conjoin.document import Document
 from conjoin.errors import LostProcessError, SettingError
 from conjoin.launch import launched_processes, launched_rank
-from conjoin.training.precision import usable_precision
+from conjoin.precision import usable_precision
 
 Value = TypeVar("Value")
 # A launcher ends all processes when one of them fails, so whoever waits, waits for work: saving, or vectors to be computed.
