@@ -120,9 +120,9 @@ class BertEncoder(nn.Module):
 
     def forward(
         self,
-        *,
-        attention_mask: Tensor,
         input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        *,
         inputs_embeds: Tensor | None = None,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
@@ -130,49 +130,17 @@ class BertEncoder(nn.Module):
         """input_ids: [window, piece], or inputs_embeds: [window, piece, width]; attention_mask: [window, piece], 0 for
         padding."""
         vectors = self.embeddings.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
-        windows = Windows.of(attention_mask)
-        states = windows.packed(self.embeddings(vectors))
+        states = self.embeddings(vectors)
+        seen = None if attention_mask is None or attention_mask.all() else attention_mask[:, None, None].bool()
         layers, attentions = [states], []
         for layer in self.encoder.layer:
             if output_attentions:
-                attentions.append(layer.weights(states, windows))  # type: ignore[operator]
-            states = layer(states, windows)
+                attentions.append(layer.weights(states, seen))  # type: ignore[operator]
+            states = layer(states, seen)
             if output_hidden_states:
                 layers.append(states)
-        return Encoded(windows.padded(states), tuple(map(windows.padded, layers)) if output_hidden_states else None,
+        return Encoded(states, tuple(layers) if output_hidden_states else None,
                        tuple(attentions) if output_attentions else None)
-
-
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """Which pieces are there: `mask` [window, piece], and the `places` of those that are in all pieces, None where all
-    are. Padding is left out of everything but attention."""
-
-    mask: Tensor
-    places: Tensor | None
-
-    @classmethod
-    def of(cls, mask: Tensor) -> Windows:
-        """mask: [window, piece], 0 for padding."""
-        mask = mask.bool()
-        return cls(mask, None if mask.all() else mask.flatten().nonzero().squeeze(1))
-
-    @property
-    def seen(self) -> Tensor | None:
-        """What may be looked at: [window, 1, 1, piece]; None for all."""
-        return None if self.places is None else self.mask[:, None, None]
-
-    def packed(self, states: Tensor) -> Tensor:
-        """[window, piece, width] → [piece that is there, width]."""
-        flat = states.flatten(0, 1)
-        return flat if self.places is None else flat[self.places]
-
-    def padded(self, states: Tensor) -> Tensor:
-        """[piece that is there, width] → [window, piece, width], zeros for padding."""
-        if self.places is not None:
-            states = states.new_zeros(self.mask.numel(), states.shape[-1]).index_copy_(0, self.places, states)
-        result: Tensor = states.unflatten(0, self.mask.shape)
-        return result
 
 
 class Embeddings(nn.Module):
@@ -210,15 +178,15 @@ class Layer(nn.Module):
         self.intermediate = nn.ModuleDict({"dense": nn.Linear(config.hidden_size, config.intermediate_size)})
         self.output = Added(config.intermediate_size, config)
 
-    def forward(self, states: Tensor, windows: Windows) -> Tensor:
-        """states of the pieces that are there: [piece, width] → the same."""
-        states = self.attention(states, windows)
+    def forward(self, states: Tensor, seen: Tensor | None) -> Tensor:
+        """states: [window, piece, width]; seen: [window, 1, 1, piece] → [window, piece, width]."""
+        states = self.attention(states, seen)
         result: Tensor = self.output(gelu(self.intermediate["dense"](states)), states)
         return result
 
-    def weights(self, states: Tensor, windows: Windows) -> Tensor:
+    def weights(self, states: Tensor, seen: Tensor | None) -> Tensor:
         """How much each piece looks at each: [window, head, piece, piece]."""
-        return self.attention.weights(states, windows)
+        return self.attention.weights(states, seen)
 
 
 class Attention(nn.Module):
@@ -231,24 +199,24 @@ class Attention(nn.Module):
         self.self = nn.ModuleDict({name: nn.Linear(width, width) for name in ("query", "key", "value")})
         self.output = Added(width, config)
 
-    def forward(self, states: Tensor, windows: Windows) -> Tensor:
+    def forward(self, states: Tensor, seen: Tensor | None) -> Tensor:
         """As for `Layer`."""
-        query, key, value = (self._headed(states, name, windows) for name in ("query", "key", "value"))
-        found = scaled_dot_product_attention(query, key, value, attn_mask=windows.seen)
-        result: Tensor = self.output(windows.packed(found.transpose(1, 2).flatten(2)), states)
+        query, key, value = (self._headed(states, name) for name in ("query", "key", "value"))
+        found = scaled_dot_product_attention(query, key, value, attn_mask=seen)
+        result: Tensor = self.output(found.transpose(1, 2).flatten(2), states)
         return result
 
-    def weights(self, states: Tensor, windows: Windows) -> Tensor:
+    def weights(self, states: Tensor, seen: Tensor | None) -> Tensor:
         """As for `Layer`."""
-        query, key = self._headed(states, "query", windows), self._headed(states, "key", windows)
+        query, key = self._headed(states, "query"), self._headed(states, "key")
         scores: Tensor = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
-        if windows.seen is not None:
-            scores = scores.masked_fill(~windows.seen, torch.finfo(scores.dtype).min)
+        if seen is not None:
+            scores = scores.masked_fill(~seen, torch.finfo(scores.dtype).min)
         return scores.softmax(-1)
 
-    def _headed(self, states: Tensor, name: str, windows: Windows) -> Tensor:
-        """[piece, width] → [window, head, piece, width of a head]."""
-        made: Tensor = windows.padded(self.self[name](states)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+    def _headed(self, states: Tensor, name: str) -> Tensor:
+        """[window, piece, width] → [window, head, piece, width of a head]."""
+        made: Tensor = self.self[name](states).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         return made
 
 
@@ -261,6 +229,6 @@ class Added(nn.Module):
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, change: Tensor, states: Tensor) -> Tensor:
-        """change: [piece, width]; states: [piece, width of the encoder] → as states."""
+        """change: [window, piece, width]; states: [window, piece, width of the encoder] → as states."""
         result: Tensor = self.LayerNorm(self.dense(change) + states)
         return result
