@@ -33,7 +33,7 @@ def demo(
     The page shows what was found in a paragraph of raw text. A folder that holds a finished model is left alone, unless
     --overwrite is given.
 
-    It takes about five minutes on two cores.
+    It takes a few minutes on two cores.
 
     Examples:
 
