@@ -20,12 +20,14 @@ from pathlib import Path
 from measuring import HERE, machine, write
 
 from conjoin import Schema, load_config
-from conjoin.__main__ import WAITING
+from conjoin.__main__ import SPINS
 from conjoin.builders import build_model
 from conjoin.sample import sample_corpus
 from conjoin.training import EpochDone, train
 
-WAYS = {"as OpenMP waits": {}, "as conjoin's commands wait": WAITING, "one thread": {"OMP_NUM_THREADS": "1"}}
+WAYS = {
+    "as OpenMP waits": {}, "as conjoin's commands wait": {"GOMP_SPINCOUNT": SPINS}, "one thread": {"OMP_NUM_THREADS": "1"},
+}
 
 
 def main() -> None:

@@ -7,14 +7,13 @@ import sys
 
 # How torch's threads wait for one another: a few microseconds awake, then asleep. By themselves they spin for milliseconds,
 # which made training beside other work on the same cores many times slower (benchmarks/speed/busy.py).
-WAITING = {"GOMP_SPINCOUNT": "1000"}
+SPINS = "1000"
 
 
 def main() -> None:
     """Run the command line."""
     if "OMP_WAIT_POLICY" not in os.environ:
-        for name, value in WAITING.items():
-            os.environ.setdefault(name, value)  # read when torch is imported, which is later
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read when torch is imported, which is later
     try:
         from conjoin.cli import main as run
 

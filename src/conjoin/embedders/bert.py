@@ -135,7 +135,7 @@ class BertEncoder(nn.Module):
         layers, attentions = [states], []
         for layer in self.encoder.layer:
             if output_attentions:
-                attentions.append(layer.weights(states, seen))  # type: ignore[operator]
+                attentions.append(layer.attention.weights(states, seen))  # type: ignore[union-attr, operator]
             states = layer(states, seen)
             if output_hidden_states:
                 layers.append(states)
@@ -184,10 +184,6 @@ class Layer(nn.Module):
         result: Tensor = self.output(gelu(self.intermediate["dense"](states)), states)
         return result
 
-    def weights(self, states: Tensor, seen: Tensor | None) -> Tensor:
-        """How much each piece looks at each: [window, head, piece, piece]."""
-        return self.attention.weights(states, seen)
-
 
 class Attention(nn.Module):
     """Every piece looks at all pieces of its window, by several heads."""
@@ -207,7 +203,7 @@ class Attention(nn.Module):
         return result
 
     def weights(self, states: Tensor, seen: Tensor | None) -> Tensor:
-        """As for `Layer`."""
+        """How much each piece looks at each: [window, head, piece, piece]."""
         query, key = self._headed(states, "query"), self._headed(states, "key")
         scores: Tensor = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
         if seen is not None:

@@ -202,17 +202,16 @@ def _lock_of_transformers() -> AbstractContextManager[object]:
 
 def vocabulary_of(tokenizer: Any) -> Vocabulary:
     """The special pieces that a tokenizer puts before and after a text, and those for padding and the unknown."""
-    plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    plain.no_truncation()
-    plain.no_padding()
-    prefix, suffix = _special_pieces(plain)
+    prefix, suffix = _special_pieces(tokenizer.backend_tokenizer)
     padding = tokenizer.pad_token_id or 0
     unknown = tokenizer.unk_token_id
     return Vocabulary(tuple(prefix), tuple(suffix), padding, padding if unknown is None else unknown)
 
 
 def _special_pieces(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    """The special pieces that the tokenizer puts before and after a text."""
+    """The special pieces that the tokenizer puts before and after a text; it neither cuts nor fills up from then on."""
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
     inner = tokenizer.encode(["a"], is_pretokenized=True, add_special_tokens=False).ids
     whole = tokenizer.encode(["a"], is_pretokenized=True).ids
     for start in range(len(whole) - len(inner) + 1):
