@@ -13,10 +13,10 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import pytest
 import torch
 
-from conjoin.config import load_config
+from conjoin.config.presets import load_config
+from conjoin.config.settings import Config
 from conjoin.document import Document, Entity, Relation
 from conjoin.schema import Schema
-from conjoin.settings import Config
 
 torch.set_num_threads(1)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell: processes begun here must hear it

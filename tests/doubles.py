@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from conjoin.batching import Text
 from conjoin.document import Document, Entity, Relation, Token
-from conjoin.pool import Say, Work
+from conjoin.parallel.batching import Text
+from conjoin.parallel.process_pool import Say, Work
 
 
 class FirstWords:

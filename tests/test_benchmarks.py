@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from conjoin.sample import sample_corpus
+from conjoin.corpora.sample import sample_corpus
 
 HOME = Path(__file__).parents[1]
 

@@ -19,16 +19,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from conjoin.batching import FIRST_CHUNK_CHARACTERS
-from conjoin.builders import build_model
-from conjoin.calibration import Calibration
+from conjoin.config.settings import Config
 from conjoin.document import Document, Entity, Relation, Token
 from conjoin.errors import DataError, MissingExtraError, ModelError, SettingError
+from conjoin.evaluation.calibration import Calibration
 from conjoin.extractor import AHEAD_CHARACTERS, CANDIDATES, Extractor, Thresholds
-from conjoin.model import JointModel
+from conjoin.modeling.build import build_model
+from conjoin.modeling.joint import JointModel
+from conjoin.parallel.batching import FIRST_CHUNK_CHARACTERS
 from conjoin.schema import Schema
-from conjoin.settings import Config
-from conjoin.text import words
+from conjoin.text.words import words
 
 TEXT = "Maria Ortiz leads the Halden Steel of Leeds. Lee Oswald shot Kennedy in Dallas. The mayor joined Acme Corp."
 
@@ -555,8 +555,8 @@ def test_calibration_goes_with_the_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Too few documents to fit on change nothing; what is fitted holds after saving, loading and exporting."""
-    monkeypatch.setattr("conjoin.calibration.LEAST_FOUND", 10**6)
-    monkeypatch.setattr("conjoin.calibration.LEAST_GOLD", 10**6)
+    monkeypatch.setattr("conjoin.evaluation.calibration.LEAST_FOUND", 10**6)
+    monkeypatch.setattr("conjoin.evaluation.calibration.LEAST_GOLD", 10**6)
     torch.manual_seed(0)
     config = shrunk("conjoin-base", f"relations.decision={decision}", "entities.outside_prior=0")
     extractor = Extractor(build_model(config, schema, documents=documents).eval(), config)

@@ -25,8 +25,8 @@ import transformers
 from conjoin import Report, __version__, load_config, read_corpus
 from conjoin.cli.progress import epoch_line
 from conjoin.document import Corpus, Document
-from conjoin.metrics import mean_and_deviation
-from conjoin.protocols import chosen, train
+from conjoin.evaluation.metrics import mean_and_deviation
+from conjoin.experiments.train import chosen, train
 from conjoin.training import EpochDone, Event
 
 

@@ -21,9 +21,9 @@ import torch
 
 from conjoin import load_config, read_corpus, score
 from conjoin.document import Corpus, Document
-from conjoin.files import write_text
-from conjoin.protocols import train
-from conjoin.suggest import suggest
+from conjoin.experiments.active_learning import suggest
+from conjoin.experiments.train import train
+from conjoin.storage.atomic import write_text
 
 HERE = Path(__file__).parent
 WAYS = ("chance", "suggest", "doubt alone")

@@ -21,8 +21,8 @@ from measuring import HERE, machine, write
 
 from conjoin import Schema, load_config
 from conjoin.__main__ import SPINS
-from conjoin.builders import build_model
-from conjoin.sample import sample_corpus
+from conjoin.corpora.sample import sample_corpus
+from conjoin.modeling.build import build_model
 from conjoin.training import EpochDone, train
 
 WAYS = {

@@ -35,11 +35,11 @@ from measuring import HERE, BareEncoder, machine, peak_memory_mb, timed, write
 from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
 from conjoin import Extractor, Schema, load_config, read_corpus
-from conjoin.builders import build_model
+from conjoin.corpora.sample import sample_corpus
 from conjoin.document import Document
-from conjoin.embedders.pretrained import resolve_name
 from conjoin.extras.onnx import export
-from conjoin.sample import sample_corpus
+from conjoin.modeling.build import build_model
+from conjoin.modeling.embedders.pretrained import resolve_name
 
 REPEATS = 10
 SLICES = 40  # turns in which a system does all of its work

@@ -24,14 +24,15 @@ import transformers
 from transformers import AutoModel, AutoModelForTokenClassification, AutoTokenizer, pipeline
 
 from conjoin import Extractor, Schema, load_config, read_corpus
-from conjoin.batching import fill_batches, shuffled_batches
-from conjoin.builders import build_model
+from conjoin.corpora.sample import sample_corpus
 from conjoin.document import Document
-from conjoin.embedders.pretrained import resolve_name
-from conjoin.lanes import annotate_all
-from conjoin.sample import sample_corpus
+from conjoin.extractor import ExtractorLoader
+from conjoin.modeling.build import build_model
+from conjoin.modeling.embedders.pretrained import resolve_name
+from conjoin.parallel.batching import fill_batches, shuffled_batches
+from conjoin.parallel.streaming import pipe_in_processes
+from conjoin.parallel.threads import annotate_all
 from conjoin.training import EpochDone, StepDone, train
-from conjoin.workers import pipe_in_processes
 
 REPEATS = 10
 RAW_REPEATS = 200  # for workers
@@ -113,7 +114,8 @@ def from_raw_text(extractor: Extractor, test: list[Document], several: tuple[int
 def rate_of_workers(model: Path, texts: list[str], workers: int) -> int:
     """Texts a second of processes that share the GPU, once a tenth is done, so that their start does not count."""
     first = len(texts) // 10
-    for number, _ in enumerate(pipe_in_processes(model, (("", text) for text in texts), workers=workers, precision="bf16")):
+    load = ExtractorLoader(str(model), precision="bf16")
+    for number, _ in enumerate(pipe_in_processes(load, (("", text) for text in texts), workers=workers)):
         if number == first:
             start = time.perf_counter()
     return round((len(texts) - first - 1) / (time.perf_counter() - start))

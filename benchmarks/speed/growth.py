@@ -27,9 +27,9 @@ import torch
 from measuring import HERE, BareEncoder, machine, peak_memory_mb, write
 
 from conjoin import Extractor, load_config
-from conjoin.builders import build_model
+from conjoin.corpora.sample import sample_corpus
 from conjoin.document import Document, Entity
-from conjoin.sample import sample_corpus
+from conjoin.modeling.build import build_model
 
 SIZES = {
     "length": (16, 32, 64, 128, 256, 512, 1024, 2048),

@@ -14,9 +14,9 @@ import torch
 import transformers
 from transformers import AutoModel
 
-from conjoin.batching import fill_batches
 from conjoin.document import Document
-from conjoin.embedders.pretrained import resolve_name
+from conjoin.modeling.embedders.pretrained import resolve_name
+from conjoin.parallel.batching import fill_batches
 
 HERE = Path(__file__).parent
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from measuring import HERE, machine, timed, write
 
 from conjoin import read_corpus
+from conjoin.corpora.sample import sample_corpus
 from conjoin.extras.onnx import export
-from conjoin.sample import sample_corpus
 
 TEXT = "Maria Ortiz leads the Halden Steel of Leeds."
 IMPORTS = "import torch; from transformers import BertModel"

@@ -25,12 +25,12 @@ from torch import Tensor, nn
 from torchcrf import CRF
 
 from conjoin import Schema, load_config, read_corpus
-from conjoin.batching import shuffled_batches
-from conjoin.builders import build_model
-from conjoin.embedders.feature_cache import FeatureCache
-from conjoin.model import JointModel
-from conjoin.nn.crf import ChainCRF
-from conjoin.sample import sample_corpus
+from conjoin.corpora.sample import sample_corpus
+from conjoin.modeling.build import build_model
+from conjoin.modeling.embedders.feature_cache import FeatureCache
+from conjoin.modeling.joint import JointModel
+from conjoin.modeling.nn.crf import ChainCRF
+from conjoin.parallel.batching import shuffled_batches
 from conjoin.training.optimizer import build_optimizer
 
 BATCH = 16

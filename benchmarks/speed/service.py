@@ -23,7 +23,7 @@ import httpx
 from measuring import HERE, machine, timed, write
 
 from conjoin import Extractor, read_corpus
-from conjoin.sample import sample_corpus
+from conjoin.corpora.sample import sample_corpus
 
 CLIENTS = (1, 8, 64)
 REQUESTS = {1: 400, 8: 1_600, 64: 3_200}

@@ -21,12 +21,12 @@ from measuring import machine, peak_memory_mb, timed, write
 from transformers import AutoModel
 
 from conjoin import Schema, load_config, read_corpus
-from conjoin.batching import shuffled_batches
-from conjoin.builders import build_model
+from conjoin.corpora.sample import sample_corpus
 from conjoin.document import Corpus
-from conjoin.embedders.pretrained import resolve_name
-from conjoin.precision import usable_precision
-from conjoin.sample import sample_corpus
+from conjoin.modeling.build import build_model
+from conjoin.modeling.embedders.pretrained import resolve_name
+from conjoin.modeling.precision import usable_precision
+from conjoin.parallel.batching import shuffled_batches
 from conjoin.training import EpochDone, StepDone, train
 
 

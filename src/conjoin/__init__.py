@@ -8,35 +8,35 @@ from typing import TYPE_CHECKING, Any
 from conjoin.version import __version__
 
 _HOMES = {
-    "Config": "conjoin.settings",
+    "Config": "conjoin.config.settings",
     "ConjoinError": "conjoin.errors",
     "Corpus": "conjoin.document",
     "Document": "conjoin.document",
     "Entity": "conjoin.document",
     "Extractor": "conjoin.extractor",
     "Relation": "conjoin.document",
-    "Report": "conjoin.metrics",
+    "Report": "conjoin.evaluation.metrics",
     "Schema": "conjoin.schema",
     "Thresholds": "conjoin.extractor",
     "Token": "conjoin.document",
-    "load_config": "conjoin.config",
+    "load_config": "conjoin.config.presets",
     "read_corpus": "conjoin.readers",
-    "score": "conjoin.metrics",
-    "train": "conjoin.protocols.single",
+    "score": "conjoin.evaluation.metrics",
+    "train": "conjoin.experiments.train",
 }
 __all__ = ["Config", "ConjoinError", "Corpus", "Document", "Entity", "Extractor", "Relation", "Report", "Schema",
            "Thresholds", "Token", "__version__", "load_config", "read_corpus", "score", "train"]
 
 if TYPE_CHECKING:
-    from conjoin.config import load_config
+    from conjoin.config.presets import load_config
+    from conjoin.config.settings import Config
     from conjoin.document import Corpus, Document, Entity, Relation, Token
     from conjoin.errors import ConjoinError
+    from conjoin.evaluation.metrics import Report, score
+    from conjoin.experiments.train import train
     from conjoin.extractor import Extractor, Thresholds
-    from conjoin.metrics import Report, score
-    from conjoin.protocols.single import train
     from conjoin.readers import read_corpus
     from conjoin.schema import Schema
-    from conjoin.settings import Config
 
 
 def __getattr__(name: str) -> Any:

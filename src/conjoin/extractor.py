@@ -9,21 +9,22 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from conjoin.batching import Annotator, Text, chunks
-from conjoin.calibration import Calibration, fit
-from conjoin.choices import Precision
+from conjoin.artifacts.model_folder import EXPORTED, MODEL_FILES, Contents, model_folder, read_contents, write_contents
+from conjoin.config.options import Precision
+from conjoin.config.settings import Config
 from conjoin.document import Document, Relation, reaches
 from conjoin.errors import DataError, ModelError, SettingError
-from conjoin.files import whole_folder
-from conjoin.lanes import Lanes, annotate_all, lanes_of
-from conjoin.metrics import Report, score
-from conjoin.model_folder import MODEL_FILES, Contents, read_contents, write_contents
+from conjoin.evaluation.calibration import Calibration, fit
+from conjoin.evaluation.metrics import Report, score
+from conjoin.parallel.batching import Annotator, Text, chunks
+from conjoin.parallel.threads import Lanes, annotate_all, lanes_of
 from conjoin.schema import Schema
-from conjoin.settings import Config
-from conjoin.text import Hyphens, merge, split
+from conjoin.storage.atomic import whole_folder
+from conjoin.text.windows import merge, split
+from conjoin.text.words import Hyphens
 
 if TYPE_CHECKING:
-    from conjoin.model import JointModel
+    from conjoin.modeling.joint import JointModel
 
 CANDIDATES = 0.05  # the least score of relations that calibration looks at
 AHEAD_CHARACTERS = 20_000  # who sends less may wait for the results before sending more
@@ -221,8 +222,8 @@ class Extractor:
 
         An earlier model goes. Raises `ModelError` when `path` is a file or a folder of something else, and for an export.
         """
-        from conjoin.model import JointModel
-        from conjoin.weights import write_model
+        from conjoin.artifacts.weights import write_model
+        from conjoin.modeling.joint import JointModel
 
         model = self.model
         if not isinstance(model, JointModel):
@@ -272,7 +273,7 @@ class Extractor:
 
         `revision` is a branch, tag or commit of the hub's repository. Raises `ModelError` when neither is there.
         """
-        from conjoin.hub import fetched
+        from conjoin.artifacts.hub import fetched
 
         folder = fetched(str(name), revision=revision, token=token)
         return cls.load(folder, device=device, precision=precision, thresholds=thresholds)
@@ -284,11 +285,35 @@ class Extractor:
 
         Raises `ModelError` for an export, and when the hub refuses.
         """
-        from conjoin.hub import pushed
+        from conjoin.artifacts.hub import pushed
 
         with tempfile.TemporaryDirectory() as folder:
             self.save(Path(folder) / "model")
             return pushed(Path(folder) / "model", name, private=private, token=token, message=message)
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractorLoader:
+    """Loads a model in each of several processes, given the number of the process; several GPUs are shared out."""
+
+    path: str
+    thresholds: Thresholds | None = None
+    device: str | None = None
+    precision: Precision = "no"
+
+    def __call__(self, number: int) -> Extractor:
+        exported = (model_folder(Path(self.path)) / EXPORTED).is_file()  # runs without torch, which is not to be loaded
+        device = self.device if self.device or exported else _gpu(number)
+        return Extractor.load(self.path, device=device, precision=self.precision, thresholds=self.thresholds)
+
+
+def _gpu(number: int) -> str | None:
+    try:
+        import torch
+    except ImportError:
+        return None
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return f"cuda:{number % count}" if count > 1 else None
 
 
 def _measured(model: JointModel) -> dict[str, float]:
@@ -308,9 +333,9 @@ def _annotator(contents: Contents, device: str | None, precision: Precision) -> 
     if contents.exported:
         if precision not in ("no", "auto"):
             raise SettingError(f"an export computes as it was made; '{precision}' is for a model that is not exported")
-        from conjoin.exported import read_export
+        from conjoin.artifacts.exported import read_export
 
         return read_export(contents)
-    from conjoin.weights import read_model
+    from conjoin.artifacts.weights import read_model
 
     return read_model(contents, device=device, precision=precision, to_annotate=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conjoin.corpora import LICENSED
+from conjoin.corpora.public import LICENSED
 
 
 @pytest.fixture

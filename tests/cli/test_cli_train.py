@@ -19,7 +19,7 @@ import pytest
 from conjoin.__main__ import main as command_line
 from conjoin.cli.progress import TrainingProgress
 from conjoin.cli.train import overrides, read_splits
-from conjoin.config import load_config, preset_names
+from conjoin.config.presets import load_config, preset_names
 from conjoin.document import Corpus, Document, Entity, Relation
 from conjoin.extractor import Extractor
 from conjoin.readers import write_documents
@@ -284,7 +284,7 @@ main()
 
 
 @pytest.mark.parametrize(("when", "code", "said"), [
-    ("import conjoin.protocols.single as single; single.set_seed = interrupt", 130,
+    ("import conjoin.experiments.train as single; single.set_seed = interrupt", 130,
      "stopped before the first checkpoint; the same command begins anew"),
     ("atexit.register(interrupt)", -signal.SIGINT, "saved "),  # 130 in a shell
 ])
@@ -510,7 +510,7 @@ def test_demo(
     sentence = "Ines Karlsen , who has led Nordlys Energi in Bergen since 2011 , met the governor of Alaska ."
     text = Document.from_words(sentence.split(), [head, tail], [Relation("Work_For", head, tail)])
     corpus = Corpus({"train": (text,) * 300, "dev": (text,), "test": (text,)})
-    monkeypatch.setattr("conjoin.sample.sample_corpus", lambda: corpus)
+    monkeypatch.setattr("conjoin.corpora.sample.sample_corpus", lambda: corpus)
     page, run = tmp_path / "demo.html", tmp_path / "run"
     result = conjoin("demo", "--output", run, "--page", page, *settings, "--set", "training.epochs=1")
     assert result.code == 0, result.err
@@ -526,7 +526,7 @@ def test_the_demo_removes_nothing_that_it_did_not_write(
     conjoin: Any, settings: list[str], documents: list[Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    monkeypatch.setattr("conjoin.sample.sample_corpus", lambda: Corpus({"train": tuple(documents)}))
+    monkeypatch.setattr("conjoin.corpora.sample.sample_corpus", lambda: Corpus({"train": tuple(documents)}))
     command = ["demo", "--output", tmp_path, "--page", tmp_path / "x.html", *settings]
     assert conjoin(*command).code == 0
     model = (tmp_path / "model/weights.safetensors").read_bytes()

@@ -25,7 +25,7 @@ import pytest
 import typer.main
 
 from conjoin.cli import app
-from conjoin.config import load_config
+from conjoin.config.presets import load_config
 from conjoin.document import Corpus, Document
 from conjoin.readers import to_datasets, write_corpus, write_documents
 
@@ -162,7 +162,7 @@ def write_lines(documents: Sequence[Document], path: Path) -> None:
 
 # What commands name → what writes it.
 MADE: dict[str, Callable[[Sequence[Document], Path], None]] = {
-    "src/conjoin/sample": write_splits, "corpus": write_splits, "conll04": write_splits,
+    "src/conjoin/corpora/sample": write_splits, "corpus": write_splits, "conll04": write_splits,
     "corpora": write_corpora, "DATA": write_corpora,
     **dict.fromkeys(("articles.jsonl", "dev.jsonl", "notes.jsonl", "sample.jsonl"), write_lines),
     **dict.fromkeys(("conll04_train.json", "conll04_dev.json"), write_spert),

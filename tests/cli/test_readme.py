@@ -55,7 +55,7 @@ def test_the_python_and_then_the_commands(
     conjoin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "src/conjoin").mkdir(parents=True)
-    (tmp_path / "src/conjoin/sample").symlink_to(HOME / "src/conjoin/sample")
+    (tmp_path / "src/conjoin/corpora/sample").symlink_to(HOME / "src/conjoin/corpora/sample")
     monkeypatch.chdir(tmp_path)
     (code,) = blocks(README, "python")
     assert "training.epochs=8" in code

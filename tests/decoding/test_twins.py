@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from conjoin.decoding.pairs import FlatSpans, Rules, between, largest, pooled
 from conjoin.decoding.tags import Chain, decode, viterbi
 from conjoin.document import Entity
-from conjoin.heads.relations import PairFeatures, Projections, RelationHead
-from conjoin.heads.spans import Spans
-from conjoin.heads.tagger import TaggerHead
-from conjoin.nn.layers import RangeMax, SpanPooling
-from conjoin.nn.pairs import DistMult
+from conjoin.modeling.heads.relations import PairFeatures, Projections, RelationHead
+from conjoin.modeling.heads.spans import Spans
+from conjoin.modeling.heads.tagger import TaggerHead
+from conjoin.modeling.nn.layers import RangeMax, SpanPooling
+from conjoin.modeling.nn.pairs import DistMult
 from conjoin.schema import Schema
 
 LENGTHS = st.lists(st.integers(1, 7), min_size=1, max_size=4)

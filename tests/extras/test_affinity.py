@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conjoin.builders import build_model
+from conjoin.config.settings import Config
 from conjoin.document import Corpus, Document, Entity
 from conjoin.errors import DataError, ModelError, SettingError
 from conjoin.extractor import Extractor
@@ -28,8 +28,8 @@ from conjoin.extras.affinity import (
     representations,
     trained_models,
 )
+from conjoin.modeling.build import build_model
 from conjoin.schema import Schema
-from conjoin.settings import Config
 
 
 def test_dissimilarities_by_hand() -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from conjoin import Extractor
+from conjoin.artifacts.model_folder import read_contents
+from conjoin.artifacts.weights import read_model
 from conjoin.errors import DataError, ModelError, SettingError
 from conjoin.extras.attention import Attention, attention_of, heat_maps, view
-from conjoin.model_folder import read_contents
-from conjoin.weights import read_model
 
 RUBY = "Ruby fatally shot Oswald two days after Kennedy was assassinated."
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from conjoin import Extractor
-from conjoin.builders import build_model
+from conjoin.config.settings import Config
 from conjoin.document import Document
 from conjoin.errors import ModelError, SettingError
+from conjoin.modeling.build import build_model
 from conjoin.schema import Schema
-from conjoin.settings import Config
 
 pytest.importorskip("onnxscript")
 from conjoin.cli.export import export as export_command
@@ -101,8 +101,8 @@ def test_torch_is_not_loaded(exported: Path) -> None:
 
 
 def test_workers_do_not_load_torch_for_an_export(exported: Path) -> None:
-    code = ("import sys; from conjoin.workers import Loading; "
-            "assert Loading(sys.argv[1])(0)('Lee Oswald shot Kennedy .').tokens; sys.exit(int('torch' in sys.modules))")
+    code = ("import sys; from conjoin.extractor import ExtractorLoader; extractor = ExtractorLoader(sys.argv[1])(0); "
+            "assert extractor('Lee Oswald shot Kennedy .').tokens; sys.exit(int('torch' in sys.modules))")
     done = subprocess.run([sys.executable, "-c", code, str(exported)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
 

@@ -12,9 +12,9 @@ import pytest
 
 from conjoin.document import Document, Entity
 from conjoin.errors import SettingError
+from conjoin.evaluation.metrics import score
+from conjoin.experiments.curves import read_history, with_curves
 from conjoin.extras.tracking import flat, scalars, tracked
-from conjoin.metrics import score
-from conjoin.protocols.curves import read_history, with_curves
 from conjoin.training import EpochDone, Event, Finished, Started, StepDone
 
 GOLD = Document.from_words(["a", "b"], [Entity("A", 0, 1), Entity("A", 1, 2)])

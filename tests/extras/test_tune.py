@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from conjoin.config import load_config
+from conjoin.config.presets import load_config
 from conjoin.document import Corpus, Document
 from conjoin.errors import DataError, ModelError, SettingError
 from conjoin.extras import tune as module

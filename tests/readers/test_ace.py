@@ -294,7 +294,7 @@ def test_partners_that_are_missing(tmp_path: Path) -> None:
 
 # --- published splits ------------------------------------------------------------------------------------------------
 
-LISTS = Path(__file__).parents[2] / "src" / "conjoin" / "readers" / "splits_ace"
+LISTS = Path(__file__).parents[2] / "src" / "conjoin" / "readers" / "formats" / "splits_ace"
 
 
 def names(*parts: str) -> list[str]:

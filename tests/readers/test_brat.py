@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from conjoin.document import Corpus, Document, Entity, Problem, Relation, Token, entity_between
 from conjoin.errors import DataError
-from conjoin.readers import Problems, brat, detect, load, read_corpus, read_documents, write_corpus, write_documents
+from conjoin.readers import Problems, detect, load, read_corpus, read_documents, write_corpus, write_documents
 from conjoin.readers.characters import cut
-from conjoin.text import words
+from conjoin.readers.formats import brat
+from conjoin.text.words import words
 
 SAMPLE = Path(__file__).parents[1] / "data" / "brat"
 WHOLE = {"sentences": "whole"}

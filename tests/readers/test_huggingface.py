@@ -11,15 +11,7 @@ import pytest
 
 from conjoin.document import Corpus, Document, Entity, Relation
 from conjoin.errors import DataError, SettingError
-from conjoin.readers import (
-    detect,
-    from_datasets,
-    read_corpus,
-    read_documents,
-    to_datasets,
-    write_corpus,
-    write_documents,
-)
+from conjoin.readers import detect, from_datasets, read_corpus, read_documents, to_datasets, write_corpus, write_documents
 
 SAMPLE = Path(__file__).parents[1] / "data" / "huggingface" / "sample.parquet"
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from conjoin.document import Document, Entity, Relation, Token
 from conjoin.errors import DataError
 from conjoin.readers import read_documents, write_documents
-from conjoin.text import words
+from conjoin.text.words import words
 
 TYPES = st.sampled_from(["Peop", "Loc", "Adverse-Effect", "Größe", "a b"])
 RELATIONS = st.sampled_from(["Kill", "Live_In", "it's", 'a "b"', "wirkt auf"])

@@ -20,13 +20,13 @@ from killed_run import documents as full_documents
 from safetensors.torch import save_file
 from torch import Tensor
 
-from conjoin.builders import build_model
-from conjoin.config import load_config
+from conjoin.config.presets import load_config
 from conjoin.document import Document, Entity
-from conjoin.launch import launched_rank
+from conjoin.modeling.build import build_model
+from conjoin.parallel.launcher import launched_rank
 from conjoin.schema import Schema
 from conjoin.training import EpochDone, Finished, Started, StepDone, loop, train
-from conjoin.training.processes import leave_processes
+from conjoin.training.distributed import leave_processes
 
 STILL = ("encoder.masking=0", "encoder.dropout=0", "entities.dropout=0", "relations.dropout=0", "stack.dropout=0",
          "characters.masking=0")

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import torch
 
-from conjoin.builders import build_model
-from conjoin.config import load_config
+from conjoin.config.presets import load_config
+from conjoin.config.settings import Config
 from conjoin.document import Document, Entity, Relation
-from conjoin.model import JointModel
+from conjoin.modeling.build import build_model
+from conjoin.modeling.joint import JointModel
 from conjoin.schema import Schema
-from conjoin.settings import Config
 from conjoin.training import Event, Started, StepDone, train
 
 NAMES = ["maria", "ortiz", "lee", "oswald", "kennedy"]

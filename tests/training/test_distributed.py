@@ -23,8 +23,8 @@ from conjoin import Corpus, load_config, train
 from conjoin.errors import ModelError
 from conjoin.readers import write_documents
 from conjoin.training import loop
+from conjoin.training.distributed import Processes
 from conjoin.training.loop import step_shares
-from conjoin.training.processes import Processes
 
 SEEDS = {"base": 0, "crone": 3}  # with which an untrained model proposes entities
 SCRIPT = Path(__file__).with_name("distributed_run.py")

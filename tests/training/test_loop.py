@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conjoin.builders import build_model
+from conjoin.config.settings import Config, TrainingSettings
 from conjoin.document import Document, Entity
 from conjoin.errors import DataError, SettingError
-from conjoin.nn.term import Term
+from conjoin.modeling.build import build_model
+from conjoin.modeling.nn.term import Term
 from conjoin.schema import Schema
-from conjoin.settings import Config, TrainingSettings
 from conjoin.training import EpochDone, Finished, Started, StepDone, train
 from conjoin.training.loop import _selection_score
 
@@ -195,7 +195,7 @@ def test_averaged_weights_are_evaluated_and_kept() -> None:
 
 def test_selection_score_by_hand(documents: list[Document]) -> None:
     """Entities 2/3 (one of two, nothing wrong), relations 0: 1/3; without gold relations the entities alone: 2/3."""
-    from conjoin.metrics import score
+    from conjoin.evaluation.metrics import score
 
     document = documents[1]  # three entities, one relation
     predicted = document.annotated(document.entities[:2], ())

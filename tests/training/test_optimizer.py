@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from conjoin.builders import build_model
+from conjoin.config.settings import Config
 from conjoin.document import Document
-from conjoin.model import JointModel
+from conjoin.modeling.build import build_model
+from conjoin.modeling.joint import JointModel
 from conjoin.schema import Schema
-from conjoin.settings import Config
 from conjoin.training.optimizer import AveragedWeights, build_optimizer, ramp, rate_factor
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from conjoin.config.settings import TrainingSettings
 from conjoin.document import Document, Entity, Relation
-from conjoin.nn.term import Term
-from conjoin.settings import TrainingSettings
+from conjoin.modeling.nn.term import Term
 from conjoin.training import EpochDone, loop, train
 
 HEAD, TAIL = Entity("Peop", 0, 1), Entity("Peop", 1, 2)

@@ -24,12 +24,13 @@ from conjoin.bulk.partition import (
     partitions,
 )
 from conjoin.bulk.rows import RowFormat, parquet_schema
-from conjoin.choices import Precision
+from conjoin.config.options import Precision
 from conjoin.errors import DataError, SettingError
-from conjoin.files import folder_digest, make_folder, read_json, write_text
-from conjoin.pool import Pool
+from conjoin.extractor import ExtractorLoader, Thresholds
+from conjoin.parallel.process_pool import Pool
+from conjoin.parallel.streaming import Extracts
+from conjoin.storage.atomic import folder_digest, make_folder, read_json, write_text
 from conjoin.version import __version__
-from conjoin.workers import Extracts, Loading
 
 MANIFEST = "manifest.json"
 
@@ -69,11 +70,9 @@ class Job:
         """How a process makes and writes a partition."""
         return Writing(Extraction(self.load or self._loading(), self.keep_text), self.folder.resolve(), self.format)
 
-    def _loading(self) -> Loading:
-        from conjoin.extractor import Thresholds
-
+    def _loading(self) -> ExtractorLoader:
         thresholds = Thresholds(self.entity_threshold, self.relation_threshold)
-        return Loading(str(self.model.resolve()), thresholds, precision=self.precision)
+        return ExtractorLoader(str(self.model.resolve()), thresholds, precision=self.precision)
 
     def partitions(self, found: list[Source]) -> Iterator[Partition | PartitionDone]:
         """The partitions in order; those that an earlier run has written are done."""
@@ -86,7 +85,7 @@ class Job:
 
     def plan(self, found: list[Source]) -> dict[str, Any]:
         """What must be the same for a job to go on."""
-        from conjoin.model_folder import TOLD, model_folder
+        from conjoin.artifacts.model_folder import TOLD, model_folder
 
         files = hashlib.sha256()
         for source in found:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from conjoin.batching import CHUNK_CHARACTERS, chunks
 from conjoin.bulk.inputs import Raw
 from conjoin.bulk.rows import Row, RowFormat, count, error_row, row_of, write_rows
 from conjoin.errors import WorkerError
-from conjoin.pool import Say, Work
-from conjoin.workers import Extracts
+from conjoin.parallel.batching import CHUNK_CHARACTERS, chunks
+from conjoin.parallel.process_pool import Say, Work
+from conjoin.parallel.streaming import Extracts
 
 T = TypeVar("T")
 PARTITION_DOCUMENTS = 2_000  # unless told otherwise: what a stop costs at most, and a file of results

@@ -11,7 +11,7 @@ from typing import Any
 
 from conjoin.document import Document
 from conjoin.errors import require_extra
-from conjoin.files import whole_file
+from conjoin.storage.atomic import whole_file
 
 Row = dict[str, Any]
 _HALVES = re.compile("[\ud800-\udfff]")  # halves of surrogate pairs

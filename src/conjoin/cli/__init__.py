@@ -16,7 +16,7 @@ import typer
 
 from conjoin.cli.verbs import Verbs
 from conjoin.errors import ConjoinError, LostProcessError, SettingError
-from conjoin.launch import launched_processes, launched_rank
+from conjoin.parallel.launcher import launched_processes, launched_rank
 from conjoin.version import __version__
 
 app = typer.Typer(

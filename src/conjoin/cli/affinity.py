@@ -12,7 +12,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from conjoin.cache import CACHE_LIMIT
 from conjoin.cli.data import mention_problems
 from conjoin.cli.messages import messages
 from conjoin.cli.options import (
@@ -28,7 +27,8 @@ from conjoin.cli.options import (
     TrainFile,
 )
 from conjoin.errors import DataError
-from conjoin.files import write_text
+from conjoin.storage.atomic import write_text
+from conjoin.storage.cache import CACHE_LIMIT
 
 if TYPE_CHECKING:
     from conjoin.extras.affinity import Depth
@@ -73,7 +73,7 @@ def affinity(
       conjoin affinity --models affinity/models --data conll04/ --words 1000 --output more-words
     """
     from conjoin.cli.train import overrides, read_splits
-    from conjoin.config import check_files, load_config
+    from conjoin.config.presets import check_files, load_config
 
     if (preset is None) == (models is None):
         raise typer.BadParameter("give a preset to train models with, or --models with a folder of trained ones")

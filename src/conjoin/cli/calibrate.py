@@ -12,7 +12,7 @@ from conjoin.cli.data import mention_problems, parse_options
 from conjoin.cli.evaluate import chosen_split
 from conjoin.cli.messages import messages
 from conjoin.cli.options import FormatName, FormatOptions, Lenient
-from conjoin.metrics import Report
+from conjoin.evaluation.metrics import Report
 from conjoin.readers import read_corpus
 
 
@@ -43,8 +43,8 @@ def calibrate(
     documents = corpus.splits[chosen]
     mention_problems(corpus)
 
+    from conjoin.artifacts.model_folder import model_folder, write_contents
     from conjoin.extractor import Extractor
-    from conjoin.model_folder import model_folder, write_contents
 
     folder = model_folder(run)
     extractor = Extractor.load(run)

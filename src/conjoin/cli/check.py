@@ -21,10 +21,10 @@ from conjoin.cli.data import (
     problems_as_json,
 )
 from conjoin.cli.messages import messages
+from conjoin.corpora.statistics import Inspection, SplitCounts, inspect, limits, torn_texts, unknown_to
 from conjoin.errors import DataError
-from conjoin.files import write_text
-from conjoin.inspection import Inspection, SplitCounts, inspect, limits, torn_texts, unknown_to
 from conjoin.readers import FORMATS, Problems, open_corpus
+from conjoin.storage.atomic import write_text
 
 
 def check(
@@ -70,7 +70,7 @@ def check(
     else:
         _print(chosen.name, inspection, problems, remarks)
     if page is not None:
-        from conjoin.render.inspection import inspection_to_html
+        from conjoin.render.statistics import inspection_to_html
 
         html = inspection_to_html(inspection, title=str(path), problems=problems.counts(), limits=remarks)
         write_text(page, html)
@@ -84,13 +84,13 @@ def check(
 def _limits(preset: str | None, model: Path | None) -> Callable[[Inspection], Iterable[str]]:
     """Says of a corpus what models with the recommended settings, of a preset, or a trained one cannot hold of it."""
     if model is not None:
-        from conjoin.model_folder import read_contents
+        from conjoin.artifacts.model_folder import read_contents
 
         contents = read_contents(model)
         decision = contents.config.relations.decision
         return lambda found: chain(limits(found, decision=decision, constrain=False), unknown_to(found, contents.schema))
     if preset is not None:
-        from conjoin.config import load_config
+        from conjoin.config.presets import load_config
 
         relations = load_config(preset).relations
         return partial(limits, decision=relations.decision, constrain=relations.constrain)
@@ -120,7 +120,7 @@ def _as_json(format: str, inspection: Inspection, problems: Problems) -> dict[st
 
 
 def _print(format: str, inspection: Inspection, problems: Problems, beyond: list[str]) -> None:
-    from conjoin.render.inspection import remarks_of
+    from conjoin.render.statistics import remarks_of
 
     console = Console()
     console.print(f"format: {format} ({FORMATS[format].description})", highlight=False, soft_wrap=True)

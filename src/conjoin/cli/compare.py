@@ -26,8 +26,8 @@ def compare(
 
       conjoin compare with-layers/ without-layers/
     """
-    from conjoin.protocols.significance import compare as run
-    from conjoin.protocols.summary import TASKS, Results
+    from conjoin.experiments.significance import compare as run
+    from conjoin.experiments.summary import TASKS, Results
 
     ours, theirs = Results.load(first), Results.load(second)
     found = [run(ours, theirs, task, samples=samples) for task in TASKS]

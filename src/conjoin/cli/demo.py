@@ -44,11 +44,11 @@ def demo(
     from conjoin.cli.extract import print_tables
     from conjoin.cli.progress import TrainingProgress
     from conjoin.cli.train import overrides, print_metrics
-    from conjoin.config import check_files, load_config
-    from conjoin.files import write_text
-    from conjoin.protocols import train
+    from conjoin.config.presets import check_files, load_config
+    from conjoin.corpora.sample import sample_corpus
+    from conjoin.experiments.train import train
     from conjoin.render import to_html
-    from conjoin.sample import sample_corpus
+    from conjoin.storage.atomic import write_text
 
     config = load_config(preset, overrides(settings, encoder, None))
     check_files(config)

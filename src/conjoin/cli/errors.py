@@ -15,8 +15,8 @@ from conjoin.cli.evaluate import chosen_split
 from conjoin.cli.messages import messages
 from conjoin.cli.options import FormatName, FormatOptions, Json, Lenient
 from conjoin.errors import DataError
-from conjoin.files import write_text
 from conjoin.readers import read_corpus
+from conjoin.storage.atomic import write_text
 
 
 def errors(
@@ -47,9 +47,9 @@ def errors(
         raise DataError(f"{data}: the {chosen} split holds no documents; see it with conjoin check")
     mention_problems(corpus)
 
+    from conjoin.evaluation.error_analysis import KINDS, mistakes, summary
     from conjoin.extractor import Extractor
-    from conjoin.mistakes import KINDS, mistakes, summary
-    from conjoin.render.mistakes import mistakes_to_html
+    from conjoin.render.error_analysis import mistakes_to_html
 
     extractor = Extractor.load(run)
     predicted = extractor.annotate(gold)

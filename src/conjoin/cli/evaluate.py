@@ -13,7 +13,7 @@ from conjoin.cli.data import mention_problems, parse_options
 from conjoin.cli.options import FormatName, FormatOptions, Lenient, PrecisionName, chosen_precision
 from conjoin.document import Document
 from conjoin.errors import DataError
-from conjoin.metrics import Report, Score
+from conjoin.evaluation.metrics import Report, Score
 from conjoin.readers import read_corpus
 
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from conjoin.cache import CACHE_LIMIT
 from conjoin.cli.data import mention_problems, parse_options
 from conjoin.cli.messages import messages
 from conjoin.cli.options import (
@@ -29,6 +28,7 @@ from conjoin.cli.options import (
 )
 from conjoin.cli.train import overrides, read_splits
 from conjoin.readers import read_corpus
+from conjoin.storage.cache import CACHE_LIMIT
 
 
 def experiment(
@@ -76,13 +76,13 @@ def experiment(
 
       conjoin experiment conjoin-base --data conll04/ --folds 5 --of train --of dev --stratified --output tuning
     """
-    from conjoin.config import check_files, load_config
+    from conjoin.config.presets import check_files, load_config
 
     config = load_config(preset, overrides(settings, encoder, None))
     check_files(config)
 
-    from conjoin.protocols.experiment import Experiment, conduct
-    from conjoin.protocols.folds import Folding, parts
+    from conjoin.experiments.experiment import Experiment, conduct
+    from conjoin.experiments.folds import Folding, parts
 
     folding = Folding(folds=folds, splits=tuple(of or ()), stratified=stratified, dev_share=dev_share, hold_out=hold_out,
                       seed=split_seed)

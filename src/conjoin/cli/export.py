@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from conjoin.artifacts.model_folder import EXPORTED
 from conjoin.cli.messages import messages
 from conjoin.errors import ModelError, SettingError, unknown_name
-from conjoin.model_folder import EXPORTED
 
 FORMATS = ("onnx",)
 

@@ -17,18 +17,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from conjoin.choices import Precision
 from conjoin.cli.messages import messages, stopped
 from conjoin.cli.options import PrecisionName, ShowProgress, Workers, chosen_precision
 from conjoin.cli.progress import ExtractionProgress, wanted
+from conjoin.config.options import Precision
 from conjoin.document import Document
 from conjoin.errors import ConjoinError, DataError, SettingError, unknown_name
-from conjoin.files import folder_digest, read_json, whole_file
-from conjoin.growing import growing_file, known_lines, unfinished
+from conjoin.parallel.streaming import whole
 from conjoin.render import ENTITY_COLUMNS, RELATION_COLUMNS, entity_rows, relation_rows, to_html
 from conjoin.schema import Schema
+from conjoin.storage.atomic import folder_digest, read_json, whole_file
+from conjoin.storage.resumable import growing_file, known_lines, unfinished
 from conjoin.version import __version__
-from conjoin.workers import whole
 
 if TYPE_CHECKING:
     from conjoin.extractor import Thresholds
@@ -148,7 +148,7 @@ class _Extraction:
 
     def plan(self) -> dict[str, Any]:
         """What must be the same for a stopped run to go on."""
-        from conjoin.model_folder import TOLD, model_folder
+        from conjoin.artifacts.model_folder import TOLD, model_folder
 
         model = folder_digest(model_folder(self.run), without=TOLD)
         return {"conjoin": __version__, "model": model, "precision": self.precision,
@@ -156,24 +156,19 @@ class _Extraction:
 
     def types(self) -> tuple[str, ...]:
         """The types of entities that the model knows."""
-        from conjoin.model_folder import model_folder
+        from conjoin.artifacts.model_folder import model_folder
 
         return Schema.from_json(read_json(model_folder(self.run) / "schema.json")).entity_types
 
     def results(self, render: Callable[[Document], T], texts: Iterable[tuple[str, str]], *, skip: int = 0) -> Iterator[T]:
         """What `render` makes of each document, in order."""
-        from conjoin.workers import pipe_chunks, pipe_in_processes
+        from conjoin.extractor import ExtractorLoader
+        from conjoin.parallel.streaming import pipe_chunks, pipe_in_processes
 
+        load = ExtractorLoader(str(self.run), thresholds=self.thresholds, precision=self.precision)
         if self.workers > 1:
-            return pipe_in_processes(
-                self.run, texts, workers=self.workers, render=render, thresholds=self.thresholds,
-                precision=self.precision, skip=skip,
-            )
-
-        from conjoin.extractor import Extractor
-
-        extractor = Extractor.load(self.run, precision=self.precision, thresholds=self.thresholds)
-        return pipe_chunks(extractor, texts, render=render, skip=skip)
+            return pipe_in_processes(load, texts, workers=self.workers, render=render, skip=skip)
+        return pipe_chunks(load(0), texts, render=render, skip=skip)
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """(id, text) of each document; line ends are kept as they are."""

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from conjoin.corpora import LICENSED, PUBLIC, public_corpus
-from conjoin.corpora import fetch as run
+from conjoin.corpora.public import LICENSED, PUBLIC, public_corpus
+from conjoin.corpora.public import fetch as run
 
 NAMES = ", ".join((*PUBLIC, *LICENSED))
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from conjoin.choices import Precision
 from conjoin.cli.data import FORMAT_HELP, OPTION_HELP
+from conjoin.config.options import Precision
 from conjoin.errors import SettingError, unknown_name
 
 Preset = Annotated[str, typer.Argument(metavar="PRESET|CONFIG", help="A preset's name or a TOML file of settings.")]

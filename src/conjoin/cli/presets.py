@@ -20,7 +20,7 @@ def presets(
 
       conjoin presets conjoin-base > my.toml
     """
-    from conjoin.config import load_config, preset_names, to_toml
+    from conjoin.config.presets import load_config, preset_names, to_toml
 
     if name is not None:
         typer.echo(to_toml(load_config(name)), nl=False)

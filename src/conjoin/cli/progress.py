@@ -20,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from conjoin.card import coverage_line
+from conjoin.artifacts.model_card import coverage_line
 
 if TYPE_CHECKING:
     from conjoin.training import EpochDone, Event, Started

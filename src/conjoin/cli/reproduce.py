@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from conjoin.cache import CACHE_LIMIT
 from conjoin.cli.messages import messages
 from conjoin.cli.options import CacheLimit, NoCache, Settings, Workers
-from conjoin.files import write_text
+from conjoin.storage.atomic import write_text
+from conjoin.storage.cache import CACHE_LIMIT
 
 NAMES = "crone2020-table2, crone2020-table3, giorgi2019-table1, giorgi2019-table2, giorgi2019-a1"
 
@@ -46,9 +46,9 @@ def reproduce(
 
       conjoin reproduce giorgi2019-a1 --data corpora/ --output tables
     """
-    from conjoin.reproduce import Options
-    from conjoin.reproduce import reproduce as run
-    from conjoin.reproduce.render import latex, markdown
+    from conjoin.experiments.reproduce import Options
+    from conjoin.experiments.reproduce import reproduce as run
+    from conjoin.experiments.reproduce.render import latex, markdown
 
     console = messages()
 

@@ -13,7 +13,8 @@ from conjoin.cli.messages import messages
 from conjoin.document import Document
 from conjoin.errors import DataError, SettingError
 from conjoin.readers import FORMATS, write_documents
-from conjoin.text import Hyphens, split
+from conjoin.text.windows import split
+from conjoin.text.words import Hyphens
 
 
 def suggest(
@@ -48,8 +49,8 @@ def suggest(
         raise SettingError(f"{output}: is there already; give another name, or --overwrite")
     console = messages()
 
+    from conjoin.experiments.active_learning import suggest as chosen
     from conjoin.extractor import Extractor
-    from conjoin.suggest import suggest as chosen
 
     extractor = Extractor.load(run)
     sentences = list(_sentences(pool, inputs.Columns(column), lines, extractor.hyphens))

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from conjoin.cache import CACHE_LIMIT
 from conjoin.cli.data import mention_problems, parse_options
 from conjoin.cli.messages import messages, stopped
 from conjoin.cli.options import (
@@ -31,12 +30,13 @@ from conjoin.cli.options import (
 )
 from conjoin.document import SPLITS, Corpus, Document
 from conjoin.errors import DataError
-from conjoin.launch import launched_rank
+from conjoin.parallel.launcher import launched_rank
 from conjoin.readers import read_corpus
 from conjoin.readers.splits import split_order
+from conjoin.storage.cache import CACHE_LIMIT
 
 if TYPE_CHECKING:
-    from conjoin.settings import Config
+    from conjoin.config.settings import Config
     from conjoin.training import Event
 
 
@@ -84,7 +84,7 @@ def train(
 
       torchrun --nproc-per-node 2 -m conjoin train conjoin-base --data corpus/ --output run
     """
-    from conjoin.config import check_files, load_config
+    from conjoin.config.presets import check_files, load_config
 
     config = load_config(preset, overrides(settings, encoder, seed))
     check_files(config)
@@ -94,9 +94,9 @@ def train(
     mention_problems(corpus)
 
     from conjoin.cli.progress import TrainingProgress
-    from conjoin.protocols import chosen
-    from conjoin.protocols import train as run
-    from conjoin.training.processes import leave_processes
+    from conjoin.experiments.train import chosen
+    from conjoin.experiments.train import train as run
+    from conjoin.training.distributed import leave_processes
 
     extra = chosen(_relation_free(relation_free, lenient), relation_free_count, seed=config.training.seed)
     try:
@@ -194,7 +194,7 @@ def _relation_free(path: Path | None, lenient: bool) -> list[Document]:
 
 def print_metrics(metrics: dict[str, Any]) -> None:
     """Scores on test, or on dev when there is no test, and the probe, as text on standard output."""
-    from conjoin.metrics import Report
+    from conjoin.evaluation.metrics import Report
 
     for split in ("test", "dev"):
         if split in metrics:

@@ -9,7 +9,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from conjoin.cache import CACHE_LIMIT
 from conjoin.cli.data import mention_problems
 from conjoin.cli.messages import messages, stopped
 from conjoin.cli.options import (
@@ -26,6 +25,7 @@ from conjoin.cli.options import (
     TrainFile,
     Workers,
 )
+from conjoin.storage.cache import CACHE_LIMIT
 
 if TYPE_CHECKING:
     from conjoin.extras.tune import TrialResult

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from conjoin.choices import DISTANCES, Decision
+from conjoin.config.options import DISTANCES, Decision
 from conjoin.document import Entity, Relation
 
 Floats = NDArray[np.float32]

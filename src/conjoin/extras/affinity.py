@@ -12,21 +12,21 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from conjoin.cache import CACHE_LIMIT
-from conjoin.config import load_config
+from conjoin.artifacts.model_folder import model_folder, read_contents
+from conjoin.artifacts.weights import read_model
+from conjoin.config.presets import load_config
+from conjoin.config.settings import Config
 from conjoin.document import Corpus, Document, documents_digest
-from conjoin.embedders.embedder import Embedder, JoinedEmbedder, own_features
-from conjoin.embedders.transformer import TransformerEmbedder
 from conjoin.errors import DataError, ModelError, SettingError
-from conjoin.files import make_folder, read_json, whole_file, write_text
-from conjoin.lanes import annotate_all
-from conjoin.metrics import score
-from conjoin.model import JointModel
-from conjoin.model_folder import model_folder, read_contents
-from conjoin.protocols import train
-from conjoin.settings import Config
+from conjoin.evaluation.metrics import score
+from conjoin.experiments.train import train
+from conjoin.modeling.embedders.embedder import Embedder, JoinedEmbedder, own_features
+from conjoin.modeling.embedders.transformer import TransformerEmbedder
+from conjoin.modeling.joint import JointModel
+from conjoin.parallel.threads import annotate_all
+from conjoin.storage.atomic import make_folder, read_json, whole_file, write_text
+from conjoin.storage.cache import CACHE_LIMIT
 from conjoin.training import Event
-from conjoin.weights import read_model
 
 LEAST_SCORE = 0.2  # F1 of a model on its own task, below which it has learnt too little to be compared
 SHARED_ABOVE = 0.8  # of the affinity that two runs of one task have

@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from conjoin.embedders.bert import BertEncoder
-from conjoin.embedders.embedder import JoinedEmbedder
-from conjoin.embedders.frozen import FrozenEmbedder, FrozenTransformer
-from conjoin.embedders.transformer import TransformerEmbedder
 from conjoin.errors import DataError, ModelError, SettingError, require_extra
 from conjoin.extractor import Extractor
-from conjoin.files import make_folder, whole_file, write_text
-from conjoin.text import words
+from conjoin.modeling.embedders.bert import BertEncoder
+from conjoin.modeling.embedders.embedder import JoinedEmbedder
+from conjoin.modeling.embedders.frozen import FrozenEmbedder, FrozenTransformer
+from conjoin.modeling.embedders.transformer import TransformerEmbedder
+from conjoin.storage.atomic import make_folder, whole_file, write_text
+from conjoin.text.words import words
 
 View = Literal["head", "model"]
 PATTERNS = ("next", "previous", "itself", "end")

@@ -15,20 +15,20 @@ from safetensors.numpy import save_file
 from torch import Tensor, nn
 from torch.export import Dim
 
+from conjoin.artifacts.exported import FORMAT, PAIRS, TABLES, WORDS
+from conjoin.artifacts.model_folder import EXPORTED, MODEL_FILES, read_contents, write_contents, write_json
+from conjoin.artifacts.weights import read_model
 from conjoin.document import Document
-from conjoin.embedders.characters import CharacterEmbedder
-from conjoin.embedders.embedder import JoinedEmbedder
-from conjoin.embedders.frozen import FrozenEmbedder, FrozenTransformer
-from conjoin.embedders.static import CasingEmbedder, WordVectors
-from conjoin.embedders.transformer import TransformerEmbedder
 from conjoin.errors import ModelError, require_extra
-from conjoin.exported import FORMAT, PAIRS, TABLES, WORDS
 from conjoin.features.arrays import JoinedReader
-from conjoin.files import whole_folder
-from conjoin.heads.relations import RelationHead
-from conjoin.model import JointModel
-from conjoin.model_folder import EXPORTED, MODEL_FILES, read_contents, write_contents, write_json
-from conjoin.weights import read_model
+from conjoin.modeling.embedders.characters import CharacterEmbedder
+from conjoin.modeling.embedders.embedder import JoinedEmbedder
+from conjoin.modeling.embedders.frozen import FrozenEmbedder, FrozenTransformer
+from conjoin.modeling.embedders.static import CasingEmbedder, WordVectors
+from conjoin.modeling.embedders.transformer import TransformerEmbedder
+from conjoin.modeling.heads.relations import RelationHead
+from conjoin.modeling.joint import JointModel
+from conjoin.storage.atomic import whole_folder
 
 try:
     import onnx  # noqa: F401

@@ -17,7 +17,7 @@ from conjoin.bulk.inputs import Source
 from conjoin.bulk.job import Engine, Job
 from conjoin.bulk.partition import Partition, PartitionDone, Writing, after_death, from_json, to_json
 from conjoin.errors import ConjoinError, require_extra
-from conjoin.pool import Pool
+from conjoin.parallel.process_pool import Pool
 
 try:
     import pyarrow

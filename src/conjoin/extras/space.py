@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement, product
 from typing import TYPE_CHECKING, get_args
 
-from conjoin.config import all_keys, check_files, load_config, unknown_setting
+from conjoin.config.presets import all_keys, check_files, load_config, unknown_setting
+from conjoin.config.settings import Config, Settings
 from conjoin.errors import SettingError
-from conjoin.settings import Config, Settings
 
 if TYPE_CHECKING:
     from optuna.trial import Trial

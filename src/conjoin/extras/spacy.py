@@ -25,11 +25,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from conjoin.artifacts.model_folder import MODEL_FILES, model_folder
 from conjoin.document import Document, Entity
 from conjoin.errors import ModelError, require_extra
 from conjoin.extractor import Extractor, Thresholds
-from conjoin.files import whole_folder
-from conjoin.model_folder import MODEL_FILES, model_folder
+from conjoin.storage.atomic import whole_folder
 
 try:
     from spacy.language import Language

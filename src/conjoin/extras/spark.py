@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from conjoin.bulk.inputs import Raw
 from conjoin.bulk.partition import PARTITION_DOCUMENTS, Extraction, Partition, partitions
 from conjoin.bulk.rows import Row
-from conjoin.choices import Precision
+from conjoin.config.options import Precision
 from conjoin.errors import SettingError, require_extra, unknown_name
-from conjoin.pool import Pool
-from conjoin.workers import Extracts, Loading
+from conjoin.extractor import ExtractorLoader
+from conjoin.parallel.process_pool import Pool
+from conjoin.parallel.streaming import Extracts
 
 try:
     from pyspark import TaskContext
@@ -56,7 +57,7 @@ def extract(
             raise SettingError(unknown_name("column", name, df.columns))
     if (held := dict(df.dtypes)[text_column]) != "string":
         raise SettingError(f"the column '{text_column}' holds {held}, where strings are expected; cast it, or name another")
-    extraction = Extraction(load or Loading(str(Path(model).resolve()), thresholds, precision=precision), keep_text)
+    extraction = Extraction(load or ExtractorLoader(str(Path(model).resolve()), thresholds, precision=precision), keep_text)
     text = "text string, " if keep_text else ""
     schema = f"doc_id string, {text}entities {_ENTITIES}, relations {_RELATIONS}, error string"
 

@@ -15,18 +15,18 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from conjoin.cache import CACHE_LIMIT
-from conjoin.config import load_config, to_toml, with_absolute_paths
+from conjoin.config.presets import load_config, to_toml, with_absolute_paths
+from conjoin.config.settings import Config
 from conjoin.document import Corpus, documents_digest
 from conjoin.errors import ConjoinError, DataError, ModelError, require_extra
+from conjoin.evaluation.metrics import Report
+from conjoin.experiments.train import train
 from conjoin.extras.space import Choice, check_choices, grid, samples
-from conjoin.files import make_folder, write_text
-from conjoin.metrics import Report
-from conjoin.pool import deaf_to_interrupts, end_with_parent, thread_share
-from conjoin.protocols import train
-from conjoin.settings import Config
+from conjoin.parallel.process_pool import deaf_to_interrupts, end_with_parent, thread_share
+from conjoin.storage.atomic import make_folder, write_text
+from conjoin.storage.cache import CACHE_LIMIT
 from conjoin.training import EpochDone, Event
-from conjoin.training.processes import threads_of_torch
+from conjoin.training.distributed import threads_of_torch
 
 try:
     import optuna

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conjoin.errors import ModelError
-from conjoin.files import whole_folder
+from conjoin.storage.atomic import whole_folder
 
 VERSION = 3
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 from conjoin.document import reaches
-from conjoin.files import whole_folder
 from conjoin.graph.graphml import GraphMl
 from conjoin.graph.neo4j import Neo4j
 from conjoin.graph.nodes import Node, Nodes
 from conjoin.graph.parquet import Parquet
 from conjoin.graph.records import Assertion, Record
 from conjoin.graph.turtle import Turtle
+from conjoin.storage.atomic import whole_folder
 
 WHOLE = ("graph-files.txt",)  # by which a folder of a graph is known
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from conjoin.document import Token
-from conjoin.text import BYTE_ORDER_MARK
+from conjoin.text.words import BYTE_ORDER_MARK
 
 
 def trimmed(text: str, start: int, end: int) -> tuple[int, int]:

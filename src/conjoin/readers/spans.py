@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from conjoin.document import Document, Entity
-from conjoin.readers.draft import Draft
+from conjoin.readers.document_builder import Draft
 from conjoin.readers.problems import Problems
 from conjoin.readers.writing import called
 

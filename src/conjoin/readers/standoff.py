@@ -9,9 +9,10 @@ from pathlib import Path
 
 from conjoin.document import Document, Token, entity_between
 from conjoin.readers.characters import cut, trimmed, word_around
-from conjoin.readers.draft import Draft
+from conjoin.readers.document_builder import Draft
 from conjoin.readers.problems import Problems
-from conjoin.text import sentences, words
+from conjoin.text.sentences import sentences
+from conjoin.text.words import words
 
 UNKNOWN_ID = ("unknown-id", "'{}', which is no entity's id")
 # Options of the formats whose texts are longer than a sentence, the default first.

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from conjoin.document import Document, Entity, Relation
 from conjoin.errors import DataError
-from conjoin.files import whole_file, whole_folder
 from conjoin.readers.characters import cut
 from conjoin.readers.format import Format
 from conjoin.readers.problems import Problems
-from conjoin.text import words
+from conjoin.storage.atomic import whole_file, whole_folder
+from conjoin.text.words import words
 
 
 def write_whole(files: Mapping[Path, Iterable[Document]], format: Format, problems: Problems) -> None:

@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from conjoin.errors import ModelError
-from conjoin.files import whole_folder
+from conjoin.storage.atomic import whole_folder
+from conjoin.training.distributed import Processes, set_random_state
 from conjoin.training.optimizer import AveragedWeights
-from conjoin.training.processes import Processes, set_random_state
 
 PREFIX = "step-"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from conjoin.metrics import Report
+from conjoin.evaluation.metrics import Report
 
 
 @dataclass(frozen=True, slots=True)

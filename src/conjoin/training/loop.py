@@ -16,18 +16,16 @@ from accelerate.utils.random import set_seed
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from conjoin.batching import shuffled_batches
-from conjoin.choices import Optimizer, Precision, Schedule
+from conjoin.config.options import Optimizer, Precision, Schedule
 from conjoin.document import Document
 from conjoin.errors import DataError
-from conjoin.files import whole_file
-from conjoin.lanes import annotate_all
-from conjoin.metrics import Report, score
-from conjoin.nn.term import Term
+from conjoin.evaluation.metrics import Report, score
+from conjoin.modeling.nn.term import Term
+from conjoin.parallel.batching import shuffled_batches
+from conjoin.parallel.threads import annotate_all
+from conjoin.storage.atomic import whole_file
 from conjoin.training.checkpoint import Position, load_checkpoint, load_trainable, save_checkpoint, trainable_state
-from conjoin.training.events import EpochDone, Event, Finished, Started, StepDone
-from conjoin.training.optimizer import AveragedWeights, build_optimizer, ramp, rate_factor
-from conjoin.training.processes import (
+from conjoin.training.distributed import (
     Processes,
     build_accelerator,
     join_processes,
@@ -35,6 +33,8 @@ from conjoin.training.processes import (
     random_state,
     set_random_state,
 )
+from conjoin.training.events import EpochDone, Event, Finished, Started, StepDone
+from conjoin.training.optimizer import AveragedWeights, build_optimizer, ramp, rate_factor
 
 
 class TrainingPlan(Protocol):

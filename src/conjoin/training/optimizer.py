@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from conjoin.choices import Optimizer, Schedule
+from conjoin.config.options import Optimizer, Schedule
 
 # Of two dimensions, and no weights of a product all the same: XLNet's biases, CRF transitions, DistMult's diagonals.
 UNDECAYED = ("bias", ".transitions", ".diagonals")

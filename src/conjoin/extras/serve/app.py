@@ -14,12 +14,12 @@ from typing import Any
 from conjoin.document import Document
 from conjoin.errors import require_extra
 from conjoin.extractor import Extractor, Thresholds
-from conjoin.extras.serve.batcher import Batcher, BusyError
-from conjoin.extras.serve.doors import BodyLimit, ClientLimit, Counted, Guard
 from conjoin.extras.serve.limits import Limits
-from conjoin.extras.serve.measures import Measures
-from conjoin.extras.serve.messages import About, Asked, Found, Health, Reason, sentence
-from conjoin.extras.serve.studio import fragment, studio
+from conjoin.extras.serve.metrics import Measures
+from conjoin.extras.serve.middleware import BodyLimit, ClientLimit, Counted, Guard
+from conjoin.extras.serve.page import fragment, studio
+from conjoin.extras.serve.payloads import About, Asked, Found, Health, Reason, sentence
+from conjoin.extras.serve.queue import Batcher, BusyError
 from conjoin.render import to_html
 from conjoin.version import __version__
 

@@ -1,0 +1,1 @@
+"""Saved models: the model folder, weights, exported graphs, model card, model hub."""

@@ -1,0 +1,72 @@
+"""The weights of a saved model: written beside its settings, and read back into a model built from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_model, save_file
+from torch import Tensor
+
+from conjoin.artifacts.model_folder import BROKEN, Contents, broken, first_line, labels_digest, read_json
+from conjoin.config.options import Precision
+from conjoin.config.settings import Config
+from conjoin.errors import ModelError, SettingError
+from conjoin.modeling.build import build_model
+from conjoin.modeling.joint import JointModel
+from conjoin.modeling.precision import usable_precision
+
+WEIGHTS = "weights.safetensors"
+LABELS_KEY = "conjoin.labels"  # in the header of the weights: a digest of the types that their rows stand for
+
+
+def write_model(model: JointModel, folder: Path) -> None:
+    """Write the weights, and what the embedders keep in files of their own."""
+    model.embedder.save(folder)
+    weights = folder / WEIGHTS
+    save_file(_copies(model), weights, metadata={LABELS_KEY: labels_digest(model.schema)})
+    weights.chmod((folder / "config.json").stat().st_mode)  # safetensors gives it to the owner alone
+
+
+def read_model(
+    contents: Contents, *, device: str | None = None, precision: Precision = "no", to_annotate: bool = False
+) -> JointModel:
+    """The model of a folder, on a GPU if there is one; `to_annotate` as for `build_model`. Raises `ModelError` when the
+    folder is broken, `SettingError` for fp16, in which annotation is not computed."""
+    try:
+        _check_encoder(contents.config, contents.folder)
+        model = build_model(contents.config, contents.schema, folder=contents.folder, to_annotate=to_annotate)
+    except BROKEN as error:
+        raise broken(contents.folder, error) from error
+    _fill(model, contents.folder / WEIGHTS)
+    if precision == "fp16":
+        raise SettingError("annotation is computed in full precision or in bf16; choose no, bf16 or auto")
+    model.bf16 = usable_precision(precision) == "bf16"
+    return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+
+
+def _check_encoder(config: Config, folder: Path) -> None:
+    """What a saved encoder lacks must not be looked for on a model hub, under a name like its folder's."""
+    for name in ("config.json", "tokenizer.json") if config.encoder.name is not None else ():
+        read_json(folder / "encoder" / name)
+
+
+def _fill(model: JointModel, path: Path) -> None:
+    """Weights of other types, in whatever number, are refused; those without a digest are believed."""
+    try:
+        load_model(model, str(path), strict=True)
+        with safe_open(str(path), framework="pt") as file:
+            digest = (file.metadata() or {}).get(LABELS_KEY)
+        if digest not in (None, labels_digest(model.schema)):
+            raise RuntimeError("schema.json has other types than the weights were trained for")
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise ModelError(f"{path}: weights missing, truncated or of another model ({first_line(error)}); copy the "
+                         "folder again or train anew") from error
+
+
+def _copies(model: JointModel) -> dict[str, Tensor]:
+    """Copies of all weights, on the CPU, those under several names once: on a GPU the weights of a recurrent layer are
+    views of one block, which cannot be written."""
+    named = {id(value): (name, value) for name, value in model.state_dict(keep_vars=True).items()}
+    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in named.values()}

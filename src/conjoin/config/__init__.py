@@ -1,0 +1,1 @@
+"""Settings: presets, typed tables and the values they choose from."""

@@ -1,0 +1,1 @@
+"""Corpora: the public ones, the sample corpus, statistics."""

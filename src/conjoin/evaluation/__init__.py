@@ -1,0 +1,1 @@
+"""Scores, error analysis and calibration over lists of documents."""

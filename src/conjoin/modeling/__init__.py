@@ -1,0 +1,1 @@
+"""The joint model: embedders, layers and heads, and how settings become one."""

@@ -1,0 +1,283 @@
+"""From settings to objects: the only place where names become layers, embedders and heads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from conjoin.config.options import Scorer
+from conjoin.config.settings import (
+    CharacterSettings,
+    Config,
+    ElmoSettings,
+    EncoderSettings,
+    EntitySettings,
+    RelationSettings,
+    StackSettings,
+)
+from conjoin.document import Document
+from conjoin.errors import SettingError
+from conjoin.features.characters import saved_alphabet
+from conjoin.features.vector_table import VectorTable
+from conjoin.modeling.embedders.bert import saved_bert
+from conjoin.modeling.embedders.characters import CharacterEmbedder, alphabet_of
+from conjoin.modeling.embedders.elmo import Elmo, load_elmo, saved_elmo
+from conjoin.modeling.embedders.embedder import Embedder, JoinedEmbedder
+from conjoin.modeling.embedders.feature_cache import FeatureCache
+from conjoin.modeling.embedders.frozen import FrozenEmbedder, FrozenTransformer
+from conjoin.modeling.embedders.static import CasingEmbedder, WordVectors, saved_words
+from conjoin.modeling.embedders.transformer import SAVED, InputEmbedder, TransformerEmbedder
+from conjoin.modeling.heads.relations import PairFeatures, Projections, RelationHead
+from conjoin.modeling.heads.tagger import TaggerHead
+from conjoin.modeling.joint import JointModel
+from conjoin.modeling.nn.layers import FeedForward, SpanPooling
+from conjoin.modeling.nn.pairs import Biaffine, Cosine, DistMult, DistMultCosine, FeedForwardPairs, SummedPairs
+from conjoin.modeling.nn.recurrent import RecurrentStack
+from conjoin.schema import Schema
+from conjoin.storage.cache import cache_folder
+from conjoin.storage.downloads import local_file
+
+LOGGER = logging.getLogger("conjoin")
+LEAST_COVERAGE = 0.1  # of the words of the training data; with fewer it is hardly the right file
+
+
+def build_model(
+    config: Config,
+    schema: Schema,
+    *,
+    documents: Sequence[Document] = (),
+    folder: Path | None = None,
+    cache: FeatureCache | None = None,
+    to_annotate: bool = False,
+) -> JointModel:
+    """A new model for a schema.
+
+    Words and characters that it learns are those of `documents`. With `folder`, a saved model's, they are read from there
+    and no pre-trained weights are loaded; if it is then `to_annotate` alone, not to be trained or exported, a BERT inside
+    is computed without transformers. `cache` keeps the vectors of frozen encoders.
+    """
+    embedder = build_embedder(config, documents=documents, folder=folder, cache=cache, to_annotate=to_annotate)
+    return assemble_model(config, schema, embedder)
+
+
+def assemble_model(config: Config, schema: Schema, embedder: Embedder) -> JointModel:
+    """A new model over an embedder: stacks and heads."""
+    stack = config.stack
+    shared = build_stack(stack, embedder.width, stack.shared)
+    entity_stack = build_stack(stack, shared.width, stack.entities)
+    entities = build_entity_head(config.entities, schema, entity_stack.width)
+    labels = config.relations.labels
+    relation_stack = relations = None
+    if schema.relation_types:
+        relation_stack = build_stack(stack, shared.width, stack.relations)
+        relations = build_relation_head(config.relations, schema, relation_stack.width, entities.marks_width(labels))
+    return JointModel(
+        schema,
+        embedder=embedder,
+        shared=shared,
+        entity_stack=entity_stack,
+        entities=entities,
+        relation_stack=relation_stack,
+        relations=relations,
+        labels=labels,
+        label_source=config.relations.label_source,
+        proposals=config.relations.proposals,
+        mixture=config.relations.mixture,
+    )
+
+
+def build_embedder(
+    config: Config,
+    *,
+    documents: Sequence[Document] = (),
+    folder: Path | None = None,
+    cache: FeatureCache | None = None,
+    to_annotate: bool = False,
+) -> Embedder:
+    """All embedders that the settings ask for, joined; arguments as for `build_model`."""
+    texts = [document.words for document in documents]
+    parts: dict[str, Any] = {}
+    to_input = config.characters.size > 0 and config.characters.place == "input"
+    if config.encoder.name is not None:
+        inputs: dict[str, InputEmbedder] = {"casing": CasingEmbedder()} if config.encoder.casing else {}
+        if to_input:
+            inputs["characters"] = build_characters(config.characters, texts, folder=folder)
+        parts["transformer"] = build_transformer(config.encoder, inputs=inputs, folder=folder, cache=cache,
+                                                 to_annotate=to_annotate)
+    if config.elmo.options is not None:
+        parts["elmo"] = FrozenEmbedder(build_elmo(config.elmo, folder=folder), cache=cache)
+    if config.words.vectors is not None:
+        parts["words"] = build_word_vectors(config.words.vectors, texts, folder=folder)
+    if config.characters.size and not to_input:
+        parts["characters"] = build_characters(config.characters, texts, folder=folder)
+    if config.words.casing:
+        parts["casing"] = CasingEmbedder()
+    if not parts:
+        raise SettingError("the model would see nothing of its words: set encoder.name, elmo.options, words.vectors or "
+                           "characters.size")
+    embedder: Embedder = next(iter(parts.values())) if len(parts) == 1 else JoinedEmbedder(parts)
+    return embedder
+
+
+def build_characters(
+    settings: CharacterSettings, texts: Sequence[Sequence[str]], *, folder: Path | None
+) -> CharacterEmbedder:
+    """A reader of characters that knows those of the texts, or of the saved model."""
+    return CharacterEmbedder(
+        saved_alphabet(folder) if folder else alphabet_of(texts),
+        embedding_size=settings.embedding_size,
+        size=settings.size,
+        cell=settings.cell,
+        masking=settings.masking,
+    )
+
+
+def build_encoder(settings: EncoderSettings, *, folder: Path | None, to_annotate: bool) -> tuple[nn.Module, Any]:
+    """A pre-trained encoder, or that of a saved model, and its tokenizer; without transformers where that is possible."""
+    if folder is not None and to_annotate:
+        found = saved_bert(folder / SAVED)
+        if found is not None:
+            return found
+    from conjoin.modeling.embedders.pretrained import load_transformer  # transformers takes seconds to import
+
+    return load_transformer(str(settings.name), dropout=settings.dropout, folder=folder)
+
+
+def build_transformer(
+    settings: EncoderSettings,
+    *,
+    inputs: Mapping[str, InputEmbedder],
+    folder: Path | None,
+    cache: FeatureCache | None,
+    to_annotate: bool,
+) -> TransformerEmbedder | FrozenEmbedder:
+    """A Hugging Face encoder, to be fine-tuned or frozen."""
+    encoder, tokenizer = build_encoder(settings, folder=folder, to_annotate=to_annotate)
+    fine_tuned = not settings.frozen
+    embedder = TransformerEmbedder(
+        encoder,
+        tokenizer,
+        word_pooling=settings.word_pooling,
+        most_pieces=settings.most_pieces,
+        overlap=settings.overlap,
+        train_word_table=settings.train_word_table,
+        masking=settings.masking,
+        inputs=inputs,
+        mix=settings.layers == "mix" and fine_tuned,
+    )
+    if fine_tuned:
+        return embedder
+    return FrozenEmbedder(FrozenTransformer(embedder, all_layers=settings.layers == "mix"), cache=cache)
+
+
+def build_elmo(settings: ElmoSettings, *, folder: Path | None) -> Elmo:
+    """The ELMo model of the settings, or the saved one."""
+    if folder:
+        return saved_elmo(folder)
+    options = local_file(str(settings.options), sha256=None, cache=cache_folder())
+    return load_elmo(options, local_file(str(settings.weights), sha256=settings.weights_sha256, cache=cache_folder()))
+
+
+def build_word_vectors(source: str, texts: Sequence[Sequence[str]], *, folder: Path | None) -> WordVectors:
+    """Word vectors for the words of the texts; of a saved model, with the whole file beside them if it is still there."""
+    if folder is not None:
+        return saved_words(folder, source=source, cache=cache_folder())
+    embedder = WordVectors.from_table(VectorTable.open(source, cache=cache_folder()), texts)
+    found, words = embedder.coverage or (0, 0)
+    if found < LEAST_COVERAGE * words:
+        LOGGER.warning("%s has a vector for only %d of the %d words of the training data; see that it is of their "
+                       "language, and that it spells words as they are or in lower case", source, found, words)
+    return embedder
+
+
+def build_stack(settings: StackSettings, width: int, layers: int) -> RecurrentStack:
+    """Recurrent layers over states of a width."""
+    return RecurrentStack(
+        width, layers=layers, size=settings.size, cell=settings.cell, dropout=settings.dropout, residual=settings.residual
+    )
+
+
+def build_entity_head(settings: EntitySettings, schema: Schema, width: int) -> TaggerHead:
+    """The entity head on states of a width."""
+    return TaggerHead(
+        width,
+        schema.entity_types,
+        scheme=settings.scheme,
+        layers=settings.layers,
+        size=settings.size,
+        activation=settings.activation,
+        dropout=settings.dropout,
+        decoding=settings.decoding,
+        output=settings.output,
+        reduction=settings.reduction,
+        outside_prior=settings.outside_prior,
+    )
+
+
+def build_relation_head(settings: RelationSettings, schema: Schema, width: int, marks: int) -> RelationHead:
+    """The relation head on states of a width and label indicators of a width."""
+    pooling = SpanPooling(width, how=settings.pooling)
+    labels = nn.Linear(marks, settings.label_size, bias=False) if marks else None
+    projections = build_projections(settings, pooling.width + (settings.label_size if marks else 0))
+    features = PairFeatures(width, context=settings.context, distance=settings.distance, dropout=settings.dropout)
+    outputs = len(schema.relation_types) + (settings.decision == "softmax")
+    return RelationHead(
+        schema,
+        pooling=pooling,
+        labels=labels,
+        projections=projections,
+        features=features,
+        scorer=build_scorer(settings, projections.width, outputs, features.width),
+        decision=settings.decision,
+        threshold=settings.threshold,
+        dropout=settings.dropout,
+        constrain=settings.constrain,
+    )
+
+
+def build_projections(settings: RelationSettings, width: int) -> Projections:
+    """The head and tail networks: two, one for both, or none."""
+    if settings.projections == "none":
+        return Projections(nn.Identity(), nn.Identity(), width)
+
+    def network() -> FeedForward:
+        return FeedForward(
+            width, settings.size, layers=settings.layers, activation=settings.activation, dropout=settings.dropout,
+            output=settings.output_size,
+        )
+
+    head = network()
+    return Projections(head, head if settings.projections == "shared" else network(), head.width)
+
+
+def build_scorer(settings: RelationSettings, width: int, outputs: int, features: int) -> nn.Module:
+    """The pair scorer."""
+
+    def biaffine() -> nn.Module:
+        return Biaffine(width, outputs, features=features, bilinear=settings.bilinear)
+
+    def feedforward() -> nn.Module:
+        return FeedForwardPairs(
+            width,
+            outputs,
+            features=features,
+            size=settings.scorer_size,
+            activation=settings.activation,
+            dropout=settings.dropout,
+        )
+
+    scorers: dict[Scorer, Callable[[], nn.Module]] = {
+        "biaffine": biaffine,
+        "feedforward": feedforward,
+        "biaffine+feedforward": lambda: SummedPairs(biaffine(), feedforward()),
+        "distmult": lambda: DistMult(width, outputs, features=features),
+        "cosine": lambda: Cosine(width, outputs, features=features),
+        "distmult+cosine": lambda: DistMultCosine(
+            width, outputs, features=features, size=settings.scorer_size, activation=settings.activation
+        ),
+    }
+    return scorers[settings.scorer]()

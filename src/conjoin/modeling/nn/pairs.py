@@ -1,0 +1,143 @@
+"""Scoring of ordered pairs of entities. Entities are projected once each; only cheap products are done per pair."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from conjoin.modeling.nn.layers import ACTIVATIONS, Activation
+
+
+class Biaffine(nn.Module):
+    """Biaffine pair scorer (Giorgi et al. 2019, eq. 7; Dozat & Manning 2017): x₁ᵀ U x₂ + W (x₁ ∘ x₂) + b.
+
+    Pair features, when there are any, are joined to the linear term. Without `bilinear` only the linear term is left
+    (ablation e of Giorgi et al. 2019, Table 2).
+    """
+
+    def __init__(self, width: int, relations: int, *, features: int = 0, bilinear: bool = True) -> None:
+        super().__init__()
+        self.bilinear = nn.Parameter(torch.empty(width, relations, width)) if bilinear else None
+        self.head = nn.Linear(width, relations)
+        self.tail = nn.Linear(width, relations, bias=False)
+        self.features = nn.Linear(features, relations, bias=False) if features else None
+        if self.bilinear is not None:
+            nn.init.xavier_uniform_(self.bilinear.view(width, relations * width))
+
+    def forward(self, heads: Tensor, tails: Tensor, pairs: Tensor, features: Tensor | None = None) -> Tensor:
+        """heads, tails: [span, width]; pairs: [2, pair] indices of spans; features: [pair, f] → [pair, relation]."""
+        scores: Tensor = self.head(heads)[pairs[0]] + self.tail(tails)[pairs[1]]
+        if self.bilinear is not None:
+            width, relations, _ = self.bilinear.shape
+            projected = (heads @ self.bilinear.flatten(1)).view(-1, relations, width)  # [span, relation, width]
+            scores = scores + (projected[pairs[0]] @ tails[pairs[1]].unsqueeze(2)).squeeze(2)
+        if self.features is not None and features is not None:
+            scores = scores + self.features(features)
+        return scores
+
+
+class DistMult(nn.Module):
+    """DistMult pair scorer (Yang et al. 2014; Crone 2020, eq. 4): Σ x₁ · mᵣ · x₂ with one diagonal mᵣ per relation.
+
+    Symmetric in head and tail. Pair features, when there are any, are joined by a linear term, the only one with a bias.
+    """
+
+    def __init__(self, width: int, relations: int, *, features: int = 0) -> None:
+        super().__init__()
+        self.diagonals = nn.Parameter(torch.empty(relations, width))
+        self.features = nn.Linear(features, relations) if features else None
+        nn.init.xavier_uniform_(self.diagonals)
+
+    def forward(self, heads: Tensor, tails: Tensor, pairs: Tensor, features: Tensor | None = None) -> Tensor:
+        """heads, tails: [span, width]; pairs: [2, pair] indices of spans; features: [pair, f] → [pair, relation]."""
+        scores: Tensor = (heads[pairs[0]] * tails[pairs[1]]) @ self.diagonals.T
+        if self.features is not None and features is not None:
+            scores = scores + self.features(features)
+        return scores
+
+
+class Cosine(nn.Module):
+    """Cosine pair scorer: the linear term W (x₁ ∘ x₂ ∘ f) + b, and the cosine of x₁ and x₂ times a weight a relation."""
+
+    def __init__(self, width: int, relations: int, *, features: int = 0) -> None:
+        super().__init__()
+        self.linear = Biaffine(width, relations, features=features, bilinear=False)
+        self.weights = nn.Parameter(torch.ones(relations))
+
+    def forward(self, heads: Tensor, tails: Tensor, pairs: Tensor, features: Tensor | None = None) -> Tensor:
+        """Shapes as in `DistMult.forward`."""
+        cosine = functional.normalize(heads, dim=1)[pairs[0]] * functional.normalize(tails, dim=1)[pairs[1]]
+        scores: Tensor = self.linear(heads, tails, pairs, features) + cosine.sum(1, keepdim=True) * self.weights
+        return scores
+
+
+class DistMultCosine(nn.Module):
+    """The pair scorer of Crone 2020, eq. 4 to 6: W (f₁ ∘ f₂ ∘ cos(f₁, f₂) ∘ DistMult(g₁, g₂)) + b.
+
+    DistMult rates the entities g as they are, f = act(A g + a) is one feed-forward layer on each. The paper's cosine
+    distance is 1 - cos, which the linear layer makes the same thing.
+    """
+
+    def __init__(self, width: int, relations: int, *, features: int = 0, size: int, activation: Activation) -> None:
+        super().__init__()
+        self.projection = nn.Sequential(nn.Linear(width, size), ACTIVATIONS[activation]())
+        self.cosine = Cosine(size, relations, features=features)
+        self.distmult = DistMult(width, relations)
+        self.mix = nn.Linear(relations, relations, bias=False)
+
+    def forward(self, heads: Tensor, tails: Tensor, pairs: Tensor, features: Tensor | None = None) -> Tensor:
+        """Shapes as in `DistMult.forward`."""
+        linear = self.cosine(self.projection(heads), self.projection(tails), pairs, features)
+        scores: Tensor = linear + self.mix(self.distmult(heads, tails, pairs))
+        return scores
+
+
+class FeedForwardPairs(nn.Module):
+    """One hidden layer over head, tail and pair features, then linear: act(A x₁ + B x₂ + C f) → [pair, relation]."""
+
+    def __init__(
+        self, width: int, relations: int, *, features: int, size: int, activation: Activation, dropout: float
+    ) -> None:
+        super().__init__()
+        self.head = nn.Linear(width, size)
+        self.tail = nn.Linear(width, size, bias=False)
+        self.features = nn.Linear(features, size, bias=False) if features else None
+        self.output = nn.Sequential(ACTIVATIONS[activation](), nn.Dropout(dropout), nn.Linear(size, relations))
+
+    def forward(self, heads: Tensor, tails: Tensor, pairs: Tensor, features: Tensor | None = None) -> Tensor:
+        """heads, tails: [span, width]; pairs: [2, pair] indices of spans; features: [pair, f] → [pair, relation]."""
+        hidden = self.head(heads)[pairs[0]] + self.tail(tails)[pairs[1]]
+        if self.features is not None and features is not None:
+            hidden = hidden + self.features(features)
+        scores: Tensor = self.output(hidden)
+        return scores
+
+
+class SummedPairs(nn.Module):
+    """The sum of two pair scorers over the same inputs."""
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first = first
+        self.second = second
+
+    def forward(self, heads: Tensor, tails: Tensor, pairs: Tensor, features: Tensor | None = None) -> Tensor:
+        """Shapes as in `Biaffine.forward`."""
+        scores: Tensor = self.first(heads, tails, pairs, features) + self.second(heads, tails, pairs, features)
+        return scores
+
+
+def candidate_pairs(counts: Tensor) -> Tensor:
+    """All ordered pairs of spans that stand in the same row, without self pairs.
+
+    counts: [batch] spans of each row, which lie row by row → [2, pair], head varies slowest.
+    """
+    offsets = counts.cumsum(0) - counts  # [batch]: the first span of each row
+    per_span = torch.repeat_interleave(counts, counts)  # [span]: how many spans share the row
+    heads = torch.repeat_interleave(torch.arange(len(per_span), device=counts.device), per_span)
+    within = torch.arange(len(heads), device=counts.device)
+    firsts = torch.repeat_interleave(per_span.cumsum(0) - per_span, per_span)  # first pair of the same head
+    tails = torch.repeat_interleave(torch.repeat_interleave(offsets, counts), per_span) + within - firsts
+    different = heads != tails
+    return torch.stack([heads[different], tails[different]])

@@ -1,0 +1,1 @@
+"""Batches, threads and processes: how work is shared out on one machine."""

@@ -1,0 +1,392 @@
+"""ACE 2004 and 2005 as the LDC distributes them: per document a text (`.sgm`) and its annotation (`.apf.xml`).
+
+Offsets count the text with every SGML tag deleted and nothing else changed; START and END are both inclusive. What is made
+of it follows the preprocessing of Miwa & Bansal 2016 (tticoin/LSTM-ER) as far as it goes without CoreNLP: heads with the
+coarse entity type, each head once, wrapped lines joined, no sentence end within a head or a relation.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from itertools import accumulate
+from pathlib import Path
+
+from conjoin.document import Document
+from conjoin.errors import DataError
+from conjoin.readers.characters import trimmed
+from conjoin.readers.format import Format, Options
+from conjoin.readers.lines import content
+from conjoin.readers.markup import Element, parsed
+from conjoin.readers.overlap import RULES
+from conjoin.readers.problems import Problems
+from conjoin.readers.splits import ALL, files_below, files_by_split
+from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
+from conjoin.text.words import squeezed
+
+_TEXT, _ANNOTATION = ".sgm", ".apf.xml"
+_DISCOURSE = "DISC"
+# The folders in which ACE 2005 keeps each document after each pass of the annotators, the last pass first.
+_PASSES = ("timex2norm", "adj", "fp2", "fp1")
+_FOLDS = range(5)
+
+_TAG = re.compile(r"<[^>]+>")
+_WRAP = re.compile(r"(?<=\S)\n(?=\S[^:])")
+_OFFSET = re.compile(r"[0-9]{1,9}")
+_REFERENCE = re.compile(r"&(amp|lt|gt|quot|apos);", re.IGNORECASE)
+_CHARACTERS = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
+_ARGUMENTS = {"Arg-1": 0, "Arg-2": 1, "1": 0, "2": 1}  # ROLE of 2005, ARGNUM of 2004
+_MISSING = ("unknown-id", "'{}', which is no entity mention that could be read")
+
+
+@dataclass(frozen=True, slots=True)
+class _Mention:
+    """Characters `start` to `end` (exclusive) of the text without tags."""
+
+    id: str
+    type: str
+    start: int
+    end: int
+    line: int
+
+
+@dataclass(slots=True)
+class _Reading:
+    """The reading of one or more documents; `unread` counts what a `Document` has no place for."""
+
+    problems: Problems
+    options: Options
+    unread: Counter[str] = field(default_factory=Counter)
+
+    def finish(self, path: Path) -> None:
+        if self.unread:
+            counts = ", ".join(f"{count} {name}" for name, count in sorted(self.unread.items()))
+            self.problems.note(path, None, "unread-annotation", f"documents hold entities and relations; what else is "
+                               f"annotated is not read: {counts}", loss=True)
+
+
+def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
+    """One document, named by either of its files."""
+    if not path.name.endswith((_TEXT, _ANNOTATION)):
+        raise DataError(f"{path}: ends neither in {_TEXT} nor in {_ANNOTATION}, so its partner cannot be found; rename it")
+    reading = _Reading(problems, options)
+    yield from _documents(path.with_name(_stem(path) + _ANNOTATION), reading)
+    reading.finish(path)
+
+
+def read_folder(folder: Path, problems: Problems, options: Options) -> Mapping[str, Iterable[Document]]:
+    """All documents below a folder: in the splits of the folders' names, or in those of published lists."""
+    reading = _Reading(problems, options)
+    splits = {split: [document for file in files for document in _documents(file, reading)]
+              for split, files in _files(folder, problems, options).items()}
+    reading.finish(folder)
+    return splits
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(_ANNOTATION).removesuffix(_TEXT)
+
+
+# --- which files ---------------------------------------------------------------------------------------------------
+
+
+def _files(folder: Path, problems: Problems, options: Options) -> dict[str, list[Path]]:
+    """Split → the annotation files to read."""
+    chosen = options["splits"]
+    found = files_by_split(folder, _ANNOTATION, problems) if chosen == "folders" else {
+        ALL: files_below(folder, _ANNOTATION)}
+    splits = _each_once(found, folder, problems)
+    for text in sorted(folder.rglob(f"*{_TEXT}")):
+        if not text.name.startswith(".") and not text.with_name(_stem(text) + _ANNOTATION).exists():
+            problems.note(text, None, "file-not-read", f"there is no {_stem(text)}{_ANNOTATION} beside it; the text is "
+                          "left out")
+    return splits if chosen == "folders" else _listed(splits[ALL], chosen, folder, problems)
+
+
+def _each_once(splits: Mapping[str, list[Path]], folder: Path, problems: Problems) -> dict[str, list[Path]]:
+    """The files without earlier passes over the same documents, and without other duplicates."""
+    passes = {file.parent.name for files in splits.values() for file in files} & set(_PASSES)
+    last = next((name for name in _PASSES if name in passes), None)
+    earlier, seen = 0, dict[str, Path]()
+    kept: dict[str, list[Path]] = {}
+    for split, files in splits.items():
+        kept[split] = []
+        for file in files:
+            if file.parent.name in passes - {last}:
+                earlier += 1
+            elif _stem(file) in seen:
+                problems.repair(file, None, "duplicate-document", f"the document is in {seen[_stem(file)].parent} "
+                                "already", "keeps the first")
+            else:
+                seen[_stem(file)] = file
+                kept[split].append(file)
+    if earlier:
+        problems.note(folder, None, "earlier-pass", f"{earlier} files of earlier passes of annotation "
+                      f"({', '.join(sorted(passes - {last}))}) are not read; {last} is")
+    return kept
+
+
+def _listed(files: list[Path], name: str, folder: Path, problems: Problems) -> dict[str, list[Path]]:
+    """The splits that the published lists make of the files, in the order of the lists."""
+    file_of = {_stem(file): file for file in files}
+    lists = _lists(name)
+    listed = [document for documents in lists.values() for document in documents]
+    missing = [document for document in listed if document not in file_of]
+    if len(missing) == len(listed):
+        raise DataError(f"{folder}: has none of the {len(listed)} documents that splits={name} lists; name another "
+                        "folder, or other splits")
+    if missing:
+        problems.repair(folder, None, "missing-document", f"{len(missing)} of the {len(listed)} documents that "
+                        f"splits={name} lists are not there: {', '.join(missing)}", "reads the others", loss=False)
+    for document in sorted(file_of.keys() - set(listed)):
+        problems.note(file_of[document], None, "not-in-lists", f"splits={name} does not list the document; it is left "
+                      "out", loss=True)
+    return {split: [file_of[document] for document in documents if document in file_of]
+            for split, documents in lists.items()}
+
+
+def _lists(name: str) -> dict[str, list[str]]:
+    """Split → names of documents: `ace05` as published, `cv0` to `cv4` with one fold of ACE 2004 as test."""
+    if name == "ace05":
+        return {split: _list(f"ace05-{split}") for split in ("train", "dev", "test")}
+    test = int(name.removeprefix("cv"))
+    return {"train": [document for fold in _FOLDS if fold != test for document in _list(f"ace04-fold{fold}")],
+            "test": _list(f"ace04-fold{test}")}
+
+
+def _list(name: str) -> list[str]:
+    return (resources.files("conjoin.readers.formats") / "splits_ace" / f"{name}.txt").read_text(encoding="utf-8").split()
+
+
+# --- one document --------------------------------------------------------------------------------------------------
+
+
+def _documents(annotation: Path, reading: _Reading) -> Iterator[Document]:
+    text = annotation.with_name(_stem(annotation) + _TEXT)
+    for file, other in ((text, annotation), (annotation, text)):
+        if not file.is_file():
+            reading.problems.repair(other, None, "missing-partner", f"there is no {file.name} beside it",
+                                    "leaves the document out")
+            return
+    outermost = parsed(annotation, reading.problems)
+    if outermost is None:
+        return
+    parts = list(outermost.each("document"))
+    if not parts:
+        reading.problems.repair(annotation, outermost.line, "malformed-document", f"<{outermost.name}> holds no "
+                                "<document>; APF has one in <source_file>", "leaves the document out")
+        return
+    raw = _without_tags(text, reading.problems)
+    mentions = [mention for part in parts for mention in _mentions(part, raw, annotation, reading)]
+    clean, place = _clean(raw, mentions)
+    standoff = Standoff(clean, id=_stem(annotation), path=annotation, line=None, problems=reading.problems,
+                        missing=_MISSING)
+    first = _add_entities(standoff, mentions, place)
+    for part in parts:
+        _add_relations(standoff, part, first, reading)
+    yield from standoff.documents(reading.options)
+
+
+def _without_tags(path: Path, problems: Problems) -> str:
+    """The text that offsets count."""
+    text = content(path, problems)
+    if "\r" in text:
+        problems.note(path, None, "crlf", "lines end with CRLF; the carriage returns are ignored and not counted")
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    last = text.rfind(">") + 1  # a `<` behind it would make the search for its `>` quadratic
+    return _TAG.sub("", text[:last]) + text[last:]
+
+
+def _clean(raw: str, mentions: Iterable[_Mention]) -> tuple[str, _Places]:
+    """The text with wrapped lines and the lines of each mention joined and references decoded; where offsets went."""
+    text = _WRAP.sub(" ", raw)
+    for mention in mentions:
+        if "\n" in text[mention.start : mention.end]:
+            joined = text[mention.start : mention.end].replace("\n", " ")
+            text = text[: mention.start] + joined + text[mention.end :]
+    return _decoded(text), _Places(text)
+
+
+def _decoded(text: str) -> str:
+    return _REFERENCE.sub(lambda match: _CHARACTERS[match[1].lower()], text)
+
+
+class _Places:
+    """From offsets in a text to offsets in the same text decoded."""
+
+    def __init__(self, text: str) -> None:
+        found = [match.span() for match in _REFERENCE.finditer(text)]
+        self.starts = [start for start, _ in found]
+        self.ends = [end for _, end in found]
+        self.shrunk = [0, *accumulate(end - start - 1 for start, end in found)]
+
+    def __call__(self, offset: int) -> int:
+        """An offset inside a reference goes behind its character."""
+        index = bisect_right(self.ends, offset)
+        if index < len(self.starts) and self.starts[index] < offset:
+            offset = self.starts[index] + 1
+        return offset - self.shrunk[index]
+
+
+def _mentions(part: Element, raw: str, path: Path, reading: _Reading) -> Iterator[_Mention]:
+    """The entity mentions of a document whose characters are in the text."""
+    problems = reading.problems
+    for entity in part.each("entity"):
+        type = entity.attributes.get("TYPE", "").strip()
+        mentions = list(entity.each("entity_mention"))
+        if not type:
+            problems.repair(path, entity.line, "malformed-entity", "the entity has no TYPE", "leaves its mentions out")
+            continue
+        if not mentions:
+            problems.note(path, entity.line, "entity-without-mention", f"entity {type} has no mention; nothing in the "
+                          "text stands for it", loss=True)
+        for mention in mentions:
+            span = _span(mention, type, raw, path, reading)
+            id = mention.attributes.get("ID", "")
+            if not id:
+                problems.repair(path, mention.line, "malformed-entity", f"the mention of {type} has no ID",
+                                "reads it without relations", loss=False)
+            if span is not None:
+                yield _Mention(id or f"line {mention.line}", type, *span, mention.line)
+
+
+def _span(mention: Element, type: str, raw: str, path: Path, reading: _Reading) -> tuple[int, int] | None:
+    """The characters of a mention, end exclusive; None when it is left out."""
+    problems, wanted = reading.problems, reading.options["span"]
+    found = [characters for part in mention.each(wanted) for characters in part.each("charseq")]
+    offsets = [found[0].attributes.get(name, "") for name in ("START", "END")] if len(found) == 1 else []
+    if not offsets or not all(map(_OFFSET.fullmatch, offsets)):
+        problems.repair(path, mention.line, "malformed-entity", f"the mention of {type} needs one <{wanted}> with one "
+                        "<charseq>, whose START and END are whole numbers", "leaves it out")
+        return None
+    start, end = int(offsets[0]), int(offsets[1]) + 1
+    if not start < end <= len(raw):
+        problems.repair(path, found[0].line, "span-out-of-range", f"entity {type} has characters {start} to {end - 1} "
+                        f"(both inclusive), the text without tags has {len(raw)}", "leaves the entity out")
+        return None
+    there = raw[start:end].replace("\n", " ")
+    if squeezed(_decoded(there)) != squeezed(_decoded(found[0].text)):
+        problems.repair(path, found[0].line, "text-disagrees", f"entity {type} says '{found[0].text}', the text without "
+                        f"tags has '{there}' at characters {start} to {end - 1}", "trusts the offsets", loss=False)
+    inner = trimmed(raw, start, end)
+    if inner[0] == inner[1]:
+        problems.repair(path, found[0].line, "span-without-words", f"entity {type} covers white space only",
+                        "leaves the entity out")
+        return None
+    if inner != (start, end):
+        problems.note(path, found[0].line, "white-space-edge", f"entity {type} '{there}' starts or ends with "
+                      "white space; the edge is moved to the word")
+    return inner
+
+
+def _add_entities(standoff: Standoff, mentions: Iterable[_Mention], place: _Places) -> dict[str, str]:
+    """Add each span once; returns, for the id of each mention, that of the first with its type and span."""
+    owners: dict[tuple[str, int, int], str] = {}
+    first: dict[str, str] = {}
+    for mention in mentions:
+        owner = owners.setdefault((mention.type, mention.start, mention.end), mention.id)
+        if owner == mention.id:
+            standoff.entity(mention.id, mention.type, place(mention.start), place(mention.end), line=mention.line)
+        else:
+            standoff.note(mention.line, "duplicate-entity", f"entity {mention.type} '{mention.id}' is on the same "
+                          f"characters as '{owner}', which stands for both")
+        first.setdefault(mention.id, owner)
+    return first
+
+
+# --- relations -----------------------------------------------------------------------------------------------------
+
+
+def _add_relations(standoff: Standoff, part: Element, first: Mapping[str, str], reading: _Reading) -> None:
+    """`first` leads from the id of a mention to that of the entity that stands for it."""
+    others = {mention.attributes.get("ID", "") for child in part.children if child.name not in ("entity", "relation")
+              for mention in child.children}
+    reading.unread.update(child.name for child in part.children if child.name not in ("entity", "relation"))
+    seen: set[tuple[str, str, str]] = set()
+    for relation in part.each("relation"):
+        type = relation.attributes.get("TYPE", "").strip()
+        mentions = list(relation.each("relation_mention"))
+        if not type:
+            standoff.repair(relation.line, "malformed-relation", "the relation has no TYPE", "leaves it out")
+        elif type == _DISCOURSE and reading.options["discourse"] != "keep":
+            standoff.note(relation.line, "discourse", f"relation {type} is left out (discourse=keep keeps it)", loss=True)
+        elif not mentions:
+            standoff.note(relation.line, "relation-without-mention", f"relation {type} has no mention; nothing in the "
+                          "text states it", loss=True)
+        else:
+            for mention in mentions:
+                _add_relation(standoff, type, mention, first, others, seen, reading)
+
+
+def _add_relation(standoff: Standoff, type: str, mention: Element, first: Mapping[str, str], others: set[str],
+                  seen: set[tuple[str, str, str]], reading: _Reading) -> None:
+    named = _arguments(mention, reading)
+    if named is None:
+        standoff.repair(mention.line, "malformed-relation", f"the mention of {type} needs a first and a second argument "
+                        "(ROLE Arg-1 and Arg-2, or ARGNUM 1 and 2), each with the id of an entity mention", "leaves it out")
+        return
+    if named[0] in others or named[1] in others:
+        standoff.note(mention.line, "relation-argument", f"relation {type} has an argument that is no entity and is left "
+                      "out", loss=True)
+        return
+    head, tail = first.get(named[0], named[0]), first.get(named[1], named[1])
+    if head == tail and named[0] != named[1]:
+        standoff.note(mention.line, "self-relation", f"relation {type} connects '{named[0]}' and '{named[1]}', which are "
+                      "on the same characters; it is left out", loss=True)
+    elif (type, head, tail) in seen:
+        standoff.note(mention.line, "duplicate-relation", f"relation {type} from '{head}' to '{tail}' is stated twice; one "
+                      "is kept")
+    else:
+        seen.add((type, head, tail))
+        standoff.relation(type, head, tail, line=mention.line)
+
+
+def _arguments(mention: Element, reading: _Reading) -> tuple[str, str] | None:
+    """The ids of the first and second argument, or None; other arguments, such as times, are counted as unread."""
+    named: tuple[list[str], list[str]] = ([], [])
+    for part in mention.children:
+        values = part.attributes
+        role = values.get("ROLE") or values.get("ARGNUM") or ""
+        id = values.get("REFID") or values.get("ENTITYMENTIONID")
+        if part.name in ("extent", "ldc_extent"):
+            continue
+        if part.name not in ("relation_mention_argument", "rel_mention_arg"):
+            reading.unread[part.name] += 1
+        elif role not in _ARGUMENTS:
+            reading.unread[f"argument {role}".strip()] += 1
+        elif id:
+            named[_ARGUMENTS[role]].append(id)
+    match named:
+        case [first], [second]:
+            return first, second
+    return None
+
+
+# --- recognising it ------------------------------------------------------------------------------------------------
+
+
+def claims(folder: Path) -> bool:
+    return any(not file.name.startswith(".") for file in folder.rglob(f"*{_ANNOTATION}"))
+
+
+def sniff(head: str) -> bool:
+    return re.match(r"\s*<DOC[\s>]", head) is not None or (
+        head.lstrip().startswith("<") and re.search(r"<source_file[\s>]", head) is not None)
+
+
+FORMAT = Format(
+    "ace", "ACE 2004 and 2005 from the LDC: .sgm with .apf.xml beside it", (_TEXT,), sniff, read,
+    options={
+        "splits": ("folders", "ace05", *(f"cv{fold}" for fold in _FOLDS)),
+        "span": ("head", "extent"),
+        "discourse": ("drop", "keep"),
+        "sentences": SENTENCE_OPTIONS["sentences"],
+        "crossing": SENTENCE_OPTIONS["crossing"],
+        "overlap": tuple(RULES),
+    },
+    claims=claims, read_folder=read_folder,
+)

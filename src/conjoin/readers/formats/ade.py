@@ -1,0 +1,126 @@
+"""DRUG-AE.rel, the original ADE corpus (Gurulingappa et al. 2012): one relation per line, offsets within the abstract.
+
+A sentence's place in its abstract is not given; it is the one start that agrees with all its rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from conjoin.document import Document, entity_between
+from conjoin.readers.characters import cut, trimmed, word_around
+from conjoin.readers.document_builder import Draft
+from conjoin.readers.format import Format, Options
+from conjoin.readers.lines import lines
+from conjoin.readers.overlap import RULES
+from conjoin.readers.problems import Problems
+from conjoin.text.words import words
+
+_EFFECT, _DRUG, _RELATION = "Adverse-Effect", "Drug", "Adverse-Effect"
+
+
+@dataclass(frozen=True, slots=True)
+class _Mention:
+    type: str
+    text: str
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    line: int
+    effect: _Mention
+    drug: _Mention
+
+
+def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
+    """Sentences in the order of their first row; the id is the PubMed id and the sentence's number in it, from 1."""
+    numbers: Counter[str] = Counter()
+    for (pubmed, sentence), rows in _groups(path, problems).items():
+        numbers[pubmed] += 1
+        yield _document(f"{pubmed}_{numbers[pubmed]}", sentence, rows, path, problems, options)
+
+
+def _groups(path: Path, problems: Problems) -> dict[tuple[str, str], list[_Row]]:
+    groups: dict[tuple[str, str], list[_Row]] = {}
+    for number, line in lines(path, problems):
+        match line.partition("|")[0], *line.partition("|")[2].rsplit("|", 6):
+            case pubmed, sentence, effect, begin, end, drug, drug_begin, drug_end if (
+                all(map(str.isdecimal, (begin, end, drug_begin, drug_end))) and effect and drug and sentence.strip()
+            ):
+                row = _Row(number, _Mention(_EFFECT, effect, int(begin), int(end)),
+                           _Mention(_DRUG, drug, int(drug_begin), int(drug_end)))
+                groups.setdefault((pubmed, sentence), []).append(row)
+            case _ if line.strip():
+                problems.repair(path, number, "malformed-row", f"'{line[:60]}' is not PubMed id, sentence, effect, "
+                                "begin, end, drug, begin, end, separated by |", "leaves the relation out")
+    return groups
+
+
+def _document(id: str, sentence: str, rows: list[_Row], path: Path, problems: Problems, options: Options) -> Document:
+    spans = _spans(sentence, rows, path, problems)
+    tokens = words(sentence)
+    edges = [edge for span in spans.values() for edge in span]
+    for word in dict.fromkeys(word_around(tokens, edge) for edge in edges):
+        if word is not None:
+            problems.note(path, rows[0].line, "word-cut", f"'{word.text}' is cut where an entity begins or ends in it")
+    bare = Document(sentence, tuple(cut(sentence, tokens, edges)))
+    draft = Draft(sentence, bare.tokens, id=id, path=path, line=rows[0].line, problems=problems,
+                  missing=("text-disagrees", "{0.type} '{0.text}', which was left out"))
+    for mention, (start, end) in spans.items():
+        entity = entity_between(bare, mention.type, start, end)
+        if entity is not None:
+            draft.entity(mention, mention.type, entity.start, entity.end, line=rows[0].line)
+    for row in rows:
+        pair = (row.drug, row.effect) if options["direction"] == "drug-effect" else (row.effect, row.drug)
+        draft.relation(_RELATION, *pair, line=row.line)
+    return draft.finish(options["overlap"])
+
+
+def _spans(
+    sentence: str, rows: list[_Row], path: Path, problems: Problems
+) -> dict[_Mention, tuple[int, int]]:
+    """Where each mention stands in the sentence; those that do not agree with the text are left out."""
+    offset, *others = _offsets(sentence, rows)
+    if others:
+        problems.note(path, rows[0].line, "ambiguous-start", f"the sentence fits its abstract at character {offset} "
+                      f"and at {others[0]}; the first is taken")
+    spans: dict[_Mention, tuple[int, int]] = {}
+    for row in rows:
+        for mention in (row.effect, row.drug):
+            if mention not in spans and _agrees(mention, sentence, offset, row.line, path, problems):
+                spans[mention] = trimmed(sentence, mention.begin - offset, mention.end - offset)
+    return spans
+
+
+def _offsets(sentence: str, rows: list[_Row]) -> list[int]:
+    """Where the sentence may start in its abstract: what most mentions allow, in order. One start in all of ADE."""
+    votes: Counter[int] = Counter()
+    for mention in {mention for row in rows for mention in (row.effect, row.drug)}:
+        votes.update(mention.begin - found.start()
+                     for found in re.finditer(f"(?={re.escape(mention.text)})", sentence))
+    return sorted(start for start in votes if votes[start] == max(votes.values())) or [0]
+
+
+def _agrees(mention: _Mention, sentence: str, offset: int, line: int, path: Path, problems: Problems) -> bool:
+    begin = mention.begin - offset
+    if begin >= 0 and mention.text.strip() and sentence[begin : mention.end - offset] == mention.text:
+        return True
+    problems.repair(path, line, "text-disagrees", f"{mention.type} '{mention.text}' is not at characters "
+                    f"{mention.begin} to {mention.end} of the abstract, by the other rows of its sentence",
+                    "leaves it out with its relations")
+    return False
+
+
+def sniff(head: str) -> bool:
+    return re.match(r"\d+\|[^\n]+\|\d+\|\d+\|[^\n|]+\|\d+\|\d+\n", head) is not None
+
+
+FORMAT = Format("ade", "DRUG-AE.rel of the ADE corpus: a relation per line, offsets within the abstract", (".rel",),
+                sniff, read,
+                options={"overlap": tuple(RULES), "direction": ("effect-drug", "drug-effect")})

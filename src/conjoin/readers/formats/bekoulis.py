@@ -1,0 +1,177 @@
+"""The multi-head columns of Bekoulis et al. 2018: `#doc id`, then index, word, BIO tag, relation types, heads per word.
+
+A relation stands on the last word of its first argument and its head is the last word of the second; `['N']` with
+the word's own index means none.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TextIO
+
+from conjoin.document import Document
+from conjoin.readers.document_builder import Draft
+from conjoin.readers.format import Format, Options
+from conjoin.readers.lines import lines
+from conjoin.readers.overlap import keep_longer
+from conjoin.readers.problems import Problems
+from conjoin.readers.writing import called, unwritable_types, worded
+from conjoin.tagging import OUTSIDE, decode, encode, may_follow
+
+_NONE = "N"
+_MARK = "#doc"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    line: int
+    index: int
+    word: str
+    tag: str
+    relations: tuple[tuple[str, int], ...]
+
+
+def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
+    for id, line, rows in _sentences(path, problems):
+        if rows:
+            yield _document(id, line, rows, path, problems)
+        else:
+            problems.repair(path, line, "empty-sentence", f"sentence '{id}' has no words", "leaves it out", loss=False)
+
+
+def _sentences(path: Path, problems: Problems) -> Iterator[tuple[str, int, list[_Row]]]:
+    id, opened, rows = "", 0, list[_Row]()
+    for number, line in lines(path, problems):
+        if line.startswith(_MARK):
+            if opened:
+                yield id, opened, rows
+            id, opened, rows = line[len(_MARK) + 1 :], number, []
+        elif line.strip():
+            row = _row(line, number, path, problems)
+            opened = opened or number
+            rows += [row] if row else []
+    if opened:
+        yield id, opened, rows
+
+
+def _row(line: str, number: int, path: Path, problems: Problems) -> _Row | None:
+    columns = line.split("\t")
+    try:
+        index, word, tag, types, heads = columns
+        return _Row(number, int(index), word, tag, tuple(zip(_strings(types), _numbers(heads), strict=True)))
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        problems.repair(path, number, "malformed-row", f"'{line[:60]}' is not index, word, tag, list of relations and "
+                        "list of heads of equal length, separated by tabs", "leaves the word out")
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _strings(column: str) -> tuple[str, ...]:
+    return tuple(str(value) for value in _literal_list(column))
+
+
+@lru_cache(maxsize=4096)
+def _numbers(column: str) -> tuple[int, ...]:
+    return tuple(operator.index(value) for value in _literal_list(column))
+
+
+def _literal_list(column: str) -> list[Any]:
+    value = ast.literal_eval(column.strip())
+    if not isinstance(value, list):
+        raise TypeError(column)
+    return value
+
+
+def _document(id: str, line: int, rows: list[_Row], path: Path, problems: Problems) -> Document:
+    draft = Draft.of_words([row.word for row in rows], id=id, path=path, line=line, problems=problems,
+                           missing=("relation-end", "word {}, which is no entity's last word"))
+    for entity in decode(_tags(rows, draft)):
+        last = rows[entity.end - 1]
+        draft.entity(last.index, entity.type, entity.start, entity.end, line=last.line)
+    for row in rows:
+        for type, head in row.relations:
+            if type != _NONE:
+                draft.relation(type, row.index, head, line=row.line)
+            elif head != row.index:
+                draft.note(row.line, "head-without-relation", f"'N' (no relation) has head {head}; ignored")
+    return draft.finish()
+
+
+def _tags(rows: list[_Row], draft: Draft) -> list[str]:
+    """The tags, unreadable ones as `O`; notes every `I-` that opens an entity."""
+    tags: list[str] = []
+    expected = 0
+    for row in rows:
+        tag = row.tag
+        if tag != OUTSIDE and not (tag[:2] in ("B-", "I-") and tag[2:]):
+            draft.repair(row.line, "unknown-tag", f"tag '{tag}' is neither O nor B- or I- with a type",
+                         "reads the word as outside")
+            tag = OUTSIDE
+        if row.index != expected:
+            draft.repair(row.line, "word-number", f"the word is numbered {row.index}, {expected} comes next",
+                         "keeps the order of the lines", loss=False)
+        expected = row.index + 1
+        if not may_follow(tags[-1] if tags else None, tag, "bio"):
+            draft.note(row.line, "opening-i-tag", f"{tag} continues no {tag[2:]}; it opens an entity")
+        tags.append(tag)
+    return tags
+
+
+def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
+    for document in worded(documents, path, problems):
+        held = unwritable_types(document, _writable, path, problems)
+        held = _without_overlaps(held, path, problems)
+        file.write(f"{_MARK} {_one_line(document.id, 'id', document, path, problems)}\n")
+        _write_rows(held, file, path, problems)
+
+
+def _writable(type: str) -> bool:
+    return type not in ("", _NONE) and not re.search(r"[\t\n]", type)
+
+
+def _without_overlaps(document: Document, path: Path, problems: Problems) -> Document:
+    held = keep_longer(document)
+    for entity in document.entities:
+        if entity not in held.entities:
+            problems.repair(path, None, "overlapping-entity", f"{called(document)}: {entity.type} "
+                            f"'{entity.text}' overlaps another entity, one tag per word holds one of them",
+                            "keeps the longer")
+    for relation in document.relations:
+        if relation not in held.relations:
+            problems.repair(path, None, "lost-relation", f"{called(document)}: {relation.type} from "
+                            f"'{relation.head.text}' to '{relation.tail.text}' needs an entity that overlaps another",
+                            "leaves the relation out")
+    return held
+
+
+def _write_rows(document: Document, file: TextIO, path: Path, problems: Problems) -> None:
+    relations: dict[int, list[tuple[str, int]]] = {}
+    for relation in document.relations:
+        relations.setdefault(relation.head.end - 1, []).append((relation.type, relation.tail.end - 1))
+    for index, tag in enumerate(encode(document.entities, len(document.tokens), "bio")):
+        pairs = relations.get(index, [(_NONE, index)])
+        word = _one_line(document.tokens[index].text, "word", document, path, problems)
+        types, heads = [type for type, _ in pairs], [head for _, head in pairs]
+        file.write(f"{index}\t{word}\t{tag}\t{types}\t{heads}\n")
+
+
+def _one_line(text: str, what: str, document: Document, path: Path, problems: Problems) -> str:
+    mended = re.sub(r"[\t\n]|\r$", " ", text)
+    if mended != text:
+        problems.repair(path, None, "white-space", f"{called(document)}: {what} {text!r} has a tab or a line end "
+                        "in it", "writes a blank in its place", loss=False)
+    return mended
+
+
+def sniff(head: str) -> bool:
+    return re.match(r"(#doc[^\n]*\n)+\d+\t[^\t\n]*\t[^\t\n]*\t\[", head) is not None
+
+
+FORMAT = Format("bekoulis", "multi-head columns: #doc, then index, word, BIO tag, relations, heads", (".txt",),
+                sniff, read, write)

@@ -1,0 +1,303 @@
+"""brat standoff (Stenetorp et al. 2012): a text `<id>.txt` and beside it `<id>.ann`, an annotation with an id per line.
+
+Entities are T lines (`T1`, tab, `Type start end`, tab, their text), relations R lines (`R1`, tab, `Type Arg1:T1 Arg2:T2`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from conjoin.document import Document, Entity
+from conjoin.readers.characters import trimmed
+from conjoin.readers.format import Format, Options
+from conjoin.readers.lines import lines, stored
+from conjoin.readers.overlap import RULES
+from conjoin.readers.problems import Problems
+from conjoin.readers.splits import ALL, files_by_split, split_of
+from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
+from conjoin.readers.writing import called, charactered, note_scores
+from conjoin.text.words import BYTE_ORDER_MARK, squeezed
+
+# First letter of an id → what is counted but not read, and whether that is a loss.
+_UNREAD: Mapping[str, tuple[str, bool]] = {
+    "E": ("events", True),
+    "*": ("equivalences", True),
+    "N": ("normalisations", False),
+    "A": ("attributes", False),
+    "M": ("attributes", False),
+    "#": ("notes", False),
+}
+_MENTION = re.compile(r"(T\S*)\t(\S+) +(\d{1,15} \d{1,15}(?:;\d{1,15} \d{1,15})*) *(?:\t(.*))?")
+_RELATION = re.compile(r"(R\S*)\t(\S+) +([^\s:]+):(\S+) +([^\s:]+):(\S+)\s*")
+_TRIGGER = re.compile(r"(E\S*)\t[^\s:]+:(\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Mention:
+    """A T line; `said` is its own copy of the text."""
+
+    line: int
+    id: str
+    type: str
+    parts: tuple[tuple[int, int], ...]
+    said: str | None
+
+    def inside(self, text: str) -> bool:
+        return all(0 <= start < end <= len(text) for start, end in self.parts)
+
+    def agrees(self, text: str) -> bool:
+        """Whether `said` stands there. brat writes a blank for what lies between the parts, old versions wrote nothing."""
+        return self.said is None or any(
+            squeezed(self.said) == squeezed("".join(text[start:end] for start, end in parts))
+            for parts in (self.parts, sorted(self.parts))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    line: int
+    type: str
+    head: str
+    tail: str
+
+
+@dataclass(slots=True)
+class _Annotations:
+    """What an `.ann` file says; `triggers` leads from an event to the T line that it stands on."""
+
+    mentions: list[_Mention] = field(default_factory=list)
+    links: list[_Link] = field(default_factory=list)
+    triggers: dict[str, str] = field(default_factory=dict)
+    unread: Counter[str] = field(default_factory=Counter)
+
+
+def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
+    """The sentences of one text; `path` is the `.ann` or the `.txt` file."""
+    unread: Counter[str] = Counter()
+    is_text = path.suffix.lower() == ".txt"
+    yield from _documents(path if is_text else path.with_suffix(".txt"), path.stem, unread, problems, options,
+                          annotations=path.with_suffix(".ann") if is_text else path)
+    _note_unread(path, unread, problems)
+
+
+def read_folder(folder: Path, problems: Problems, options: Options) -> Mapping[str, Iterable[Document]]:
+    """All texts of a folder, or of folders in it that are named for splits; the id is the name of the file."""
+    unread: Counter[str] = Counter()
+    splits: dict[str, list[Document]] = {}
+    for split, files in files_by_split(folder, ".txt", problems).items():
+        above = os.path.commonpath([file.parent for file in files])
+        splits[split] = [
+            document for file in files
+            for document in _documents(file, file.relative_to(above).with_suffix("").as_posix(), unread, problems, options,
+                                       annotations=file.with_suffix(".ann"))
+        ]
+    for file in sorted(folder.rglob("*.ann")):
+        if not file.name.startswith(".") and not file.with_suffix(".txt").exists():
+            _repair_missing_text(file, problems)
+    _note_unread(folder, unread, problems)
+    return splits
+
+
+def _repair_missing_text(annotations: Path, problems: Problems) -> None:
+    problems.repair(annotations, None, "missing-text", f"there is no {annotations.with_suffix('.txt').name} beside it, the "
+                    "text that it annotates", "leaves it out")
+
+
+def _note_unread(path: Path, unread: Counter[str], problems: Problems) -> None:
+    for name, loss in dict(_UNREAD.values()).items():
+        if unread[name]:
+            letters = ", ".join(letter for letter, (other, _) in _UNREAD.items() if other == name)
+            problems.note(path, None, f"unread-{name}", f"{unread[name]} {name} ({letters} lines) are not read: a document "
+                          "holds entities and relations between two", loss=loss)
+
+
+def _documents(
+    file: Path, id: str, unread: Counter[str], problems: Problems, options: Options, *, annotations: Path
+) -> Iterator[Document]:
+    """The sentences of the text in `file`, annotated; what is counted but not read is added to `unread`."""
+    found, place = _Annotations(), file
+    if not file.exists():
+        _repair_missing_text(annotations, problems)
+        return
+    if annotations.exists():
+        found, place = _annotations(annotations, problems), annotations
+    else:
+        problems.note(file, None, "no-annotations", f"there is no {annotations.name}; the text has no annotations")
+    unread.update(found.unread)
+    standoff = Standoff(_counted(file, found.mentions, problems), id=id, path=place, line=None, problems=problems)
+    for mention in found.mentions:
+        _add_mention(standoff, mention, options["discontinuous"])
+    for link in found.links:
+        _add_link(standoff, link, found.triggers)
+    yield from standoff.documents(options)
+
+
+def _annotations(path: Path, problems: Problems) -> _Annotations:
+    found = _Annotations()
+    for number, line in lines(path, problems):
+        kind = line[:1]
+        mention, link = _MENTION.fullmatch(line), _RELATION.fullmatch(line)
+        if mention:
+            parts = [tuple(map(int, part.split())) for part in mention[3].split(";")]
+            found.mentions.append(_Mention(number, mention[1], mention[2], tuple((a, b) for a, b in parts), mention[4]))
+        elif link:
+            ends = [(link[3], link[4]), (link[5], link[6])]
+            if (link[3].lower(), link[5].lower()) == ("arg2", "arg1"):
+                ends.reverse()
+            found.links.append(_Link(number, link[2], ends[0][1], ends[1][1]))
+        elif kind in _UNREAD:
+            found.unread[_UNREAD[kind][0]] += 1
+            trigger = _TRIGGER.match(line)
+            if trigger:
+                found.triggers[trigger[1]] = trigger[2]
+        elif line.strip():
+            problems.repair(path, number, "malformed-row", f"'{line[:60]}' is neither an entity (T1, tab, type start end, "
+                            "tab, text) nor a relation (R1, tab, type Arg1:T1 Arg2:T2)", "leaves the line out")
+    return found
+
+
+def _counted(file: Path, mentions: Sequence[_Mention], problems: Problems) -> str:
+    """The text as the offsets count it.
+
+    brat has counted CRLF as one character (nlplab/brat issue 853) and as two (issue 1169), and tools differ on the
+    byte-order mark: the way that most mentions agree with is taken, of equals the file as it is stored.
+    """
+    text = stored(file, problems)
+    bare = text.removeprefix(BYTE_ORDER_MARK)
+    ways = dict.fromkeys([text, text.replace("\r\n", "\n"), bare, bare.replace("\r\n", "\n")])
+    if len(ways) == 1:
+        return text
+    chosen = max(ways, key=lambda way: sum(mention.inside(way) and mention.agrees(way) for mention in mentions))
+    if "\r\n" in text:
+        width = "two characters" if "\r\n" in chosen else "one character"
+        problems.note(file, None, "crlf", f"lines end with CRLF, which the offsets count as {width}")
+    if text != bare:
+        counted = "count" if chosen.startswith(BYTE_ORDER_MARK) else "do not count"
+        problems.note(file, 1, "byte-order-mark", f"the file starts with a byte-order mark, which the offsets {counted}")
+    return chosen
+
+
+def _add_mention(standoff: Standoff, mention: _Mention, discontinuous: str) -> None:
+    text, parts = standoff.text, mention.parts
+    if mention.inside(text):
+        if not mention.agrees(text):
+            shown = " … ".join(text[start:end] for start, end in parts)
+            standoff.repair(mention.line, "text-disagrees", f"{mention.id}, {mention.type}, says '{mention.said}', the "
+                            f"text has '{shown}' at its offsets (count characters, not bytes)", "trusts the offsets",
+                            loss=False)
+        parts = tuple(_joined(text, parts))
+    if len(parts) == 1:
+        standoff.entity(mention.id, mention.type, *parts[0], line=mention.line)
+    else:
+        standoff.discontinuous(mention.id, mention.type, parts, discontinuous, line=mention.line)
+
+
+def _joined(text: str, parts: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The parts in order, as one where only white space is between them: brat breaks spans at line ends (issue 1169)."""
+    first, *others = sorted(parts)
+    begin, stop = first
+    for start, end in others:
+        if text[stop:start].strip():
+            yield begin, stop
+            begin = start
+        stop = max(stop, end)
+    yield begin, stop
+
+
+def _add_link(standoff: Standoff, link: _Link, triggers: Mapping[str, str]) -> None:
+    for end in (link.head, link.tail):
+        if end in triggers:
+            standoff.note(link.line, "event-argument", f"relation {link.type} points at event {end}; it goes to the "
+                          f"trigger of the event, {triggers[end]}")
+    standoff.relation(link.type, triggers.get(link.head, link.head), triggers.get(link.tail, link.tail), line=link.line)
+
+
+def write_folder(documents: Iterable[Document], folder: Path, path: Path, problems: Problems) -> None:
+    """A pair of files for each document, named after its id."""
+    taken: set[str] = set()
+    types: dict[str, str] = {}
+    for number, document in enumerate(charactered(documents, path, problems), start=1):
+        name = _file_name(document.id or f"document-{number}", taken)
+        if name != document.id:
+            problems.note(path, None, "file-name", f"{called(document, number)} is called '{name}', a name that every "
+                          "system takes and no other document has")
+        note_scores(document, (*document.entities, *document.relations), path, problems, number=number)
+        types |= {type: _one_word(type, path, problems) for type in _types(document) if type not in types}
+        rows = _rows(document, types, path, problems)
+        (folder / f"{name}.txt").write_bytes(document.text.encode())
+        (folder / f"{name}.ann").write_bytes("".join(f"{row}\n" for row in rows).encode())
+
+
+# Windows keeps these names for itself, with any ending.
+_DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
+
+
+def _file_name(id: str, taken: set[str]) -> str:
+    """A name for the files of a document that no other has, upper and lower case being one."""
+    plain = re.sub(r"[^\w.#+=@,-]+", "_", id)[:60]
+    if plain.startswith((".", "README")) or _DEVICES.fullmatch(plain):
+        plain = "_" + plain
+    name, number = plain, 1
+    while (folded := unicodedata.normalize("NFKD", name).casefold()) in taken:
+        number += 1
+        name = f"{plain}-{number}"
+    taken.add(folded)
+    return name
+
+
+def _types(document: Document) -> dict[str, None]:
+    return dict.fromkeys([*(entity.type for entity in document.entities),
+                          *(relation.type for relation in document.relations)])
+
+
+def _one_word(type: str, path: Path, problems: Problems) -> str:
+    mended = re.sub(r"\s+", "_", type) or "_"
+    if mended != type:
+        problems.repair(path, None, "type-name", f"type '{type}' is empty or has white space in it", f"writes {mended}",
+                        loss=False)
+    return mended
+
+
+def _rows(document: Document, types: Mapping[str, str], path: Path, problems: Problems) -> Iterator[str]:
+    """The lines of the `.ann` file; `types` are the types as they are written."""
+    ids: dict[Entity, str] = {}
+    for entity in document.entities:
+        start, end = trimmed(document.text, entity.char_start, entity.char_end)
+        if start == end:
+            problems.repair(path, None, "span-without-words", f"{called(document)}: entity {entity.type} covers "
+                            "white space only", "leaves it out with its relations")
+            continue
+        ids[entity] = f"T{len(ids) + 1}"
+        # a line of the file cannot hold a line end, so brat and we write the lines of the span as its parts
+        parts = [(start + line.start(), start + line.end())
+                 for line in re.finditer(r"[^\r\n]+", document.text[start:end])]
+        offsets = ";".join(f"{begin} {stop}" for begin, stop in parts)
+        said = " ".join(document.text[begin:stop] for begin, stop in parts)
+        yield f"{ids[entity]}\t{types[entity.type]} {offsets}\t{said}"
+    relations = [relation for relation in document.relations if relation.head in ids and relation.tail in ids]
+    for number, relation in enumerate(relations, start=1):
+        yield f"R{number}\t{types[relation.type]} Arg1:{ids[relation.head]} Arg2:{ids[relation.tail]}"
+
+
+def sniff(head: str) -> bool:
+    return (re.match(r"(?:[TREAMN#]\S*|\*)\t", head) is not None
+            and re.search(r"^T\S*\t\S+ \d+ \d+(?:;\d+ \d+)*[\t\n]", head, re.MULTILINE) is not None)
+
+
+def claims(folder: Path) -> bool:
+    """Whether there are `.ann` files in the folder, or below folders in it that are named for splits."""
+    return any(folder.glob("*.ann")) or any(
+        inside.is_dir() and (split_of(inside) or inside.name == ALL) and any(inside.rglob("*.ann"))
+        for inside in folder.iterdir()
+    )
+
+
+FORMAT = Format("brat", "brat standoff: a text and an .ann file for each document, entities in characters", (".ann",),
+                sniff, read, options={**SENTENCE_OPTIONS, "overlap": tuple(RULES)}, claims=claims, read_folder=read_folder,
+                write_folder=write_folder)

@@ -1,0 +1,167 @@
+"""DyGIE++ JSON (Wadden et al. 2019), the format of SciERC: a text on each line, with its sentences as lists of words.
+
+Words are counted over the whole text, the end of a span inclusive. Each sentence is a document, called `doc_key#1` and
+so on.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, TextIO
+
+from conjoin.document import Document
+from conjoin.readers.document_builder import Draft
+from conjoin.readers.fields import Fields
+from conjoin.readers.format import Format, Options
+from conjoin.readers.objects import objects
+from conjoin.readers.overlap import RULES
+from conjoin.readers.problems import Problems
+from conjoin.readers.spans import MISSING, add_entities, add_relations, entity_rows, relation_rows
+from conjoin.readers.writing import called, unwritable_types, worded
+
+_ANNOTATION = ("sentences", "ner", "relations")
+_FIELDS = {"doc_key", *_ANNOTATION}
+# annotations that a document has no place for
+_UNHELD = {"clusters": "clusters of coreferent mentions", "events": "events", "event_clusters": "clusters of events"}
+_SENTENCE_ID = re.compile(r"(.*)#([1-9][0-9]{0,8})", re.DOTALL)
+
+
+@dataclass(slots=True)
+class _Unread:
+    """What is left out of a file: annotations by their field, columns of entities and relations."""
+
+    annotations: Counter[str] = field(default_factory=Counter)
+    columns: int = 0
+
+    def note(self, path: Path, problems: Problems) -> None:
+        if self.columns:
+            problems.note(path, None, "unread-column", f"{self.columns} entities and relations have further columns, which "
+                          "are not read")
+        for name, count in self.annotations.items():
+            if count:
+                problems.note(path, None, f"unread-{name.replace('_', '-')}", f"{count} {_UNHELD[name]} are not read: a "
+                              "document holds entities and relations between two", loss=True)
+
+
+def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
+    unread, fields = _Unread(), Fields(path, problems, _FIELDS | _UNHELD.keys())
+    for number, value in objects(path, problems):
+        fields.check(value, _ANNOTATION, number)
+        unread.annotations.update({name: _count(name, value.get(name)) for name in _UNHELD})
+        if _well_formed(value.get("sentences")):
+            yield from _documents(value, path, number, problems, unread, options["overlap"])
+        else:
+            problems.repair(path, number, "malformed-document", "the line needs 'sentences', a list of lists of words",
+                            "leaves the line out")
+    fields.note()
+    unread.note(path, problems)
+
+
+def _count(name: str, value: Any) -> int:
+    """How many annotations a field holds: clusters are listed for the text, events for each of its sentences."""
+    if not isinstance(value, list):
+        return 0
+    return len(value) if name != "events" else sum(len(events) for events in value if isinstance(events, list))
+
+
+def _well_formed(sentences: Any) -> bool:
+    return isinstance(sentences, list) and all(
+        isinstance(words, list) and all(isinstance(word, str) and word for word in words) for words in sentences
+    )
+
+
+def _documents(
+    value: dict[str, Any], path: Path, line: int, problems: Problems, unread: _Unread, overlap: str
+) -> Iterator[Document]:
+    sentences, key = value["sentences"], value.get("doc_key")
+    starts = list(accumulate(map(len, sentences), initial=0))
+    entities, relations = (_lists(value, name, path, line, problems) for name in ("ner", "relations"))
+    for number, words in enumerate(sentences):
+        label = f"sentence {number + 1}: "
+        if not words:
+            problems.repair(path, line, "empty-sentence", f"{label}it has no words", "leaves it out", loss=False)
+            continue
+        draft = Draft.of_words(words, id=f"{'' if key is None else key}#{number + 1}", path=path, line=line,
+                               problems=problems, missing=MISSING, label=label)
+        unread.columns += add_entities(draft, entities[number], offset=starts[number])
+        unread.columns += sum(map(bool, add_relations(draft, relations[number], offset=starts[number], total=starts[-1])))
+        yield draft.finish(overlap)
+
+
+def _lists(value: dict[str, Any], name: str, path: Path, line: int, problems: Problems) -> list[list[Any]]:
+    """The field's list for each sentence; a field that is absent or null has none."""
+    found, count = value.get(name), len(value["sentences"])
+    if found is None:
+        return [[]] * count
+    if not isinstance(found, list) or not all(isinstance(items, list) for items in found):
+        problems.repair(path, line, f"malformed-{name}", f"'{name}' is no list of lists", "reads none")
+        return [[]] * count
+    if len(found) != count:
+        problems.repair(path, line, f"malformed-{name}", f"'{name}' has lists for {len(found)} sentences, the text has "
+                        f"{count} sentences", "reads those that both have")
+    return [*found[:count], *[[]] * (count - len(found))]
+
+
+def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
+    taken: set[str] = set()
+    for number, group in enumerate(_groups(worded(documents, path, problems)), start=1):
+        held = [unwritable_types(document, bool, path, problems) for document in group]
+        value = _value(_key(group, number, taken, path, problems), held, path, problems)
+        file.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """The sentences of each text: neighbours called `key#1`, `key#2` and so on, or else one document alone."""
+    group: list[Document] = []
+    last: tuple[str, int] | None = None
+    for document in documents:
+        match = _SENTENCE_ID.fullmatch(document.id)
+        place = (match[1], int(match[2])) if match else None
+        if group and not (place and last and place[0] == last[0] and place[1] > last[1]):
+            yield group
+            group = []
+        group.append(document)
+        last = place
+    if group:
+        yield group
+
+
+def _key(group: list[Document], number: int, taken: set[str], path: Path, problems: Problems) -> str:
+    """A name for the text that no other has; what reading will call otherwise is noted."""
+    match = _SENTENCE_ID.fullmatch(group[0].id)
+    plain = (match[1] if match else group[0].id) or f"document-{number}"
+    key, copy = plain, 1
+    while key in taken:
+        copy += 1
+        key = f"{plain}-{copy}"
+    taken.add(key)
+    for place, document in enumerate(group, start=1):
+        if document.id != f"{key}#{place}":
+            problems.note(path, None, "sentence-name", f"{called(document)} will be read as '{key}#{place}'")
+    return key
+
+
+def _value(key: str, sentences: list[Document], path: Path, problems: Problems) -> dict[str, Any]:
+    starts = list(accumulate((len(sentence.tokens) for sentence in sentences), initial=0))
+    return {
+        "doc_key": key,
+        "sentences": [sentence.words for sentence in sentences],
+        "ner": [entity_rows(sentence, offset=start) for sentence, start in zip(sentences, starts, strict=False)],
+        "relations": [relation_rows(sentence, path, problems, offset=start)
+                      for sentence, start in zip(sentences, starts, strict=False)],
+    }
+
+
+def sniff(head: str) -> bool:
+    return (re.match(r"\s*\{", head) is not None
+            and re.search(r'"sentences"\s*:\s*\[\s*(?:\[\s*(?:"|\])|\])', head) is not None)
+
+
+FORMAT = Format("dygie", "DyGIE++ and SciERC JSON: a text per line, sentences of words, spans with inclusive ends",
+                (".json", ".jsonl"), sniff, read, write, options={"overlap": tuple(RULES)})

@@ -1,0 +1,290 @@
+"""Data sets of Hugging Face's `datasets`: objects, folders of `save_to_disk`, and Parquet files. Needs `datasets`.
+
+Three layouts of columns are known:
+- conjoin's own, as in its JSONL: `text`, and `tokens`, `entities` and `relations` in characters;
+- that of SpERT: `tokens`, and `entities` and `relations` by index (huggingface.co/datasets/DFKI-SLT/conll04);
+- `tokens` and `ner_tags`, BIO or BIOES, named by `ClassLabel` (huggingface.co/datasets/eriktks/conll2003); no relations.
+
+Parquet is written, in conjoin's own layout: a folder of such files is what `load_dataset` and the Hub take as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from conjoin.document import Corpus, Document
+from conjoin.errors import DataError, require_extra
+from conjoin.readers.document_builder import Draft
+from conjoin.readers.fields import Fields
+from conjoin.readers.format import Format, Options
+from conjoin.readers.formats import jsonl, spert
+from conjoin.readers.overlap import RULES
+from conjoin.readers.problems import Problems
+from conjoin.readers.splits import ALL, split_of
+from conjoin.tagging import OUTSIDE, Scheme, decode, may_follow
+
+if TYPE_CHECKING:
+    import datasets
+
+_ANNOTATION = ("tokens", "entities", "relations")
+_KNOWN = {"id", "orig_id", "text", "ner_tags", *_ANNOTATION}
+_BATCH = 1000  # rows that are in memory at a time
+_SHARD = re.compile(r"-\d{5}-of-\d{5}$")
+_HUB_SPLITS = {"dev": "validation"}  # the Hub's word
+
+
+# --- rows --------------------------------------------------------------------------------------------------------
+
+
+def documents_of(
+    rows: Iterable[Mapping[str, Any]], features: Any, path: Path, problems: Problems, options: Options
+) -> Iterator[Document]:
+    """The documents of a data set's rows. `features` are those of the data set, if it has any; rows count from 1."""
+    columns = Fields(path, problems, _KNOWN, noun="column")
+    for number, row in enumerate(_readable(rows, path), start=1):
+        if number == 1:
+            _check_columns(row, columns)
+        value = {column: _plain(cell, _inner(features, column)) for column, cell in row.items() if cell is not None}
+        names = getattr(_inner(_inner(features, "ner_tags"), None), "names", None)
+        document = _document(value, names, path, number, problems, options["overlap"])
+        if document is not None:
+            yield document
+    columns.note()
+
+
+def _readable(rows: Iterable[Mapping[str, Any]], path: Path) -> Iterator[Mapping[str, Any]]:
+    with _reading(path):
+        yield from rows
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What goes wrong while pyarrow or `datasets` read becomes a `DataError`."""
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError) as error:
+        told = (str(error).splitlines() or [""])[0][:100]
+        raise DataError(f"{path}: cannot be read ({type(error).__name__}: {told}); write it anew") from error
+
+
+def _check_columns(row: Mapping[str, Any], columns: Fields) -> None:
+    columns.check(row, () if "ner_tags" in row else _ANNOTATION)
+    if not {"entities", "ner_tags"} & row.keys():
+        columns.problems.note(columns.path, None, "no-entities", "there is neither a column 'entities' nor 'ner_tags'; the "
+                              "documents have no entities")
+
+
+def _inner(feature: Any, key: str | None) -> Any:
+    """The feature of a column or of the items of a list, in any version of `datasets`; None when unknown."""
+    if isinstance(feature, Mapping):
+        return feature.get(key)
+    if isinstance(feature, list):
+        return feature[0] if feature else None
+    return getattr(feature, "feature", None)
+
+
+def _plain(value: Any, feature: Any) -> Any:
+    """A cell with the names of its ClassLabels, and without what is null. A dictionary of lists, as which `datasets`
+    gives a sequence of dictionaries, becomes a list of dictionaries."""
+    if isinstance(value, list):
+        return [_plain(item, _inner(feature, None)) for item in value]
+    if isinstance(value, dict) and value and all(isinstance(column, list) for column in value.values()):
+        keys, inner = list(value), _inner(feature, None) if not isinstance(feature, Mapping) else feature
+        return [_plain(dict(zip(keys, items, strict=True)), inner) for items in zip(*value.values(), strict=False)]
+    if isinstance(value, dict):
+        return {key: _plain(item, _inner(feature, key)) for key, item in value.items() if item is not None}
+    names = getattr(feature, "names", None)
+    return names[value] if names and isinstance(value, int) and 0 <= value < len(names) else value
+
+
+def _document(
+    value: dict[str, Any], names: list[str] | None, path: Path, number: int, problems: Problems, overlap: str
+) -> Document | None:
+    tokens, text, entities = value.get("tokens"), value.get("text"), value.get("entities")
+    in_characters = isinstance(entities, list) and any(isinstance(item, dict) and "char_start" in item for item in entities)
+    if isinstance(text, str) and (in_characters or not _are_words(tokens)):
+        return jsonl.document_of(value, path, number, problems, overlap)
+    if tokens == []:
+        problems.repair(path, number, "empty-sentence", "the row has no words", "leaves it out", loss=False)
+        return None
+    if not _are_words(tokens):
+        problems.repair(path, number, "malformed-row", "the row has neither words under 'tokens' nor a 'text'",
+                        "leaves it out")
+        return None
+    value.setdefault("orig_id", value.get("id", ""))
+    if entities is None and "ner_tags" in value:
+        return _tagged(value, names, path, number, problems)
+    return spert.document_of(value, path, number, problems, overlap)
+
+
+def _are_words(tokens: Any) -> bool:
+    return isinstance(tokens, list) and bool(tokens) and all(isinstance(token, str) for token in tokens)
+
+
+def _tagged(
+    value: Mapping[str, Any], names: list[str] | None, path: Path, number: int, problems: Problems
+) -> Document | None:
+    words, tags = value["tokens"], value["ner_tags"]
+    if not (isinstance(tags, list) and len(tags) == len(words) and all(isinstance(tag, str) for tag in tags)):
+        problems.repair(path, number, "malformed-row", f"'ner_tags' needs a name for each of the {len(words)} words "
+                        "(numbers get names by casting the column to ClassLabel)", "leaves the row out")
+        return None
+    draft = Draft.of_words(words, id=str(value["orig_id"]), path=path, line=number, problems=problems, missing=("", ""))
+    scheme: Scheme = "bioes" if any(tag[:2] in ("E-", "S-") for tag in names or tags) else "bio"
+    for entity in decode(_tags(tags, scheme, draft)):
+        draft.entity((entity.start, entity.end), entity.type, entity.start, entity.end, line=number)
+    return draft.finish()
+
+
+def _tags(tags: list[str], scheme: Scheme, draft: Draft) -> list[str]:
+    """The tags, unreadable ones as `O`."""
+    known = r"[BIES]-.+" if scheme == "bioes" else r"[BI]-.+"
+    read: list[str] = []
+    for tag in tags:
+        if tag != OUTSIDE and not re.fullmatch(known, tag):
+            draft.repair(draft.line, "unknown-tag", f"tag '{tag}' is no tag of the scheme {scheme.upper()}",
+                         "reads the word as outside")
+            tag = OUTSIDE
+        before = read[-1] if read else None
+        if not may_follow(before, tag, scheme) and scheme == "bio":
+            draft.note(draft.line, "opening-i-tag", f"{tag} continues no {tag[2:]}; it opens an entity")
+        elif not may_follow(before, tag, scheme):
+            draft.repair(draft.line, "illegal-tag", f"{tag} may not follow {before or 'the start'} in BIOES",
+                         "ends what is open there and opens what is not", loss=False)
+        read.append(tag)
+    if read and not may_follow(read[-1], None, scheme):
+        draft.repair(draft.line, "illegal-tag", f"the sentence ends inside an entity ({read[-1]})", "ends the entity there",
+                     loss=False)
+    return read
+
+
+# --- files, folders and objects ----------------------------------------------------------------------------------
+
+
+def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
+    try:
+        from datasets import Features
+        from pyarrow import parquet
+    except ImportError as error:
+        raise require_extra("datasets", "datasets") from error
+    with _reading(path):
+        file = parquet.ParquetFile(path)
+        features = Features.from_arrow_schema(file.schema_arrow)
+    with file:
+        rows = (row for batch in file.iter_batches(_BATCH) for row in batch.to_pylist())
+        yield from documents_of(rows, features, path, problems, options)
+
+
+def claims(folder: Path) -> bool:
+    """Whether the folder is one of `save_to_disk`, or has Parquet files in numbered parts."""
+    marks = ("dataset_dict.json",), ("dataset_info.json", "state.json")
+    return (any(all((folder / name).is_file() for name in names) for names in marks)
+            or any(_parts(folder)))
+
+
+def read_folder(folder: Path, problems: Problems, options: Options) -> Mapping[str, Iterable[Document]]:
+    if any(_parts(folder)):
+        splits: dict[str, list[Path]] = {}
+        for file in _parquet_files(folder):
+            splits.setdefault(split_of(file) or ALL, []).append(file)
+        return {split: (document for file in files for document in read(file, problems, options))
+                for split, files in splits.items()}
+    return splits_of(_loaded(folder), folder, problems, options)
+
+
+def _parquet_files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("*.parquet") if not file.name.startswith("."))
+
+
+def _parts(folder: Path) -> Iterator[Path]:
+    """The Parquet files that are one of the numbered parts of a split."""
+    return (file for file in _parquet_files(folder) if _SHARD.search(file.stem))
+
+
+def _loaded(folder: Path) -> Any:
+    try:
+        from datasets import load_from_disk
+    except ImportError as error:
+        raise require_extra("datasets", "datasets") from error
+    with _reading(folder):
+        return load_from_disk(str(folder))
+
+
+def splits_of(data: Any, path: Path, problems: Problems, options: Options) -> Mapping[str, Iterable[Document]]:
+    """The splits of a `Dataset`, or of a `DatasetDict` or another mapping of names to rows; `path` is for messages.
+
+    Raises `DataError` when two names mean one split.
+    """
+    if not isinstance(data, Mapping):
+        return {split_of(path) or ALL: _rows(data, path, problems, options)}
+    splits: dict[str, Iterable[Document]] = {}
+    for name, rows in data.items():
+        split = split_of(Path(str(name))) or str(name)
+        if split in splits:
+            raise DataError(f"{path}: two splits are called {split} ({', '.join(map(str, data))}); give one of them")
+        splits[split] = _rows(rows, path / str(name), problems, options)
+    return splits
+
+
+def _rows(data: Any, path: Path, problems: Problems, options: Options) -> Iterator[Document]:
+    plain = data.with_format(None) if hasattr(data, "with_format") else data  # rows of Python values, no tensors
+    return documents_of(plain, getattr(data, "features", None), path, problems, options)
+
+
+# --- writing -----------------------------------------------------------------------------------------------------
+
+
+def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise require_extra("datasets", "datasets") from error
+    schema = _features().arrow_schema
+    rows = (document.to_json() for document in documents)
+    with parquet.ParquetWriter(file.buffer, schema) as writer:
+        while batch := list(islice(rows, _BATCH)):
+            writer.write_table(pyarrow.Table.from_pylist(batch, schema))
+
+
+def to_datasets(corpus: Corpus) -> datasets.DatasetDict:
+    """The corpus as a `DatasetDict` in the layout of conjoin's JSONL, to be saved or pushed; dev is called validation.
+
+    Raises `MissingExtraError` when `datasets` is not installed.
+    """
+    try:
+        from datasets import Dataset, DatasetDict
+    except ImportError as error:
+        raise require_extra("datasets", "datasets") from error
+    features, data = _features(), DatasetDict()
+    for split, documents in corpus.splits.items():
+        rows = [document.to_json() for document in documents]
+        columns = {column: [row[column] for row in rows] for column in features}
+        data[_HUB_SPLITS.get(split, split)] = Dataset.from_dict(columns, features=features)
+    return data
+
+
+def _features() -> datasets.Features:
+    """The columns that are written: those of `Document.to_json`, null where a score is absent."""
+    try:
+        from datasets import Features, Value
+    except ImportError as error:
+        raise require_extra("datasets", "datasets") from error
+    text, number, score = Value("string"), Value("int64"), Value("float64")
+    entity = {"id": text, "type": text, "char_start": number, "char_end": number, "text": text, "score": score}
+    relation = {"type": text, "head": text, "tail": text, "score": score}
+    return Features({"id": text, "text": text, "tokens": [[number]], "entities": [entity], "relations": [relation]})
+
+
+def sniff(head: str) -> bool:
+    return head.startswith("PAR1")
+
+
+FORMAT = Format("huggingface", "Hugging Face data sets: Parquet, or a folder of save_to_disk (needs datasets)",
+                (".parquet",), sniff, read, write, options={"overlap": tuple(RULES)}, claims=claims,
+                read_folder=read_folder)

@@ -1,0 +1,336 @@
+"""Label Studio's JSON: a list of tasks, each with `data` and `annotations` or `predictions`, offsets in characters.
+
+A result of type `labels` is an entity, one of type `relation` leads from one result's id to another's, with a direction
+(labelstud.io/guide/task_format; docs/source/includes/result_format.md of HumanSignal/label-studio). JSON-MIN is read too;
+it holds no relations (HumanSignal/label-studio, issue 1803). Written are tasks with `predictions`, as
+labelstud.io/guide/predictions has them, for a labelling configuration whose tags are called `label` and `text`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, TextIO
+
+from conjoin.document import Document, Relation
+from conjoin.readers.characters import beyond_16_bits, code_units
+from conjoin.readers.fields import NAME, NUMBER, wrong_key
+from conjoin.readers.format import Format, Options
+from conjoin.readers.objects import finite, listed
+from conjoin.readers.overlap import RULES
+from conjoin.readers.problems import Problems
+from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
+from conjoin.readers.writing import charactered, note_scores
+from conjoin.text.words import squeezed
+
+_LABELS = ("label", "text", "labels")  # from_name, to_name and type of our entities
+_MODEL = "conjoin"  # the model_version of our predictions
+_ANNOTATIONS = ("annotations", "completions", "predictions")
+_SPAN = {"start": NUMBER, "end": NUMBER}
+_RELATION = {"from_id": NAME, "to_id": NAME}
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One task of the file, under the name that messages have for it."""
+
+    value: dict[str, Any]
+    name: str
+    path: Path
+    problems: Problems
+
+    def repair(self, kind: str, wrong: str, mending: str, *, loss: bool = True) -> None:
+        self.problems.repair(self.path, None, kind, f"{self.name}: {wrong}", mending, loss=loss)
+
+    def note(self, kind: str, message: str, *, loss: bool = False) -> None:
+        self.problems.note(self.path, None, kind, f"{self.name}: {message}", loss=loss)
+
+
+def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
+    items = listed(path, problems, "Label Studio's JSON is a list of tasks", single=_has_results)
+    tasks = [_Task(item, f"task {item.get('id', number)}", path, problems)
+             for number, item in enumerate(_whole_tasks(items, path, problems), start=1)]
+    for task in tasks:
+        for suffix, results in _chosen(task, options):
+            standoff = _standoff(task, suffix, results)
+            if standoff is not None:
+                yield from standoff.documents(options)
+
+
+# --- tasks -------------------------------------------------------------------------------------------------------
+
+
+def _whole_tasks(items: list[Any], path: Path, problems: Problems) -> Iterator[dict[str, Any]]:
+    """The tasks of either form. In JSON-MIN every annotation is an item; those with one id are one task."""
+    minimal: dict[str, dict[str, Any]] = {}
+    ordinary = any(isinstance(item, dict) and ("data" in item or _has_results(item)) for item in items)
+    for number, item in enumerate(items, start=1):
+        if isinstance(item, dict) and isinstance(item.get("data"), dict):
+            yield item
+        elif isinstance(item, dict) and not ordinary:
+            task = _whole_task(item)
+            known = minimal.setdefault(str(item.get("id", f"#{number}")), task)
+            if known is not task:
+                known["annotations"] += task["annotations"]
+        else:
+            needs = "it needs an object 'data'" + ("" if ordinary else " (JSON) or the fields of one (JSON-MIN)")
+            problems.repair(path, None, "malformed-task", f"item {number} is no task: {needs}", "leaves it out")
+    if minimal:
+        problems.note(path, None, "no-relations", "JSON-MIN holds no relations; export as JSON to have them")
+    yield from minimal.values()
+
+
+def _has_results(item: Mapping[str, Any]) -> bool:
+    """Whether the item has annotations or predictions as JSON, not JSON-MIN, has them."""
+    lists = [item[key] for key in _ANNOTATIONS if isinstance(item.get(key), list)]
+    return any(isinstance(one, dict) and "result" in one for one in chain.from_iterable(lists))
+
+
+def _whole_task(item: dict[str, Any]) -> dict[str, Any]:
+    """A task as JSON has it from an item of JSON-MIN."""
+    fields = [value for value in item.values() if isinstance(value, list)]
+    spans = [span for field in fields for span in field if isinstance(span, dict) and "start" in span]
+    results = [{"id": number, "type": _LABELS[2], "value": span} for number, span in enumerate(spans)]
+    annotation = {"result": results, "completed_by": item.get("annotator"), "created_at": item.get("created_at")}
+    data = {key: value for key, value in item.items() if key not in ("created_at", "updated_at", "annotator")}
+    return {"id": item.get("id"), "data": data, "annotations": [annotation]}
+
+
+def _chosen(task: _Task, options: Options) -> Iterator[tuple[str, list[Any]]]:
+    """What the options choose of a task: results, with what the document's id needs to be told from the others."""
+    rule = options["annotator"]
+    # what was exported has annotations, if only an empty list; what was made to be imported may have predictions only
+    exported = not {"annotations", "completions"}.isdisjoint(task.value)
+    done = list(_finished(task, _listed(task, "annotations") + _listed(task, "completions")))
+    guessed = _listed(task, "predictions")
+    if done:
+        yield from _by_annotator(task, done, rule, "annotation")
+    elif guessed and (options["predictions"] == "yes" or not exported):
+        task.note("prediction", "it has no annotation; a model's prediction is read")
+        yield from _by_annotator(task, guessed, rule, "prediction")
+    else:
+        remedy = " (predictions=yes reads its predictions)" if guessed else ""
+        task.note("not-annotated", f"it has no annotation and is left out{remedy}", loss=bool(guessed))
+
+
+def _finished(task: _Task, annotations: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for annotation in annotations:
+        if annotation.get("was_cancelled"):
+            task.note("cancelled", "a cancelled annotation is not read", loss=bool(annotation.get("result")))
+        else:
+            yield annotation
+
+
+def _listed(task: _Task, key: str) -> list[dict[str, Any]]:
+    value = task.value.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        task.repair(f"malformed-{key}", f"'{key}' is no list of objects", "reads none")
+        return []
+    return value
+
+
+def _by_annotator(
+    task: _Task, annotations: list[dict[str, Any]], rule: str, what: str
+) -> Iterator[tuple[str, list[Any]]]:
+    """The annotation that was made first or last, or each. Those marked as ground truth go before all others."""
+    truths = [annotation for annotation in annotations if annotation.get("ground_truth") is True]
+    ordered = truths or annotations
+    if all(isinstance(annotation.get("created_at"), str) for annotation in ordered):
+        ordered = sorted(ordered, key=lambda annotation: str(annotation["created_at"]))
+    kept = ordered if rule == "each" else ordered[:1] if rule == "first" else ordered[-1:]
+    if len(kept) < len(annotations):
+        which = "the ground truth" if truths and len(kept) == len(truths) else f"the {rule}"
+        task.note("several-annotators", f"of {len(annotations)} {what}s {which} is read (annotator=first|last|each)",
+                  loss=True)
+    for number, annotation in enumerate(kept, start=1):
+        results = annotation.get("result")
+        if isinstance(results, list):
+            yield f"@{_who(annotation, number)}" if rule == "each" else "", results
+        else:
+            task.repair("malformed-annotation", f"{what} {number} has no list 'result'", "leaves it out")
+
+
+def _who(annotation: Mapping[str, Any], number: int) -> str:
+    match annotation.get("completed_by", annotation.get("model_version")):
+        case {"email": str(name)} | {"id": int() | str() as name} | (int() | str() as name):
+            return str(name)
+    return str(number)
+
+
+# --- results -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Regions:
+    """The text, where the regions that have become entities stand, and those that a document cannot hold."""
+
+    standoff: Standoff
+    places: dict[str, tuple[int, int]]
+    left_out: set[str]
+
+
+def _standoff(task: _Task, suffix: str, results: list[Any]) -> Standoff | None:
+    """The text with its results; None (after the repair is said) when there is no text."""
+    data = task.value["data"]
+    text = _text(data, results)
+    if text is None:
+        task.repair("malformed-task", "its 'data' has no text that all of its entities agree with", "leaves it out")
+        return None
+    id = next((str(own) for own in (data.get("id"), task.value.get("id")) if isinstance(own, str | int)), "")
+    standoff = Standoff(text, id=id, path=task.path, line=None, problems=task.problems, label=f"{task.name}: ",
+                        suffix=suffix)
+    regions = _Regions(standoff, {}, set())
+    arrows: list[dict[str, Any]] = []
+    for number, result in enumerate(results, start=1):
+        if isinstance(result, dict) and result.get("type") == "relation":
+            arrows.append(result)  # they may stand before what they connect
+        else:
+            _add_region(regions, number, result)
+    for arrow in arrows:
+        _add_relation(regions, arrow)
+    return standoff
+
+
+def _text(data: Mapping[str, Any], results: list[Any]) -> str | None:
+    """The field `text`, or the longest string of the data with which the entities' own copies of their text agree."""
+    if isinstance(data.get("text"), str):
+        return str(data["text"])
+    values = [result["value"] for result in results if isinstance(result, dict) and isinstance(result.get("value"), dict)]
+    said = [copy for copy in (value.get("text") for value in values) if isinstance(copy, str)]
+    texts = [text for text in data.values() if isinstance(text, str) and all(copy in text for copy in said)]
+    return max(texts, key=len, default=None)
+
+
+def _add_region(regions: _Regions, number: int, result: Any) -> None:
+    standoff = regions.standoff
+    match result:
+        case {"type": "labels", "value": {"start": int(start), "end": int(end)}}:
+            _add_entity(regions, number, result, start, end)
+        case {"type": "labels"}:
+            standoff.repair(None, "malformed-result", f"result {number} needs a 'value' with start and end: "
+                            f"{wrong_key(result.get('value', {}), _SPAN)}", "leaves it out")
+        case {"type": str(type)}:
+            standoff.note(None, "unread-result", f"a result of type {type} is not read", loss=True)
+            regions.left_out.add(str(result.get("id")))
+        case _:
+            standoff.repair(None, "malformed-result", f"result {number} is no object with a 'type'", "leaves it out")
+
+
+def _add_entity(regions: _Regions, number: int, result: Mapping[str, Any], start: int, end: int) -> None:
+    standoff, id = regions.standoff, str(result.get("id", number))
+    labels, said = _names(result["value"].get("labels")), result["value"].get("text")
+    if not labels:
+        standoff.note(None, "no-label", f"the result at characters {start} to {end} has no label and is left out",
+                      loss=True)
+        regions.left_out.add(id)
+        return
+    if isinstance(said, str):
+        start, end = _characters(standoff, start, end, said)
+        if squeezed(standoff.text[start:end]) == squeezed(said):
+            said = None  # the copy has other white space, at line ends
+    again = regions.places.get(id) == (start, end)  # another set of labels for the same region
+    if len(labels) > 1 or again:
+        standoff.note(None, "several-labels", f"'{standoff.text[start:end]}' has several labels, which are an entity each; "
+                      "relations go to the first")
+    regions.places.setdefault(id, (start, end))
+    for place, label in enumerate(labels):
+        key: Any = (number, place) if place or again else id
+        standoff.entity(key, label, start, end, said=said, score=finite(result.get("score")))
+
+
+def _names(labels: Any) -> list[str]:
+    return [label for label in labels if isinstance(label, str) and label] if isinstance(labels, list) else []
+
+
+def _characters(standoff: Standoff, start: int, end: int, said: str) -> tuple[int, int]:
+    """Offsets in characters. Older versions counted UTF-16 code units (HumanSignal/label-studio, issue 1347): where only
+    that agrees with the copy of the text, it is meant."""
+    text = standoff.text
+    if text[start:end] != said and beyond_16_bits(text):
+        units = code_units(text)
+        if 0 <= start < end < len(units) and text[units[start] : units[end]] == said:
+            standoff.note(None, "utf-16-offsets", f"'{said}' is counted in UTF-16 code units, in which an emoji is two; "
+                          "converted")
+            return units[start], units[end]
+    return start, end
+
+
+def _add_relation(regions: _Regions, arrow: Mapping[str, Any]) -> None:
+    standoff, direction = regions.standoff, arrow.get("direction", "right")
+    match arrow:
+        case {"from_id": str() | int() as start, "to_id": str() | int() as end}:
+            head, tail = str(start), str(end)
+        case _:
+            standoff.repair(None, "malformed-relation", "a relation needs from_id and to_id: "
+                            f"{wrong_key(arrow, _RELATION)}", "leaves it out")
+            return
+    labels = _names(arrow.get("labels"))
+    if not labels or regions.left_out & {head, tail}:
+        why = "goes with what it connects" if labels else "has no label and is left out"
+        standoff.note(None, "no-label", f"the relation from '{head}' to '{tail}' {why}", loss=True)
+        return
+    if direction not in ("right", "left", "bi"):
+        standoff.repair(None, "malformed-relation", f"the relation from '{head}' to '{tail}' has direction "
+                        f"{json.dumps(direction)[:40]}, which is not right, left or bi", "reads it as right", loss=False)
+    for label in labels:
+        if direction != "left":
+            standoff.relation(label, head, tail)
+        if direction in ("left", "bi"):
+            standoff.relation(label, tail, head)
+
+
+# --- writing -----------------------------------------------------------------------------------------------------
+
+
+def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
+    separator = "["
+    for number, document in enumerate(charactered(documents, path, problems), start=1):
+        note_scores(document, document.relations, path, problems, number=number, of="relations")
+        file.write(separator + json.dumps(_value(document), ensure_ascii=False))
+        separator = ",\n"
+    file.write("[]\n" if separator == "[" else "]\n")
+
+
+def _value(document: Document) -> dict[str, Any]:
+    from_name, to_name, type = _LABELS
+    ids = {entity: f"e{number}" for number, entity in enumerate(document.entities, start=1)}
+    results: list[dict[str, Any]] = [
+        {"id": ids[e], "from_name": from_name, "to_name": to_name, "type": type,
+         "value": {"start": e.char_start, "end": e.char_end, "text": e.text, "labels": [e.type]}}
+        | ({} if e.score is None else {"score": round(e.score, 4)})
+        for e in document.entities
+    ]
+    pairs: dict[tuple[str, str], list[Relation]] = {}  # a pair has one arrow, which carries all labels
+    for relation in document.relations:
+        pairs.setdefault((ids[relation.head], ids[relation.tail]), []).append(relation)
+    results += [{"type": "relation", "from_id": head, "to_id": tail, "direction": "right",
+                 "labels": [relation.type for relation in relations]} for (head, tail), relations in pairs.items()]
+    return {"data": {"text": document.text} | ({"id": document.id} if document.id else {}),
+            "predictions": [{"model_version": _MODEL, "result": results}]}
+
+
+def sniff(head: str) -> bool:
+    if re.match(r"\s*\{", head):  # a single task
+        return (re.search(r'"(annotations|predictions|completions)"\s*:\s*\[', head) is not None
+                and re.search(r'"data"\s*:\s*\{', head) is not None and re.search(r'"result"\s*:\s*\[', head) is not None)
+    if not re.match(r"\s*\[\s*\{", head):
+        return False
+    if re.match(r'\s*\[\s*\{\s*("id"\s*:\s*\d+\s*,\s*)?"data"\s*:\s*\{', head):
+        return True
+    if re.search(r'"(annotations|predictions|completions)"\s*:\s*\[', head) and re.search(r'"(result|data)"\s*:', head):
+        return True
+    keys = ("annotation_id", "annotator"), ("start", "end", "labels", "text"), ("annotator", "text")
+    return '"tokens"' not in head and any(all(re.search(rf'"{key}"\s*:', head) for key in known) for known in keys)
+
+
+FORMAT = Format("labelstudio", "Label Studio's JSON: tasks with annotations (or predictions), entities in characters",
+                (".json",), sniff, read, write,
+                options={"annotator": ("first", "last", "each"), "predictions": ("no", "yes"),
+                         "sentences": SENTENCE_OPTIONS["sentences"], "crossing": SENTENCE_OPTIONS["crossing"],
+                         "overlap": tuple(RULES)})

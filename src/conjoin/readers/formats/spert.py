@@ -1,0 +1,114 @@
+"""SpERT JSON (Eberts & Ulges 2020): a list of objects with `tokens`, `entities` and `relations` by index."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from conjoin.document import Document
+from conjoin.readers.document_builder import Draft
+from conjoin.readers.fields import NUMBER, STRING, Fields, wrong_key
+from conjoin.readers.format import Format, Options
+from conjoin.readers.objects import listed
+from conjoin.readers.overlap import RULES
+from conjoin.readers.problems import Problems
+from conjoin.readers.writing import worded
+
+_ANNOTATION = ("tokens", "entities", "relations")
+_FIELDS = {*_ANNOTATION, "orig_id"}
+_ENTITY = {"type": STRING, "start": NUMBER, "end": NUMBER}
+_RELATION = {"type": STRING, "head": NUMBER, "tail": NUMBER}
+_NEEDS = "it needs a list 'tokens' of words and lists 'entities' and 'relations' of objects"
+
+
+def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
+    fields = Fields(path, problems, _FIELDS)
+    for number, value in enumerate(listed(path, problems, "SpERT JSON is a list of sentences")):
+        label = f"sentence {number}: "
+        if not _well_formed(value):
+            problems.repair(path, None, "malformed-sentence", f"{label}{_NEEDS}", "leaves it out")
+            continue
+        fields.check(value, _ANNOTATION, label=label)
+        document = _document(value, label, path, None, problems, options["overlap"])
+        if document is not None:
+            yield document
+    fields.note()
+
+
+def _well_formed(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    tokens, parts = value.get("tokens"), [value.get("entities", []), value.get("relations", [])]
+    return (isinstance(tokens, list) and all(isinstance(word, str) and word for word in tokens)
+            and all(isinstance(part, list) and all(isinstance(item, dict) for item in part) for part in parts))
+
+
+def document_of(value: dict[str, Any], path: Path, line: int, problems: Problems, overlap: str) -> Document | None:
+    """The document of one object that has a line (or row) of its own; None, after the repair is said, when there is none
+    in it."""
+    if _well_formed(value):
+        return _document(value, "", path, line, problems, overlap)
+    problems.repair(path, line, "malformed-sentence", _NEEDS, "leaves it out")
+    return None
+
+
+def _document(value: dict[str, Any], label: str, path: Path, line: int | None, problems: Problems,
+              overlap: str) -> Document | None:
+    if value["tokens"]:
+        return _draft(value, label, path, line, problems).finish(overlap)
+    problems.repair(path, line, "empty-sentence", f"{label}it has no words", "leaves it out", loss=False)
+    return None
+
+
+def _draft(value: dict[str, Any], label: str, path: Path, line: int | None, problems: Problems) -> Draft:
+    draft = Draft.of_words(value["tokens"], id=_id(value.get("orig_id")), path=path, line=line, problems=problems,
+                           missing=("relation-out-of-range", "entity number {}, which is none"), label=label)
+    for number, item in enumerate(value.get("entities", [])):
+        match item:
+            case {"type": str(type), "start": int(start), "end": int(end)} if type:
+                draft.entity(number, type, start, end, line=line)
+            case _:
+                draft.repair(line, "malformed-entity", f"entity {number} needs type, start and end: "
+                             f"{wrong_key(item, _ENTITY)}", "leaves it out")
+    for number, item in enumerate(value.get("relations", [])):
+        match item:
+            case {"type": str(type), "head": int(head), "tail": int(tail)} if type:
+                draft.relation(type, head, tail, line=line)
+            case _:
+                draft.repair(line, "malformed-relation", f"relation {number} needs type, head and tail: "
+                             f"{wrong_key(item, _RELATION)}", "leaves it out")
+    return draft
+
+
+def _id(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
+    separator = "["
+    for document in worded(documents, path, problems):
+        file.write(separator + json.dumps(_value(document), ensure_ascii=False))
+        separator = ",\n"
+    file.write("[]\n" if separator == "[" else "]\n")
+
+
+def _value(document: Document) -> dict[str, Any]:
+    numbers = {entity: number for number, entity in enumerate(document.entities)}
+    return {
+        "tokens": document.words,
+        "entities": [{"type": e.type, "start": e.start, "end": e.end} for e in document.entities],
+        "relations": [{"type": r.type, "head": numbers[r.head], "tail": numbers[r.tail]} for r in document.relations],
+        # the published files number their sentences with integers
+        "orig_id": int(document.id) if re.fullmatch(r"0|[1-9][0-9]{0,15}", document.id) else document.id,
+    }
+
+
+def sniff(head: str) -> bool:
+    return re.match(r"\s*\[\s*\{", head) is not None and '"tokens"' in head
+
+
+FORMAT = Format("spert", "SpERT JSON: a list of sentences with tokens, entities and relations by index", (".json",),
+                sniff, read, write, options={"overlap": tuple(RULES)})

@@ -1,0 +1,120 @@
+"""The original CoNLL04 columns (Roth & Yih 2004) with the index lists of Gupta et al. 2016 (TF-MTRNN).
+
+A row is a chunk: an entity's words stand in one row, joined with `/`. Relations name chunks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from conjoin.document import Document
+from conjoin.errors import DataError
+from conjoin.readers.blocks import Block, Row, blocks
+from conjoin.readers.document_builder import Draft
+from conjoin.readers.format import Format, Options
+from conjoin.readers.formats import giorgi
+from conjoin.readers.lines import lines, opening
+from conjoin.readers.problems import Problems
+from conjoin.tagging import OUTSIDE
+
+# the corpus file avoids commas and brackets; -LCB- and -RCB- stand for braces
+_ESCAPES = {"COMMA": ",", "-LRB-": "(", "-RRB-": ")", "-LCB-": "{", "-RCB-": "}"}
+_LISTS = {"training": "train", "validation": "dev", "testing": "test"}
+_EXTRA = "extra"
+
+
+def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
+    """All sentences of the file, those without relations too."""
+    for block in blocks(path, problems):
+        yield _document(block, path, problems)
+
+
+def _document(block: Block, path: Path, problems: Problems) -> Document:
+    chunks = [_words(row) for row in block.rows]
+    draft = Draft.of_words([word for chunk in chunks for word in chunk], id=block.id, path=path, line=block.line,
+                           problems=problems, missing=("relation-end", "chunk {}, which is no entity"))
+    position = 0
+    for row, chunk in zip(block.rows, chunks, strict=True):
+        if row.tag != OUTSIDE:
+            draft.entity(row.number, row.tag, position, position + len(chunk), line=row.line)
+        position += len(chunk)
+    for relation in block.relations:
+        draft.relation(relation.type, relation.first, relation.second, line=relation.line)
+    return draft.finish()
+
+
+def _words(row: Row) -> list[str]:
+    parts = [row.word] if row.tag == OUTSIDE else [part for part in row.word.split("/") if part] or [row.word]
+    return [_ESCAPES.get(part, part) for part in parts]
+
+
+def read_folder(folder: Path, problems: Problems, options: Options) -> Mapping[str, Iterable[Document]]:
+    """The splits that the index lists make; with `relation-free=yes` also `extra`, the sentences of neither list."""
+    path = _corpus_file(folder)
+    documents: dict[str, Document] = {}
+    for document in read(path, problems, options):
+        if document.id in documents:
+            problems.repair(path, None, "duplicate-id", f"two sentences are numbered {document.id}", "keeps the first")
+        documents.setdefault(document.id, document)
+    lists = _list_files(folder)
+    splits: dict[str, list[Document]] = {}
+    left = dict(documents)
+    for split, file in lists.items():
+        splits[split] = [documents[id] for id in _ids(file, documents, left, problems)]
+    if options["relation-free"] == "yes":
+        splits[_EXTRA] = list(left.values())
+    elif left:
+        entities = sum(len(document.entities) for document in left.values())
+        relations = sum(len(document.relations) for document in left.values())
+        problems.note(path, None, "not-in-lists", f"{len(left)} sentences with {entities} entities and {relations} "
+                      "relations stand in no index list and are left out; relation-free=yes reads them as split "
+                      f"'{_EXTRA}'", loss=True)
+    return splits
+
+
+def _ids(path: Path, documents: Mapping[str, Document], left: dict[str, Document],
+         problems: Problems) -> Iterator[str]:
+    """The sentence ids of a list; what is taken goes out of `left`."""
+    for number, line in lines(path, problems):
+        id = line.partition(":")[0].strip()
+        if not line.strip():
+            continue
+        if id not in documents:
+            problems.repair(path, number, "unknown-id", f"the list names sentence '{id}', which the corpus does not "
+                            "have", "leaves it out")
+        elif left.pop(id, None) is None:
+            problems.repair(path, number, "listed-twice", f"sentence '{id}' stands in a list already",
+                            "leaves it out here", loss=False)
+        else:
+            yield id
+
+
+def _list_files(folder: Path) -> dict[str, Path]:
+    """Split name → list; the variants (words, POS, tags) name the same sentences, so the first by name will do."""
+    found: dict[str, Path] = {}
+    for word, split in _LISTS.items():
+        files = sorted(folder.glob(f"{word}_indx*"), key=lambda file: (len(file.name), file.name))
+        if files:
+            found[split] = files[0]
+    return found
+
+
+def _corpus_file(folder: Path) -> Path:
+    files = [file for file in sorted(folder.glob("*.tsv")) if sniff(opening(file))]
+    if len(files) != 1:
+        raise DataError(f"{folder}: the folder needs one corpus file in nine columns (corp.tsv), it has {len(files)}")
+    return files[0]
+
+
+def claims(folder: Path) -> bool:
+    return bool(_list_files(folder)) and any(folder.glob("*.tsv"))
+
+
+def sniff(head: str) -> bool:
+    return re.match(r"[^\t\n]*\t[^\t\n]+\t\d+(\t[^\t\n]*){6}\n", head) is not None and not giorgi.sniff(head)
+
+
+FORMAT = Format("tfmtrnn", "the original CoNLL04 columns (corp.tsv), a row per chunk, with index lists", (".tsv",),
+                sniff, read, options={"relation-free": ("no", "yes")}, claims=claims, read_folder=read_folder)

@@ -1,8 +1,0 @@
-"""The tables of the two papers: what each row is, how it is run, and ours beside theirs."""
-
-from __future__ import annotations
-
-from conjoin.reproduce.run import Options, reproduce
-from conjoin.reproduce.tables import TABLES, Row, Table
-
-__all__ = ["TABLES", "Options", "Row", "Table", "reproduce"]

@@ -1,0 +1,1 @@
+"""Files: atomic and resumable writing, downloads, the cache folder."""

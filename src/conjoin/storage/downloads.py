@@ -1,0 +1,125 @@
+"""Files that are given by path or by address, and downloads that go on where they were cut."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from conjoin.errors import ModelError
+from conjoin.storage.atomic import whole_file
+
+Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
+TIMEOUT_SECONDS = 60
+BLOCK = 1 << 16
+UNESCAPED = "/%:@!$&'()*+,;=~?"
+
+
+def local_file(source: str, *, sha256: str | None, cache: Path) -> Path:
+    """The file of a path, or of an http(s) address, which is downloaded into `cache` once.
+
+    With `sha256` its checksum must be that, each time. Raises `ModelError` when it cannot be had whole; nothing is left
+    half written.
+    """
+    scheme, found, _ = source.partition("://")
+    if not found:
+        path = Path(source).expanduser()
+        if sha256 and path.is_file():
+            _check(path, sha256, source)
+        return path
+    if scheme.lower() not in ("http", "https"):
+        raise ModelError(f"{source}: an address begins with http:// or https://; give one of these, or the path of a file")
+    name = Path(source.partition("?")[0].partition("#")[0]).name
+    path = cache / "downloads" / f"{hashlib.sha256(source.encode()).hexdigest()[:16]}-{name}"
+    if path.is_file():
+        if sha256:
+            _check(path, sha256, f"{path} (downloaded from {source})", remedy="delete it, and it is downloaded again")
+        return path
+    with whole_file(path) as temporary:
+        _fetch(source, temporary)
+        if sha256:
+            _check(temporary, sha256, source)
+    return path
+
+
+def _fetch(source: str, path: Path) -> None:
+    """`download` with errors that say what to do."""
+    try:
+        download(source, path, lambda done, total: None)
+    except ConnectionError as error:
+        raise ModelError(f"{source}: {error}; try again") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a port or host that is none
+        raise ModelError(f"{source}: cannot be downloaded ({str(error).strip()}); check the address and the connection, or "
+                         "give the path of a file") from error
+
+
+def download(address: str, path: Path, progress: Progress) -> None:
+    """Fetch into `path`, from where an earlier try left off if the server can do that.
+
+    Raises `ConnectionError` when the connection is cut; what came stays. Raises another `OSError`, `HTTPException` or
+    `ValueError` when the address cannot be had.
+    """
+    done = path.stat().st_size if path.exists() else 0
+    request = urllib.request.Request(_quoted(address), headers={"Range": f"bytes={done}-"} if done else {})
+    try:
+        answer = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+    except urllib.error.HTTPError as error:
+        if not done or error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        path.unlink()  # as long as the whole file, or longer: nothing can be appended
+        download(address, path, progress)
+        return
+    with answer:
+        if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
+            done = 0
+        length = answer.headers.get("Content-Length")
+        total = done + int(length) if length is not None else None
+        with path.open("ab" if done else "wb") as file:
+            for block in _blocks(answer):
+                file.write(block)
+                done += len(block)
+                progress(done, total)
+    if total is not None and done < total:
+        raise ConnectionError(f"the connection was cut after {done:,} of {total:,} bytes")
+
+
+def unreachable(address: str, error: Exception) -> str | None:
+    """The host of the address, when the error is that no connection to it was to be had."""
+    if not isinstance(error, urllib.error.URLError) or isinstance(error, urllib.error.HTTPError):
+        return None
+    if not isinstance(error.reason, OSError) or isinstance(error.reason, ssl.SSLError):
+        return None
+    return urllib.parse.urlsplit(address).hostname
+
+
+def _blocks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    try:
+        while block := answer.read(BLOCK):
+            yield block
+    except http.client.IncompleteRead as error:
+        raise ConnectionError("the connection was cut") from error
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 checksum of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _quoted(source: str) -> str:
+    """The address with blanks and letters beyond ASCII as %XX; what is escaped already stays."""
+    parts = urllib.parse.urlsplit(source)
+    path, query = (urllib.parse.quote(part, safe=UNESCAPED) for part in (parts.path, parts.query))
+    return urllib.parse.urlunsplit(parts._replace(path=path, query=query))
+
+
+def _check(path: Path, sha256: str, source: str, *, remedy: str = "download it again") -> None:
+    found = sha256_of(path)
+    if found != sha256.lower():
+        raise ModelError(f"{source}: has the SHA-256 checksum {found}, where {sha256.lower()} is expected; it is another "
+                         f"file, or damaged: {remedy}")
