@@ -555,8 +555,8 @@ def test_calibration_goes_with_the_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Too few documents to fit on change nothing; what is fitted holds after saving, loading and exporting."""
-    monkeypatch.setattr("conjoin.evaluation.calibration.LEAST_FOUND", 10**6)
-    monkeypatch.setattr("conjoin.evaluation.calibration.LEAST_GOLD", 10**6)
+    monkeypatch.setattr("conjoin.evaluation.calibration.MIN_FOUND", 10**6)
+    monkeypatch.setattr("conjoin.evaluation.calibration.MIN_GOLD", 10**6)
     torch.manual_seed(0)
     config = shrunk("conjoin-base", f"relations.decision={decision}", "entities.outside_prior=0")
     extractor = Extractor(build_model(config, schema, documents=documents).eval(), config)

@@ -47,7 +47,7 @@ def main() -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "conjoin", "serve", str(arguments.model), "--port", str(port),
-               "--most-requests", str(2 * max(CLIENTS))]
+               "--max-requests", str(2 * max(CLIENTS))]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as service:
         try:
             asyncio.run(measured(f"http://127.0.0.1:{port}", texts, service.pid, arguments.requests, result))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-MOST_LISTED = 14  # names in one sentence
+MAX_LISTED = 14  # names in one sentence
 ALIKE = 0.65  # how like a name must be to be guessed; 1 is the same
 
 
@@ -50,7 +50,7 @@ def unknown_name(what: str, name: str, known: Iterable[str], *, listed_by: str =
     choices = sorted(known)
     nearest = _nearest(name, choices)
     guess = f" (did you mean '{nearest}'?)" if nearest else ""
-    remedy = f"'{listed_by}' lists them" if listed_by and len(choices) > MOST_LISTED else f"choose {_listed(choices)}"
+    remedy = f"'{listed_by}' lists them" if listed_by and len(choices) > MAX_LISTED else f"choose {_listed(choices)}"
     return f"unknown {what} '{name}'{guess}; {remedy}"
 
 

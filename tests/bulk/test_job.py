@@ -13,7 +13,7 @@ import pytest
 import doubles
 from conjoin.bulk.inputs import Columns, Raw
 from conjoin.bulk.job import Job, Started, local, run
-from conjoin.bulk.partition import MOST_DEATHS, Partition, PartitionDone, from_json, rows_of, to_json
+from conjoin.bulk.partition import MAX_DEATHS, Partition, PartitionDone, from_json, rows_of, to_json
 from conjoin.bulk.rows import RowFormat, read_rows
 from conjoin.errors import DataError, ModelError, SettingError, WorkerError
 
@@ -91,9 +91,9 @@ def test_a_process_that_is_killed_from_outside_costs_nothing(
 def test_too_many_deaths_are_not_the_fault_of_documents(model: Path, tmp_path: Path) -> None:
     partition = Partition(4, tuple(Raw(f"d{number}", "a") for number in range(50)))
     partition = partition.after_death(("chunk", 0))
-    for number in range(MOST_DEATHS - 1):
+    for number in range(MAX_DEATHS - 1):
         partition = partition.after_death(("document", number))
-    assert (len(partition.alone), len(partition.lethal)) == (1, MOST_DEATHS - 1)
+    assert (len(partition.alone), len(partition.lethal)) == (1, MAX_DEATHS - 1)
     with pytest.raises(WorkerError, match=r"partition 4: 20 processes ended over it, the last at document 'd30'"):
         partition.after_death(("document", 30))
     job = Job((write(tmp_path / "in.jsonl", ["a"]),), model, tmp_path / "out", load=doubles.load_never)

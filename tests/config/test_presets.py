@@ -192,7 +192,7 @@ def test_unknown_keys_name_the_nearest(override: str, nearest: str) -> None:
         "training.learning_rate=0", "training.learning_rate=-1e-5", "training.learning_rate=nan",
         "training.learning_rate=inf", "training.layer_decay=0", "training.layer_decay=1.1", "training.warmup=1.5",
         "training.averaging=-0.1", "training.schedule=quadratic", "training.precision=fp8", "training.patience=0",
-        "training.checkpoint_steps=0", "encoder.dropout=1", "encoder.dropout=-0.1", "encoder.most_pieces=0",
+        "training.checkpoint_steps=0", "encoder.dropout=1", "encoder.dropout=-0.1", "encoder.max_pieces=0",
         "encoder.masking=1", "entities.scheme=iob", "entities.layers=0", "relations.scorer=biafine",
         "relations.labels=5", "relations.distance=-1", "relations.threshold=2", "relations.bilinear=maybe",
         "training=3",

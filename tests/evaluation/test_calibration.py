@@ -14,7 +14,7 @@ from conjoin import Extractor
 from conjoin.document import Document, Entity, Relation
 from conjoin.errors import DataError
 from conjoin.evaluation.calibration import (
-    LEAST_FOUND,
+    MIN_FOUND,
     Calibration,
     Found,
     _likeliest,
@@ -68,8 +68,8 @@ def test_the_temperature_that_made_scores_too_sure_is_found() -> None:
 
 
 def test_too_few_keep_their_scores() -> None:
-    assert fit_temperature([Found("A", 0.9, False)] * (LEAST_FOUND - 1)) == 1.0
-    assert fit_temperature([Found("A", 0.9, False)] * LEAST_FOUND) == pytest.approx(math.exp(4.0), rel=0.01)
+    assert fit_temperature([Found("A", 0.9, False)] * (MIN_FOUND - 1)) == 1.0
+    assert fit_temperature([Found("A", 0.9, False)] * MIN_FOUND) == pytest.approx(math.exp(4.0), rel=0.01)
 
 
 def test_a_temperature_that_would_raise_the_error_of_calibration_is_not_taken() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conjoin.document import Document, Entity
-from conjoin.parallel.threads import MOST_LANES, Lanes, annotate_all, lanes_of
+from conjoin.parallel.threads import MAX_LANES, Lanes, annotate_all, lanes_of
 from conjoin.schema import Schema
 
 
@@ -89,7 +89,7 @@ def test_an_error_in_a_batch_is_the_callers(threads: int) -> None:
 
 
 def test_how_many_lanes() -> None:
-    assert [lanes_of(threads) for threads in (0, 1, 2, 3, 4, 64)] == [1, 1, 2, 3, 4, MOST_LANES]
+    assert [lanes_of(threads) for threads in (0, 1, 2, 3, 4, 64)] == [1, 1, 2, 3, 4, MAX_LANES]
     assert [threads - threads // lanes_of(threads) * lanes_of(threads) for threads in (5, 6, 7, 9, 10)] == [1, 0, 1, 0, 0]
 
 

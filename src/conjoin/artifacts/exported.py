@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from conjoin import tagging
 from conjoin.artifacts.model_folder import EXPORTED, Contents, broken, first_line, read_json
 from conjoin.config.options import PAIRS_AT_ONCE
-from conjoin.decoding.pairs import FlatSpans, Rules, between, largest, least_score, marks, pooled
+from conjoin.decoding.pairs import FlatSpans, Rules, between, largest, marks, min_score, pooled
 from conjoin.decoding.tags import Chain, decode
 from conjoin.document import Document, Entity
 from conjoin.errors import ModelError, require_extra
@@ -69,7 +69,7 @@ class ExportedModel:
     @property
     def relation_threshold(self) -> float | None:
         """As for `JointModel`."""
-        return None if self.pairs is None else least_score(self.rules.decision, self.rules.threshold)
+        return None if self.pairs is None else min_score(self.rules.decision, self.rules.threshold)
 
     @relation_threshold.setter
     def relation_threshold(self, least: float | None) -> None:

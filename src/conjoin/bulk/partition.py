@@ -19,7 +19,7 @@ from conjoin.parallel.streaming import Extracts
 
 T = TypeVar("T")
 PARTITION_DOCUMENTS = 2_000  # unless told otherwise: what a stop costs at most, and a file of results
-MOST_DEATHS = 20  # of processes over one partition, after which it is not the documents that are at fault
+MAX_DEATHS = 20  # of processes over one partition, after which it is not the documents that are at fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Partition:
 
     def after_death(self, place: object) -> Partition:
         """What to try after a process died at `place`. Raises `WorkerError` when that has happened too often."""
-        if len(self.alone) + len(self.lethal) >= MOST_DEATHS:
-            raise WorkerError(f"partition {self.number}: {MOST_DEATHS} processes ended over it, the last at document "
+        if len(self.alone) + len(self.lethal) >= MAX_DEATHS:
+            raise WorkerError(f"partition {self.number}: {MAX_DEATHS} processes ended over it, the last at document "
                               f"'{self._name(place)}'; give them more memory or look at the model; the same command "
                               "goes on")
         match place:

@@ -88,7 +88,7 @@ def affinity(
         raise DataError("affinity compares the words of a dev split; name a file with --dev, or call it dev")
 
     from conjoin.extras.affinity import (
-        LEAST_SCORE,
+        MIN_SCORE,
         SingleTask,
         advised_depth,
         affinities,
@@ -119,9 +119,9 @@ def affinity(
     }
     write_text(output / "affinity.json", json.dumps(result, indent=1) + "\n")
     plot(found, output / "affinity.png")
-    poor = [task for task, values in scores.items() if min(values.values()) < LEAST_SCORE]
+    poor = [task for task, values in scores.items() if min(values.values()) < MIN_SCORE]
     if poor:
-        console.print(f"models of {' and '.join(poor)} score an F1 below {100 * LEAST_SCORE:.0f} on dev: what they have "
+        console.print(f"models of {' and '.join(poor)} score an F1 below {100 * MIN_SCORE:.0f} on dev: what they have "
                       "learnt is too little for the advice to be relied on; train longer, with --set training.epochs=N, or "
                       "on more data")
     layers = sum(row.name.startswith("shared") for row in found)

@@ -23,11 +23,11 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 is every one of this machine.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")] = 8000,
     precision: PrecisionName = "no",
-    most_bytes: Annotated[int, typer.Option(min=1, help="Most bytes of a request.")] = 1_000_000,
-    most_texts: Annotated[int, typer.Option(min=1, help="Most texts of a request.")] = 64,
-    most_characters: Annotated[int, typer.Option(min=1, help="Most characters of a text.")] = 100_000,
-    most_waiting: Annotated[int, typer.Option(min=1, help="Most texts that wait at once.")] = 256,
-    most_requests: Annotated[int, typer.Option(min=1, help="Most requests of one client under way at once.")] = 32,
+    max_bytes: Annotated[int, typer.Option(min=1, help="Most bytes of a request.")] = 1_000_000,
+    max_texts: Annotated[int, typer.Option(min=1, help="Most texts of a request.")] = 64,
+    max_characters: Annotated[int, typer.Option(min=1, help="Most characters of a text.")] = 100_000,
+    max_waiting: Annotated[int, typer.Option(min=1, help="Most texts that wait at once.")] = 256,
+    max_requests: Annotated[int, typer.Option(min=1, help="Most requests of one client under way at once.")] = 32,
     seconds: Annotated[float, typer.Option(min=0.001, help="After which a request is given up.")] = 30.0,
 ) -> None:
     """Serve a trained model over HTTP.
@@ -55,8 +55,8 @@ def serve(
 
     from conjoin.extractor import Extractor
 
-    limits = Limits(body_bytes=most_bytes, texts=most_texts, characters=most_characters, waiting=most_waiting,
-                    requests_per_client=most_requests, seconds=seconds)
+    limits = Limits(body_bytes=max_bytes, texts=max_texts, characters=max_characters, waiting=max_waiting,
+                    requests_per_client=max_requests, seconds=seconds)
     token = os.environ.get(TOKEN)
     extractor = Extractor.load(run, precision=used)
     extractor("Maria Ortiz leads the Halden Steel of Leeds.")  # what is slow the first time is not the first client's

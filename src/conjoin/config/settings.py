@@ -57,7 +57,7 @@ class EncoderSettings(Settings):
     layers: Literal["last", "mix"] = Field("last", description="a word's vector: the last layer's, or a trained mix")
     dropout: Dropout | None = Field(None, description="in the encoder; none keeps its own setting")
     word_pooling: WordPooling = Field("first", description="how the pieces of a word become one vector")
-    most_pieces: int = Field(512, ge=1, description="longest window in pieces, if the encoder takes that many")
+    max_pieces: int = Field(512, ge=1, description="longest window in pieces, if the encoder takes that many")
     overlap: int = Field(64, ge=0, description="pieces that neighbouring windows share")
     masking: Dropout = Field(0.0, description="share of pieces hidden behind the mask piece in training")
     casing: bool = Field(False, description="let an uncased encoder see casing, as vectors added to its input")

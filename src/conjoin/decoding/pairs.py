@@ -37,7 +37,7 @@ class FlatSpans:
         return cls(rows, starts, ends, kinds, np.array([len(found) for found in entities], dtype=np.int64))
 
 
-def least_score(decision: Decision, threshold: float | None) -> float | None:
+def min_score(decision: Decision, threshold: float | None) -> float | None:
     """The least probability of a relation, or None where the most probable type wins."""
     return 0.5 if threshold is None and decision == "sigmoid" else threshold
 

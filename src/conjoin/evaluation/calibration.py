@@ -18,8 +18,8 @@ from conjoin.schema import canonical
 
 TASKS = ("entities", "relations")
 BINS = 10  # of the reliability table, of equal width
-LEAST_FOUND = 20  # with fewer found a task keeps temperature 1
-LEAST_GOLD = 10  # with fewer annotated a type keeps its least score
+MIN_FOUND = 20  # with fewer found a task keeps temperature 1
+MIN_GOLD = 10  # with fewer annotated a type keeps its least score
 _EDGE = 1e-6
 _HOTTEST = 4.0  # temperatures lie between exp(-4) and exp(4)
 
@@ -143,7 +143,7 @@ def _cooled(found: Sequence[Found], temperature: float) -> list[Found]:
 def fit_temperature(found: Sequence[Found]) -> float:
     """The temperature under which what was found is most likely correct or not as it is; 1 for too few, and where that
     temperature would raise the error of calibration, which a likelihood alone does not rule out."""
-    if len(found) < LEAST_FOUND:
+    if len(found) < MIN_FOUND:
         return 1.0
     likeliest = _likeliest(found)
     before, after = (expected_calibration_error(some) for some in (found, _cooled(found, likeliest)))
@@ -178,7 +178,7 @@ def _thresholds(found: Sequence[Found], annotated: Mapping[str, int]) -> dict[st
     result = {}
     for type in sorted(annotated):
         scores = sorted(((one.score, one.correct) for one in found if one.type == type), reverse=True)
-        if annotated[type] >= LEAST_GOLD and any(correct for _, correct in scores):
+        if annotated[type] >= MIN_GOLD and any(correct for _, correct in scores):
             result[type] = best_threshold(scores, annotated[type])
     return result
 

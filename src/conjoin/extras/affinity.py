@@ -28,7 +28,7 @@ from conjoin.storage.atomic import make_folder, read_json, whole_file, write_tex
 from conjoin.storage.cache import CACHE_LIMIT
 from conjoin.training import Event
 
-LEAST_SCORE = 0.2  # F1 of a model on its own task, below which it has learnt too little to be compared
+MIN_SCORE = 0.2  # F1 of a model on its own task, below which it has learnt too little to be compared
 SHARED_ABOVE = 0.8  # of the affinity that two runs of one task have
 TASKS: Mapping[str, tuple[str, ...]] = {
     "entities": ("training.relation_weight=0",),

@@ -30,7 +30,7 @@ from conjoin.text.words import words
 View = Literal["head", "model"]
 PATTERNS = ("next", "previous", "itself", "end")
 _MAP = 3.2  # inches of one heat map
-_MOST_MAPS = 144
+_MAX_MAPS = 144
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +121,8 @@ def heat_maps(
 
     chosen_layers = _chosen("layer", layers, attention.weights.shape[0])
     chosen_heads = _chosen("head", heads, attention.weights.shape[1])
-    if len(chosen_layers) * len(chosen_heads) > _MOST_MAPS:
-        raise SettingError(f"{len(chosen_layers)} layers of {len(chosen_heads)} heads are more than {_MOST_MAPS} maps; "
+    if len(chosen_layers) * len(chosen_heads) > _MAX_MAPS:
+        raise SettingError(f"{len(chosen_layers)} layers of {len(chosen_heads)} heads are more than {_MAX_MAPS} maps; "
                            "name some with --layer and --head")
     size = max(_MAP, 0.2 * len(attention.pieces))
     figure = Figure(figsize=(size * len(chosen_heads), size * len(chosen_layers) + 0.4), layout="constrained")

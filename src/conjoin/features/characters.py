@@ -11,7 +11,7 @@ from conjoin.features.arrays import Arrays, Texts, padded, word_counts
 
 SAVED = "characters.json"
 PADDING, UNKNOWN = 0, 1
-MOST_CHARACTERS = 64  # of a longer "word" the first and the last half of so many are read
+MAX_CHARACTERS = 64  # of a longer "word" the first and the last half of so many are read
 
 
 class CharacterReader:
@@ -35,8 +35,8 @@ class CharacterReader:
         }
 
     def _spell(self, word: str) -> list[int]:
-        if len(word) > MOST_CHARACTERS:
-            half = MOST_CHARACTERS // 2
+        if len(word) > MAX_CHARACTERS:
+            half = MAX_CHARACTERS // 2
             word = word[:half] + word[-half:]
         return [self.index.get(character, UNKNOWN) for character in word] or [UNKNOWN]
 

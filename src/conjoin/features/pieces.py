@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from conjoin.features.arrays import Arrays, Reader, Texts, joined
 
-MOST_PIECES_PER_WORD = 32  # a longer "word" (a URL, a gene sequence) is read by its first pieces
+MAX_PIECES_PER_WORD = 32  # a longer "word" (a URL, a gene sequence) is read by its first pieces
 KNOWN_WORDS = 2**17  # whose pieces are kept: text repeats its words
 PROBE = ["An", "un-likely", "x9", "Ωmega", ",", "An", "WORDS", "."]
 
@@ -78,7 +78,7 @@ class PieceReader:
         windows: list[list[int]] = []
         readings: list[NDArray[np.int64]] = []
         homes = []  # per text and word: window, first piece, count
-        most_words = max((len(words) for words in texts), default=0)
+        max_words = max((len(words) for words in texts), default=0)
         for text, pieces in enumerate(self.pieces(texts)):
             lengths = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
             plan = plan_windows(lengths.tolist(), self.window, self.overlap)
@@ -92,16 +92,16 @@ class PieceReader:
                 home[start:end, 1] = np.where(own, before, home[start:end, 1])
                 windows.append([*self.vocabulary.prefix, *chain.from_iterable(pieces[start:end]), *self.vocabulary.suffix])
                 if self.inputs:
-                    readings.append(np.repeat(np.arange(start, end) + 1 + text * most_words, lengths[start:end]))
+                    readings.append(np.repeat(np.arange(start, end) + 1 + text * max_words, lengths[start:end]))
             homes.append(home)
-        arrays = self._tables(windows, homes, most_words, padded_to)
+        arrays = self._tables(windows, homes, max_words, padded_to)
         if self.inputs:
             arrays["readings"] = self._readings(readings, arrays["pieces"].shape)
             arrays |= joined({name: part.arrays(texts) for name, part in self.inputs.items()})
         return arrays
 
     def _tables(
-        self, windows: list[list[int]], homes: Sequence[NDArray[np.int64]], most_words: int, padded_to: int
+        self, windows: list[list[int]], homes: Sequence[NDArray[np.int64]], max_words: int, padded_to: int
     ) -> Arrays:
         most = self.window + len(self.vocabulary.prefix) + len(self.vocabulary.suffix)
         lengths = np.array([len(row) for row in windows], dtype=np.int64)
@@ -111,16 +111,16 @@ class PieceReader:
         for number, row in enumerate(windows):
             pieces[number, : len(row)] = row
         mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
-        most_pieces = 1
+        max_pieces = 1
         if not self.first_only:
-            most_pieces = max((int(home[:, 2].max(initial=1)) for home in homes), default=1)
-        words = np.full((len(homes), most_words, most_pieces), -1, dtype=np.int64)
+            max_pieces = max((int(home[:, 2].max(initial=1)) for home in homes), default=1)
+        words = np.full((len(homes), max_words, max_pieces), -1, dtype=np.int64)
         for text, home in enumerate(homes):
             first = home[:, 0] * longest + home[:, 1]
-            if most_pieces == 1:
+            if max_pieces == 1:
                 words[text, : len(home), 0] = first
             else:
-                places = np.arange(most_pieces)
+                places = np.arange(max_pieces)
                 words[text, : len(home)] = np.where(places < home[:, 2:], first[:, None] + places, -1)
         return {"pieces": pieces, "mask": mask, "words": words}
 
@@ -157,7 +157,7 @@ class PieceReader:
             if words:
                 found = next(encoded)
                 for word, piece in zip(found.word_ids, found.ids, strict=True):
-                    if word is not None and len(pieces[word]) < MOST_PIECES_PER_WORD:
+                    if word is not None and len(pieces[word]) < MAX_PIECES_PER_WORD:
                         pieces[word].append(piece)
             result.append([tuple(word) or (self.vocabulary.unknown,) for word in pieces])
         return result

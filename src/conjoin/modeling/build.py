@@ -42,7 +42,7 @@ from conjoin.storage.cache import cache_folder
 from conjoin.storage.downloads import local_file
 
 LOGGER = logging.getLogger("conjoin")
-LEAST_COVERAGE = 0.1  # of the words of the training data; with fewer it is hardly the right file
+MIN_COVERAGE = 0.1  # of the words of the training data; with fewer it is hardly the right file
 
 
 def build_model(
@@ -162,7 +162,7 @@ def build_transformer(
         encoder,
         tokenizer,
         word_pooling=settings.word_pooling,
-        most_pieces=settings.most_pieces,
+        max_pieces=settings.max_pieces,
         overlap=settings.overlap,
         train_word_table=settings.train_word_table,
         masking=settings.masking,
@@ -188,7 +188,7 @@ def build_word_vectors(source: str, texts: Sequence[Sequence[str]], *, folder: P
         return saved_words(folder, source=source, cache=cache_folder())
     embedder = WordVectors.from_table(VectorTable.open(source, cache=cache_folder()), texts)
     found, words = embedder.coverage or (0, 0)
-    if found < LEAST_COVERAGE * words:
+    if found < MIN_COVERAGE * words:
         LOGGER.warning("%s has a vector for only %d of the %d words of the training data; see that it is of their "
                        "language, and that it spells words as they are or in lower case", source, found, words)
     return embedder

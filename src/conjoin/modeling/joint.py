@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from conjoin.config.options import Labels, LabelSource, Proposals
-from conjoin.decoding.pairs import least_score
+from conjoin.decoding.pairs import min_score
 from conjoin.document import Document, Entity
 from conjoin.modeling.embedders.embedder import Embedder
 from conjoin.modeling.heads.relations import RelationHead
@@ -193,7 +193,7 @@ class JointModel(nn.Module):
     @property
     def relation_threshold(self) -> float | None:
         """The least score of a relation; None where the best type wins, or where there are no relations."""
-        return None if self.relations is None else least_score(self.relations.decision, self.relations.threshold)
+        return None if self.relations is None else min_score(self.relations.decision, self.relations.threshold)
 
     @relation_threshold.setter
     def relation_threshold(self, least: float | None) -> None:

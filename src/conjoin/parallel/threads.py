@@ -10,7 +10,7 @@ from types import TracebackType
 from conjoin.document import Document
 from conjoin.parallel.batching import Annotator, fill_batches
 
-MOST_LANES = 4  # more would wait for one another: what Python does, one thread does at a time
+MAX_LANES = 4  # more would wait for one another: what Python does, one thread does at a time
 
 
 def lanes_of(threads: int) -> int:
@@ -18,7 +18,7 @@ def lanes_of(threads: int) -> int:
     or the fewest."""
     if threads < 2:
         return 1
-    return max(range(2, min(threads, MOST_LANES) + 1), key=lambda lanes: (threads // lanes * lanes, lanes))
+    return max(range(2, min(threads, MAX_LANES) + 1), key=lambda lanes: (threads // lanes * lanes, lanes))
 
 
 class Lanes:

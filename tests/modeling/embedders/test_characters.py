@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conjoin.features.characters import MOST_CHARACTERS, UNKNOWN, saved_alphabet
+from conjoin.features.characters import MAX_CHARACTERS, UNKNOWN, saved_alphabet
 from conjoin.modeling.embedders.characters import CharacterEmbedder, alphabet_of
 from conjoin.modeling.nn.recurrent import Cell
 
@@ -50,7 +50,7 @@ def test_long_words_are_read_at_both_ends() -> None:
     embedder = embedder_of()
     long = "a" * 40 + "s" * 500 + "i" * 40
     spelt = embedder.features([[long]])["characters"][0].tolist()
-    assert len(spelt) == MOST_CHARACTERS
+    assert len(spelt) == MAX_CHARACTERS
     assert spelt[0] == embedder.reader.index["a"] and spelt[-1] == embedder.reader.index["i"]
 
 

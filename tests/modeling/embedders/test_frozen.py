@@ -27,7 +27,7 @@ TEXTS = [["Maria", "Ortiz", "leads", "Acme"], [], ["oslo"], [*"abcdefgh" * 30]]
 
 
 def transformer(encoder: str, pooling: WordPooling = "first") -> TransformerEmbedder:
-    return TransformerEmbedder(*load_transformer(encoder, dropout=None), most_pieces=80, word_pooling=pooling).eval()
+    return TransformerEmbedder(*load_transformer(encoder, dropout=None), max_pieces=80, word_pooling=pooling).eval()
 
 
 def frozen(
@@ -124,7 +124,7 @@ def test_other_weights_or_settings_have_other_vectors(encoder: str) -> None:
     with torch.no_grad():
         next(first.encoder.parameters())[0] += 1e-3  # type: ignore[attr-defined]
     prints.add(first.fingerprint())
-    pooled = TransformerEmbedder(*load_transformer(encoder, dropout=None), word_pooling="mean", most_pieces=80)
+    pooled = TransformerEmbedder(*load_transformer(encoder, dropout=None), word_pooling="mean", max_pieces=80)
     prints.add(FrozenEmbedder(FrozenTransformer(pooled, all_layers=True)).fingerprint())
     assert len(prints) == 4
 

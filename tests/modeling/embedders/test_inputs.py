@@ -72,7 +72,7 @@ def test_the_maps_learn(encoder: str, overrides: tuple[str, ...]) -> None:
 
 
 def test_inputs_follow_words_into_overlapping_windows(encoder: str) -> None:
-    embedder = embedder_of(encoder, (*CASING, "encoder.most_pieces=70"), learnt=False)
+    embedder = embedder_of(encoder, (*CASING, "encoder.max_pieces=70"), learnt=False)
     texts = [["in"], ["Leeds" if number % 3 == 0 else "in" for number in range(200)]]
     features = embedder.features(texts)
     assert len(features["pieces"]) > 3

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conjoin.errors import ModelError, SettingError
-from conjoin.features.pieces import MOST_PIECES_PER_WORD, _owners, plan_windows
+from conjoin.features.pieces import MAX_PIECES_PER_WORD, _owners, plan_windows
 from conjoin.modeling.embedders.pretrained import load_transformer
 from conjoin.modeling.embedders.transformer import TransformerEmbedder
 
@@ -157,7 +157,7 @@ def test_texts_of_nothing_but_such_words(embedder: TransformerEmbedder) -> None:
 def test_a_word_of_very_many_pieces_is_read_by_its_first(embedder: TransformerEmbedder) -> None:
     long = "acgt" * 20
     [[pieces, after]] = embedder.reader.pieces([[long, "oslo"]])
-    assert len(pieces) == MOST_PIECES_PER_WORD
+    assert len(pieces) == MAX_PIECES_PER_WORD
     assert len(after) == 1
     assert states_of(embedder, [long] * 20).shape == (1, 20, 32)
 
@@ -196,20 +196,20 @@ def test_word_pooling_by_hand(encoder: str, embedder: TransformerEmbedder, pooli
 
 
 def test_most_pieces_cuts_windows(encoder: str) -> None:
-    short = embedder_of(encoder, most_pieces=80, overlap=8)
+    short = embedder_of(encoder, max_pieces=80, overlap=8)
     assert (short.reader.window, short.reader.overlap) == (78, 8)
     features = short.features([words_of(100)])
     assert int(features["mask"].sum(1).max()) <= 80
 
 
 def test_too_small_windows_are_refused(encoder: str) -> None:
-    with pytest.raises(SettingError, match=r"encoder.most_pieces = 40 leaves 38 pieces a window; take at least 66"):
-        embedder_of(encoder, most_pieces=40)
-    embedder_of(encoder, most_pieces=66)
+    with pytest.raises(SettingError, match=r"encoder.max_pieces = 40 leaves 38 pieces a window; take at least 66"):
+        embedder_of(encoder, max_pieces=40)
+    embedder_of(encoder, max_pieces=66)
 
 
 def test_overlap_never_exceeds_a_quarter_of_a_window(encoder: str) -> None:
-    assert embedder_of(encoder, most_pieces=82, overlap=10_000).reader.overlap == 20
+    assert embedder_of(encoder, max_pieces=82, overlap=10_000).reader.overlap == 20
 
 
 def test_the_word_table_may_be_frozen(encoder: str) -> None:

@@ -24,7 +24,7 @@ from conjoin.schema import Schema
 from conjoin.storage.cache import CACHE_LIMIT
 
 QUICK_DOCUMENTS = 24
-MOST_SHARED = 8
+MAX_SHARED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def _row(
     made = _parts(corpora, _folding(row, options))
     if options.quick:
         made = {name: _few(corpus) for name, corpus in made.items()}
-    made = dict(list(made.items())[: _most_folds(options)])
+    made = dict(list(made.items())[: _max_folds(options)])
     if row.same_size:
         full = settings_of(replace(row, overrides=()), options)
         config = same_size(config, full, next(iter(made.values())).train)
@@ -153,7 +153,7 @@ def same_size(config: Config, full: Config, documents: Sequence[Document]) -> Co
         return config.model_copy(update={"stack": config.stack.model_copy(update={"shared": layers})})
 
     aim = size(full)
-    return min(map(sharing, range(MOST_SHARED + 1)), key=lambda settings: abs(size(settings) - aim))
+    return min(map(sharing, range(MAX_SHARED + 1)), key=lambda settings: abs(size(settings) - aim))
 
 
 def _folding(row: Row, options: Options) -> Folding:
@@ -170,7 +170,7 @@ def _few(corpus: Corpus) -> Corpus:
     return Corpus({split: documents[:QUICK_DOCUMENTS] for split, documents in corpus.splits.items()})
 
 
-def _most_folds(options: Options) -> int | None:
+def _max_folds(options: Options) -> int | None:
     return min(2, options.folds or 2) if options.quick else options.folds
 
 

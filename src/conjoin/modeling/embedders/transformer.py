@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from conjoin.config.options import WordPooling
 from conjoin.errors import SettingError
 from conjoin.features.arrays import Texts
-from conjoin.features.pieces import MOST_PIECES_PER_WORD, PieceReader, Vocabulary
+from conjoin.features.pieces import MAX_PIECES_PER_WORD, PieceReader, Vocabulary
 from conjoin.modeling.embedders.bert import BertEncoder
 from conjoin.modeling.embedders.characters import CharacterEmbedder
 from conjoin.modeling.embedders.embedder import Features, as_tensors, own_features
@@ -49,7 +49,7 @@ class TransformerEmbedder(nn.Module):
         tokenizer: Any,
         *,
         word_pooling: WordPooling = "first",
-        most_pieces: int = 512,
+        max_pieces: int = 512,
         overlap: int = 64,
         train_word_table: bool = True,
         masking: float = 0.0,
@@ -64,10 +64,10 @@ class TransformerEmbedder(nn.Module):
         vocabulary = vocabulary_of(tokenizer)
         special = [*vocabulary.prefix, *vocabulary.suffix]
         self.special = [*special, vocabulary.padding]
-        window = min(most_pieces, _position_limit(encoder, tokenizer)) - len(special)
-        if window < 2 * MOST_PIECES_PER_WORD:
-            raise SettingError(f"encoder.most_pieces = {most_pieces} leaves {window} pieces a window; take at least "
-                               f"{2 * MOST_PIECES_PER_WORD + len(special)}")
+        window = min(max_pieces, _position_limit(encoder, tokenizer)) - len(special)
+        if window < 2 * MAX_PIECES_PER_WORD:
+            raise SettingError(f"encoder.max_pieces = {max_pieces} leaves {window} pieces a window; take at least "
+                               f"{2 * MAX_PIECES_PER_WORD + len(special)}")
         self.masking = masking
         inner = encoder.get_input_embeddings().weight.shape[1]  # type: ignore[operator]  # ELECTRA, ALBERT: narrower
         self.inputs = nn.ModuleDict({name: AddedInput(part, inner) for name, part in (inputs or {}).items()})
