@@ -103,7 +103,7 @@ def test_giorgi_table_a2_and_section_2(name: str) -> None:
     assert config.encoder.train_word_table is True
     assert config.encoder.masking == 0
     expected: dict[str, Any] = {
-        "proposals": "predicted", "pooling": "last", "labels": "tag", "label_size": 128, "projections": "separate",
+        "proposals": "predicted", "pooling": "last", "label_embedding": "tag", "label_size": 128, "projections": "separate",
         "layers": 2, "size": 512, "dropout": 0.1, "scorer": "biaffine", "bilinear": True, "context": False, "distance": 0,
         "decision": "softmax", "threshold": None, "constrain": False,
     }
@@ -118,7 +118,7 @@ def test_giorgi_table_a2_and_section_2(name: str) -> None:
 
 ABLATIONS = {
     "a": ("training.relation_ramp=0", "training", "relation_ramp", 0),
-    "b": ("relations.labels=none", "relations", "labels", "none"),
+    "b": ("relations.label_embedding=none", "relations", "label_embedding", "none"),
     "c": ("relations.projections=shared", "relations", "projections", "shared"),
     "d": ("relations.projections=none", "relations", "projections", "none"),
     "e": ("relations.bilinear=false", "relations", "bilinear", False),
@@ -194,7 +194,7 @@ def test_unknown_keys_name_the_nearest(override: str, nearest: str) -> None:
         "training.averaging=-0.1", "training.schedule=quadratic", "training.precision=fp8", "training.patience=0",
         "training.checkpoint_steps=0", "encoder.dropout=1", "encoder.dropout=-0.1", "encoder.max_pieces=0",
         "encoder.masking=1", "entities.scheme=iob", "entities.layers=0", "relations.scorer=biafine",
-        "relations.labels=5", "relations.distance=-1", "relations.threshold=2", "relations.bilinear=maybe",
+        "relations.label_embedding=5", "relations.distance=-1", "relations.threshold=2", "relations.bilinear=maybe",
         "training=3",
     ],
 )
@@ -240,9 +240,9 @@ def test_settings_that_go_together(preset: str, overrides: list[str]) -> None:
 
 def test_none_is_a_text_where_a_setting_must_be_one(tmp_path: Path) -> None:
     path = write(tmp_path / "own.toml", 'base = "crone2020-ade"\nsymmetric = ["none"]\n[paper]\ncitation = "none"\n')
-    config = load_config(path, ["elmo.options=none", "elmo.weights=None", "relations.labels=none"])
+    config = load_config(path, ["elmo.options=none", "elmo.weights=None", "relations.label_embedding=none"])
     assert config.paper is not None and config.paper.citation == "none" and config.symmetric == ("none",)
-    assert (config.elmo.options, config.elmo.weights, config.relations.labels) == (None, None, "none")
+    assert (config.elmo.options, config.elmo.weights, config.relations.label_embedding) == (None, None, "none")
     assert load_config(write(tmp_path / "again.toml", to_toml(config))) == config
 
 

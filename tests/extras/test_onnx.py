@@ -25,7 +25,7 @@ SMALL = ("stack.size=16", "characters.size=4", "relations.scorer_size=16")
 MIXES = {
     "conjoin-base": ("conjoin-base", ()),
     "crf, sigmoid": ("conjoin-base", ("entities.output=crf", "relations.decision=sigmoid", "relations.pooling=first-last")),
-    "no frills": ("giorgi2019-conll04", ("relations.labels=tag",)),
+    "no frills": ("giorgi2019-conll04", ("relations.label_embedding=tag",)),
     "conjoin-mix": ("conjoin-mix", SMALL),
     "frozen": ("crone2020-conll04-minilm", SMALL),
     "frozen lstm": ("crone2020-conll04-minilm", (*SMALL, "stack.cell=lstm", "characters.cell=lstm", "encoder.layers=last")),

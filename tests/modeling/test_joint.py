@@ -86,7 +86,7 @@ def same(left: Document, right: Document) -> None:
 
 SLOTS = {
     "relations.pooling": ["last", "first-last", "max"],
-    "relations.labels": ["none", "tag", "type"],
+    "relations.label_embedding": ["none", "tag", "type"],
     "relations.projections": ["separate", "shared", "none"],
     "relations.scorer": ["biaffine", "feedforward", "biaffine+feedforward", "distmult", "cosine", "distmult+cosine"],
     "relations.context": ["true", "false"],
@@ -191,9 +191,9 @@ def test_ablation_a_no_entity_pretraining(shrunk: Shrunk) -> None:
 
 
 def test_ablation_b_no_entity_embeddings(shrunk: Shrunk, schema: Schema, documents: list[Document]) -> None:
-    _, model = giorgi(shrunk, schema, "relations.labels=none", "relations.proposals=gold")
+    _, model = giorgi(shrunk, schema, "relations.label_embedding=none", "relations.proposals=gold")
     assert model.relations is not None
-    assert model.relations.labels is None
+    assert model.relations.label_embedding is None
     assert model.relations.head[0].in_features == 32
     trained_step(model, documents)
 
@@ -255,7 +255,7 @@ def test_proposals_are_gold_predicted_their_union_or_a_mixture(
 def test_labels_of_gold_entities_may_be_those_predicted_for_their_last_words(
     embedder: TransformerEmbedder, schema: Schema, documents: list[Document], labels: str
 ) -> None:
-    settings = ("relations.proposals=gold", f"relations.labels={labels}")
+    settings = ("relations.proposals=gold", f"relations.label_embedding={labels}")
     model = assemble(embedder, schema, *settings, "relations.label_source=predicted")
     spans = model._spans([document.entities for document in documents])
     as_gold = model._training_marks(spans, [document.entities for document in documents])

@@ -14,7 +14,7 @@ from conjoin.config.options import (
     Cell,
     Decision,
     Decoding,
-    Labels,
+    LabelEmbedding,
     LabelSource,
     Optimizer,
     Output,
@@ -121,7 +121,7 @@ class RelationSettings(Settings):
     proposals: Proposals = Field("both", description="entities that training builds candidates from")
     mixture: Share = Field(0.5, description="share of sentences with predicted entities when proposals = mixture")
     pooling: Literal["last", "first-last", "max"] = Field("max", description="how an entity's words become one vector")
-    labels: Labels = Field("type", description="what the label embedding shows of an entity")
+    label_embedding: LabelEmbedding = Field("type", description="of an entity's type, of its last word's tag, or none")
     label_source: LabelSource = Field("own", description="an entity's own label, or in training the predicted tag's")
     label_size: int = Field(128, ge=1)
     projections: Literal["separate", "shared", "none"] = Field("separate", description="head and tail networks")

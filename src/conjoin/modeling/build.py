@@ -70,7 +70,7 @@ def assemble_model(config: Config, schema: Schema, embedder: Embedder) -> JointM
     shared = build_stack(stack, embedder.width, stack.shared)
     entity_stack = build_stack(stack, shared.width, stack.entities)
     entities = build_entity_head(config.entities, schema, entity_stack.width)
-    labels = config.relations.labels
+    labels = config.relations.label_embedding
     relation_stack = relations = None
     if schema.relation_types:
         relation_stack = build_stack(stack, shared.width, stack.relations)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from conjoin.config.options import Labels, LabelSource, Proposals
+from conjoin.config.options import LabelEmbedding, LabelSource, Proposals
 from conjoin.decoding.pairs import min_score
 from conjoin.document import Document, Entity
 from conjoin.modeling.embedders.embedder import Embedder
@@ -66,7 +66,7 @@ class JointModel(nn.Module):
         entities: TaggerHead,
         relation_stack: RecurrentStack | None,
         relations: RelationHead | None,
-        labels: Labels,
+        labels: LabelEmbedding,
         label_source: LabelSource = "own",
         proposals: Proposals,
         mixture: float = 0.5,
@@ -79,7 +79,7 @@ class JointModel(nn.Module):
         self.entities = entities
         self.relation_stack = relation_stack
         self.relations = relations
-        self.labels: Labels = labels
+        self.labels: LabelEmbedding = labels
         self.label_source = label_source
         self.proposals = proposals
         self.mixture = mixture

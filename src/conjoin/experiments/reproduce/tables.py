@@ -120,7 +120,7 @@ GIORGI_TABLE_2 = Table(
     (
         _ablation("full", 86.32, 60.29, (0.2, 0.2)),
         _ablation("(a) no entity pre-training", 85.91, 59.44, (0.1, 0.2), "training.relation_ramp=0"),
-        _ablation("(b) no entity embeddings", 86.07, 59.52, (0.1, 0.2), "relations.labels=none"),
+        _ablation("(b) no entity embeddings", 86.07, 59.52, (0.1, 0.2), "relations.label_embedding=none"),
         _ablation("(c) one feed-forward for head and tail", 86.02, 60.13, (0.1, 0.0), "relations.projections=shared"),
         _ablation("(d) no feed-forwards for head and tail", 83.93, 54.67, (0.2, 0.8), "relations.projections=none"),
         _ablation("(e) no bilinear term", 86.35, 59.60, (0.1, 0.0), "relations.bilinear=false"),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from conjoin import tagging
-from conjoin.config.options import OUTSIDE_PRIOR, Activation, Decoding, Labels, Output, Reduction
+from conjoin.config.options import OUTSIDE_PRIOR, Activation, Decoding, LabelEmbedding, Output, Reduction
 from conjoin.document import Entity
 from conjoin.modeling.heads.spans import Spans
 from conjoin.modeling.nn.crf import ChainCRF, viterbi
@@ -134,7 +134,7 @@ class TaggerHead(nn.Module):
         there = torch.arange(emissions.shape[1], device=lengths.device) < lengths.unsqueeze(1)
         return ((1 - chosen.exp()) * there).sum(1)
 
-    def marks_width(self, labels: Labels) -> int:
+    def marks_width(self, labels: LabelEmbedding) -> int:
         """The width of `marks`."""
         return {"none": 0, "tag": len(self.tags), "type": len(self.types)}[labels]
 
@@ -145,7 +145,7 @@ class TaggerHead(nn.Module):
         several = (spans.ends - spans.starts > 1).long()
         return table.to(spans.types.device)[spans.types, several]
 
-    def marks(self, tags: Tensor, labels: Labels) -> Tensor:
+    def marks(self, tags: Tensor, labels: LabelEmbedding) -> Tensor:
         """0/1 indicators of the label of each span, given the tag of its last word [span]: that tag, or its entity type
         (nothing for O) → [span, mark].
 
