@@ -19,11 +19,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from conjoin.annotator import Thresholds
 from conjoin.config.settings import Config
 from conjoin.document import Document, Entity, Relation, Token
 from conjoin.errors import DataError, MissingExtraError, ModelError, SettingError
 from conjoin.evaluation.calibration import Calibration
-from conjoin.extractor import AHEAD_CHARACTERS, CANDIDATES, Extractor, Thresholds
+from conjoin.extractor import AHEAD_CHARACTERS, CANDIDATES, Extractor
 from conjoin.modeling.build import build_model
 from conjoin.modeling.joint import JointModel
 from conjoin.parallel.batching import FIRST_CHUNK_CHARACTERS

@@ -17,7 +17,7 @@ _HOMES = {
     "Relation": "conjoin.document",
     "Report": "conjoin.evaluation.metrics",
     "Schema": "conjoin.schema",
-    "Thresholds": "conjoin.extractor",
+    "Thresholds": "conjoin.annotator",
     "Token": "conjoin.document",
     "load_config": "conjoin.config.presets",
     "read_corpus": "conjoin.readers",
@@ -28,13 +28,14 @@ __all__ = ["Config", "ConjoinError", "Corpus", "Document", "Entity", "Extractor"
            "Thresholds", "Token", "__version__", "load_config", "read_corpus", "score", "train"]
 
 if TYPE_CHECKING:
+    from conjoin.annotator import Thresholds
     from conjoin.config.presets import load_config
     from conjoin.config.settings import Config
     from conjoin.document import Corpus, Document, Entity, Relation, Token
     from conjoin.errors import ConjoinError
     from conjoin.evaluation.metrics import Report, score
     from conjoin.experiments.train import train
-    from conjoin.extractor import Extractor, Thresholds
+    from conjoin.extractor import Extractor
     from conjoin.readers import read_corpus
     from conjoin.schema import Schema
 

@@ -3,212 +3,234 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from conjoin.annotator import Annotator, BackEnd, Thresholds, build_annotator
 from conjoin.artifacts.model_folder import EXPORTED, MODEL_FILES, Contents, model_folder, read_contents, write_contents
 from conjoin.config.options import Precision
 from conjoin.config.settings import Config
-from conjoin.document import Document, Relation, reaches
+from conjoin.document import Document
 from conjoin.errors import DataError, ModelError, SettingError
 from conjoin.evaluation.calibration import Calibration, fit
 from conjoin.evaluation.metrics import Report, score
-from conjoin.parallel.batching import Annotator, Text, chunks
-from conjoin.parallel.threads import Lanes, annotate_all, lanes_of
+from conjoin.modeling.architectures import DEFAULT, find_architecture
+from conjoin.parallel.streaming import pipe_in_processes
+from conjoin.pipeline import TextPipeline
 from conjoin.schema import Schema
 from conjoin.storage.atomic import whole_folder
-from conjoin.text.windows import merge, split
-from conjoin.text.words import Hyphens
 
 if TYPE_CHECKING:
     from conjoin.modeling.joint import JointModel
 
-CANDIDATES = 0.05  # the least score of relations that calibration looks at
-AHEAD_CHARACTERS = 20_000  # who sends less may wait for the results before sending more
-
-
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """Least scores of what is returned; an entity that falls takes its relations along."""
-
-    entities: float = 0.0
-    relations: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, least in (("entities", self.entities), ("relations", self.relations)):
-            if not 0 <= least <= 1:
-                raise SettingError(f"the threshold of {name} is {least}; give a number from 0 to 1, as scores are")
-
-    def apply(self, document: Document) -> Document:
-        """The document without what scores too low. What has no score stays."""
-        if self.entities <= 0 and self.relations <= 0:
-            return document
-        entities = [entity for entity in document.entities if reaches(entity.score, self.entities)]
-        kept = set(entities)
-
-        def stays(relation: Relation) -> bool:
-            return relation.head in kept and relation.tail in kept and reaches(relation.score, self.relations)
-
-        return document.annotated(entities, filter(stays, document.relations))
+CANDIDATES = 0.05  # the minimum score of relations that calibration looks at
+Context = TypeVar("Context")
 
 
 class Extractor:
     """A trained model, or an export of one, with its settings.
 
-    `extractor("text")` gives one `Document` with entities, relations and character offsets; `extractor.pipe(texts)`
-    streams; `extractor.annotate(documents)` keeps given words.
+    Args:
+        backend: Gives scores: a torch model's, an export's, or your own.
+        config: Settings; they say how scores become annotations.
+        schema: Entity and relation types, in the order of the scores.
+
+    Example:
+        >>> extractor = Extractor.load("run")
+        >>> document = extractor("Maria Ortiz leads Halden Steel of Leeds.")
+        >>> for document in extractor.pipe(texts): ...
     """
 
     def __init__(
         self,
-        model: Annotator,
+        backend: BackEnd,
         config: Config,
+        schema: Schema,
         *,
         metrics: Mapping[str, Any] | None = None,
         thresholds: Thresholds | None = None,
         calibration: Calibration | None = None,
+        architecture: str = DEFAULT,
     ) -> None:
-        self.model = model
         self.config = config
+        self.schema = schema
         self.metrics = dict(metrics or {})
-        self.thresholds = thresholds or Thresholds()
-        self.calibration = calibration
-        if calibration is not None and calibration.candidates is not None:
-            model.relation_threshold = calibration.candidates
+        self.architecture = architecture
+        self.annotator: Annotator = build_annotator(
+            backend, config, schema, calibration=calibration, thresholds=thresholds
+        )
+        self._model: JointModel | None = None
+        self._loader: ExtractorLoader | None = None
+
+    @classmethod
+    def from_model(
+        cls,
+        model: JointModel,
+        config: Config,
+        *,
+        precision: Precision = "no",
+        metrics: Mapping[str, Any] | None = None,
+        thresholds: Thresholds | None = None,
+        calibration: Calibration | None = None,
+        architecture: str = DEFAULT,
+    ) -> Extractor:
+        """An extractor of a torch model, which leaves training mode."""
+        backend = find_architecture(architecture).backend(model, precision)
+        extractor = cls(backend, config, model.schema, metrics=metrics, thresholds=thresholds, calibration=calibration,
+                        architecture=architecture)
+        extractor._model = model
+        return extractor
+
+    def __repr__(self) -> str:
+        types, relations = len(self.schema.entity_types), len(self.schema.relation_types)
+        return f"Extractor({type(self.annotator.backend).__name__}, {types} entity types, {relations} relation types)"
 
     @property
-    def schema(self) -> Schema:
-        return self.model.schema
+    def model(self) -> JointModel:
+        """The torch model. Raises `ModelError` for an export, which has none."""
+        if self._model is None:
+            raise ModelError("an exported model has only graphs; give the model that it was made from")
+        return self._model
 
     @property
-    def hyphens(self) -> Hyphens:
-        """Whether raw text is cut at hyphens, as its training data were."""
-        return "whole" if self.config.text.hyphens == "whole" else "cut"
+    def pipeline(self) -> TextPipeline:
+        """Extraction from groups of raw texts, for services and bulk jobs."""
+        return TextPipeline(self.annotator, "whole" if self.config.text.hyphens == "whole" else "cut")
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Fitted by `calibrate`, or read from the model folder."""
+        return self.annotator.calibration
 
     def __call__(self, text: str, *, id: str = "") -> Document:
-        """Entities and relations of a raw text, sentence by sentence."""
-        return next(self.pipe_named([(id, text)]))
+        """Entities and relations of a raw text, sentence by sentence.
 
-    def pipe(self, texts: Iterable[str]) -> Iterator[Document]:
+        Args:
+            text: Any length; character offsets in the result refer to it.
+            id: Of the resulting document.
+
+        Raises:
+            TypeError: Anything else than one text.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"extractor(text) takes one text, not {_named(text)}; for several call extractor.pipe(texts), "
+                            "for documents extractor.annotate(documents)")
+        return self.pipeline.extract([(id, text)])[0]
+
+    @overload
+    def pipe(
+        self, texts: Iterable[str], *, as_tuples: Literal[False] = False, workers: int = 1
+    ) -> Iterator[Document]: ...
+    @overload
+    def pipe(
+        self, texts: Iterable[tuple[str, Context]], *, as_tuples: Literal[True], workers: int = 1
+    ) -> Iterator[tuple[Document, Context]]: ...
+    def pipe(self, texts: Iterable[Any], *, as_tuples: bool = False, workers: int = 1) -> Iterator[Any]:
         """Extract from a stream of raw texts; results come in order, memory does not grow with the stream.
 
-        A text is cut into sentences, which are read on their own. Where the stream fails, the results of what came before
-        are given first. Raises `TypeError` for one text on its own, and for what is no text.
+        Where the stream fails, the results of the texts before come first.
+
+        Args:
+            texts: Raw texts, or with `as_tuples` pairs of a text and anything.
+            as_tuples: Yield pairs of a document and whatever came with its text.
+            workers: Processes, each of which loads the model and has its share of the cores. More than one need a model
+                that was loaded or saved, and a script with `if __name__ == "__main__":`.
+
+        Raises:
+            TypeError: One text on its own, or anything that is not a text.
+            SettingError: Several workers and a model that is in no folder.
         """
         if isinstance(texts, str):
             raise TypeError("pipe takes several texts; call extractor(text) for one, or pipe([text])")
-        return self.pipe_named(("", text) for text in texts)
+        if not as_tuples:
+            return self._stream(texts, workers)
+        pairs, contexts = tee(texts)
+        documents = self._stream((text for text, _ in pairs), workers)
+        return ((document, context) for document, (_, context) in zip(documents, contexts, strict=True))
 
-    def pipe_named(self, texts: Iterable[tuple[str, str]]) -> Iterator[Document]:
-        """As `pipe`, over pairs of id and text; the ids are those of the results."""
-        yield from chain.from_iterable(self.extract_each(chunks(_checked(texts))))
-
-    def extract(
-        self, texts: Sequence[Text], *, sentences: Sequence[Sequence[tuple[int, int]] | None] | None = None
-    ) -> list[Document]:
-        """As `pipe_named`, over texts that are read together, so that batches hold sentences of like lengths.
-
-        `sentences` are those of each text as pairs of characters, or None for a text where they are to be found.
-        """
-        with Lanes(self.model) as lanes:
-            return self._begin(texts, lanes, sentences)()
-
-    def extract_each(self, groups: Iterable[Sequence[Text]]) -> Iterator[list[Document]]:
-        """As `extract`, for one group of texts after the other. While a large one is computed the next is read and cut into
-        sentences; where that fails, the results of the one before are given first."""
-        waiting: list[Callable[[], list[Document]]] = []  # taken out to be called, so that nothing is held on to
-        with Lanes(self.model) as lanes:
-            try:
-                for texts in groups:
-                    begun = self._begin(texts, lanes)
-                    if waiting:
-                        yield waiting.pop()()
-                    if lanes_of(self.model.threads) > 1 and sum(len(text) for _, text in texts) >= AHEAD_CHARACTERS:
-                        waiting.append(begun)
-                    else:
-                        yield begun()
-            except Exception:
-                if waiting:
-                    yield waiting.pop()()
-                raise
-            if waiting:
-                yield waiting.pop()()
-
-    def _begin(
-        self,
-        texts: Sequence[Text],
-        lanes: Lanes,
-        sentences: Sequence[Sequence[tuple[int, int]] | None] | None = None,
-    ) -> Callable[[], list[Document]]:
-        """Cut texts into sentences and begin to annotate those; call what is returned for the documents."""
-        split_up = [
-            split(text, id=name, hyphens=self.hyphens, bounds=bounds)
-            for (name, text), bounds in zip(texts, sentences or repeat(None), strict=sentences is not None)
-        ]
-        results = lanes.begin([unit.document for units in split_up for unit in units])
-
-        def wait() -> list[Document]:
-            annotated = map(self._finished, results())
-            return [
-                merge(text, units, [next(annotated) for _ in units], id=name)
-                for (name, text), units in zip(texts, split_up, strict=True)
-            ]
-
-        return wait
+    def _stream(self, texts: Iterable[str], workers: int) -> Iterator[Document]:
+        named = (("", text) for text in _checked(texts))
+        if workers == 1:
+            return self.pipeline.stream(named)
+        if self._loader is None:
+            raise SettingError(f"{workers} workers each load the model, and this one is in no folder; save it, then call "
+                               "Extractor.load(folder).pipe(texts, workers=…)")
+        return pipe_in_processes(self._loader, named, workers=workers)
 
     def annotate(self, documents: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
-        """The documents, on their own words, with predicted annotations; with `gold_entities` only relations are.
+        """The documents, on their own words, with predicted annotations.
 
-        Raises `DataError` for gold entities of types that the model does not know.
+        Args:
+            documents: Each is read as a whole; the words stay as they are.
+            gold_entities: Keep their entities and predict only relations.
+
+        Raises:
+            DataError: Gold entities of types that the model does not know.
+            TypeError: Raw texts in place of documents.
         """
+        if isinstance(documents, str | Document) or any(isinstance(document, str) for document in documents):
+            raise TypeError("annotate takes a list of documents; for raw text call extractor(text), or "
+                            "extractor.pipe(texts)")
         if gold_entities:
             self.schema.check(document.annotated(document.entities, ()) for document in documents)
-        annotated = annotate_all(self.model, documents, gold_entities=gold_entities)
-        return [self._finished(document) for document in annotated]
-
-    def _finished(self, document: Document) -> Document:
-        """What the model found, as it is given: with calibrated scores, without what scores too low."""
-        return self.thresholds.apply(document if self.calibration is None else self.calibration.apply(document))
+        return self.annotator.annotate(documents, gold_entities=gold_entities)
 
     def calibrate(self, documents: Sequence[Document]) -> dict[str, Any]:
-        """Fit temperatures and the least score of each type on annotated documents that it was not trained on, such as dev.
+        """Fit temperatures and a minimum score for each type; from then on scores are calibrated, also once saved.
 
-        From then on scores and what is found are calibrated, also after `save` and `load`. Returns what `calibration.fit`
-        tells, which goes into `metrics` too. Raises `DataError` for types that the model does not know, and where nothing
-        is annotated.
+        Args:
+            documents: Annotated documents that the model was not trained on, such as dev.
+
+        Returns:
+            The report of `evaluation.calibration.fit`, which goes into `metrics` too.
+
+        Raises:
+            DataError: Types that the model does not know, or nothing that is annotated.
         """
         self.schema.check(documents)
         if not any(document.entities for document in documents):
             raise DataError("there are no documents to calibrate on, for none holds an entity; give a split that is "
                             "annotated, such as dev")
-        own = self.forget_calibration()
-        if own is not None:
-            self.model.relation_threshold = min(own, CANDIDATES)
-        predicted = annotate_all(self.model, documents)
-        self.calibration, told = fit(
-            documents, predicted, relation_types=self.schema.relation_types, symmetric=self.schema.symmetric, least=own,
-            candidates=self.model.relation_threshold,
+        threshold = self.config.relations.threshold
+        own = build_annotator(self.annotator.backend, self.config, self.schema).decoder.relations
+        min_score = None if own is None else own.min_score
+        candidates = None if min_score is None else min(min_score, CANDIDATES)
+        predicted = self.annotator.uncalibrated(threshold if candidates is None else candidates).annotate(documents)
+        calibration, report = fit(
+            documents, predicted, relation_types=self.schema.relation_types, symmetric=self.schema.symmetric,
+            least=min_score, candidates=candidates,
         )
-        self.metrics["calibration"] = told
-        return told
+        self._calibrated(calibration)
+        self.metrics["calibration"] = report
+        return report
 
-    def forget_calibration(self) -> float | None:
-        """Give scores as the model gives them again; returns its own least score of a relation, where it has one."""
-        self.calibration = None
+    def forget_calibration(self) -> None:
+        """Give scores as the model gives them again."""
+        self._calibrated(None)
         self.metrics.pop("calibration", None)
-        self.model.relation_threshold = self.config.relations.threshold
-        return self.model.relation_threshold
+
+    def _calibrated(self, calibration: Calibration | None) -> None:
+        annotator = self.annotator
+        self._loader = None  # the folder holds another calibration until it is saved again
+        self.annotator = build_annotator(
+            annotator.backend, self.config, self.schema, calibration=calibration, thresholds=annotator.thresholds
+        )
 
     def evaluate(
         self, documents: Sequence[Document], *, gold_entities: bool = False, raw_text: bool = False
     ) -> Report:
         """Scores on annotated documents, under every match.
 
-        With `raw_text` the model sees the bare text alone and finds sentences and words itself; spans are then compared
-        by characters. With `gold_entities` it is given the entities. Raises `DataError` for types it does not know.
+        Args:
+            documents: Gold documents.
+            gold_entities: Give the model their entities, and score relations.
+            raw_text: Give the model the bare text, which it splits itself; spans are then compared by characters.
+
+        Raises:
+            DataError: Types that the model does not know.
         """
         self.schema.check(documents)
         if raw_text:
@@ -218,24 +240,24 @@ class Extractor:
         return score(documents, predicted, symmetric=self.schema.symmetric, characters=raw_text)
 
     def save(self, path: str | Path) -> None:
-        """Write the model folder, whole or not at all: settings, schema, weights, tokenizer, metrics, card.
+        """Write the model folder: settings, schema, weights, tokenizer, metrics, card. An earlier model is replaced.
 
-        An earlier model goes. Raises `ModelError` when `path` is a file or a folder of something else, and for an export.
+        Raises:
+            ModelError: `path` is a file or a folder of something else, or the model is an export.
         """
-        from conjoin.artifacts.weights import write_model
-        from conjoin.modeling.joint import JointModel
-
-        model = self.model
-        if not isinstance(model, JointModel):
+        if self._model is None:
             raise ModelError("an exported model is not saved again; copy its folder")
+        from conjoin.artifacts.weights import write_model
+
         with whole_folder(Path(path), replaces=MODEL_FILES) as folder:
-            self.metrics["model"] = {**self.metrics.get("model", {}), **_measured(model)}
+            self.metrics["model"] = {**self.metrics.get("model", {}), **_size(self._model)}
             write_contents(self.contents(folder))
-            write_model(model, folder)
+            write_model(self._model, folder)
+        self._loader = ExtractorLoader(str(path), self.annotator.thresholds)
 
     def contents(self, folder: Path) -> Contents:
-        """What a folder of this model says of it."""
-        return Contents(folder, self.config, self.schema, self.metrics, self.calibration)
+        """The model's settings, types and scores, for a folder."""
+        return Contents(folder, self.config, self.schema, self.metrics, self.calibration, self.architecture)
 
     @classmethod
     def load(
@@ -246,17 +268,37 @@ class Extractor:
         precision: Precision = "no",
         thresholds: Thresholds | None = None,
     ) -> Extractor:
-        """Load a model folder, an export or a training run. No code of the folder is run, and for an export torch is not
-        loaded.
+        """Load a model folder, an export or a training run. No code of the folder is run.
 
-        `precision` `bf16` runs a transformer in half precision, `auto` where the hardware computes that; scores
-        then differ in the third digit. Raises `ModelError` when the folder is broken, `SettingError` for a precision that
-        an export was not made with.
+        Args:
+            path: A folder; for an export torch is not loaded.
+            device: As torch names it; a GPU if there is one when absent.
+            precision: `bf16` runs a transformer in half precision, `auto` where the hardware computes that; scores then
+                differ in the third digit.
+            thresholds: Minimum scores of results.
+
+        Raises:
+            ModelError: The folder is broken.
+            SettingError: A precision that an export was not made with.
         """
         contents = read_contents(Path(path))
-        model = _annotator(contents, device, precision)
-        return cls(model, contents.config, metrics=contents.metrics, thresholds=thresholds,
-                   calibration=contents.calibration)
+        if contents.exported:
+            if precision not in ("no", "auto"):
+                raise SettingError(f"an export computes as it was made; '{precision}' is for a model that is not exported")
+            from conjoin.artifacts.exported import read_export
+
+            extractor = cls(read_export(contents), contents.config, contents.schema, metrics=contents.metrics,
+                            thresholds=thresholds, calibration=contents.calibration)
+        else:
+            from conjoin.artifacts.weights import read_model
+
+            extractor = cls.from_model(
+                read_model(contents, device=device, training=False), contents.config, precision=precision,
+                metrics=contents.metrics, thresholds=thresholds, calibration=contents.calibration,
+                architecture=contents.architecture,
+            )
+        extractor._loader = ExtractorLoader(str(path), thresholds, device, precision)
+        return extractor
 
     @classmethod
     def from_pretrained(
@@ -281,30 +323,38 @@ class Extractor:
     def push_to_hub(
         self, name: str, *, private: bool | None = None, token: str | None = None, message: str = "A conjoin model"
     ) -> str:
-        """Save into the repository `owner/name` of a model hub, which is made when it is not there; the commit's address.
+        """Save into the repository `owner/name` of a model hub, which is created when it is not there.
 
-        Raises `ModelError` for an export, and when the hub refuses.
+        Returns:
+            The address of the commit.
+
+        Raises:
+            ModelError: The model is an export, or the hub refuses.
         """
         from conjoin.artifacts.hub import pushed
 
         with tempfile.TemporaryDirectory() as folder:
             self.save(Path(folder) / "model")
+            self._loader = None
             return pushed(Path(folder) / "model", name, private=private, token=token, message=message)
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractorLoader:
-    """Loads a model in each of several processes, given the number of the process; several GPUs are shared out."""
+    """Loads the text pipeline of a model in each of several processes, given the number of the process.
+
+    Several GPUs are shared out among the processes.
+    """
 
     path: str
     thresholds: Thresholds | None = None
     device: str | None = None
     precision: Precision = "no"
 
-    def __call__(self, number: int) -> Extractor:
+    def __call__(self, number: int) -> TextPipeline:
         exported = (model_folder(Path(self.path)) / EXPORTED).is_file()  # runs without torch, which is not to be loaded
         device = self.device if self.device or exported else _gpu(number)
-        return Extractor.load(self.path, device=device, precision=self.precision, thresholds=self.thresholds)
+        return Extractor.load(self.path, device=device, precision=self.precision, thresholds=self.thresholds).pipeline
 
 
 def _gpu(number: int) -> str | None:
@@ -316,26 +366,18 @@ def _gpu(number: int) -> str | None:
     return f"cuda:{number % count}" if count > 1 else None
 
 
-def _measured(model: JointModel) -> dict[str, float]:
-    """How large a model is: its parameters, and the megabytes of all its weights."""
+def _size(model: JointModel) -> dict[str, float]:
+    """The number of parameters, and the megabytes of all weights."""
     size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     return {"parameters": sum(value.numel() for value in model.parameters()), "megabytes": round(size / 2**20, 1)}
 
 
-def _checked(texts: Iterable[Text]) -> Iterator[Text]:
-    for number, (name, text) in enumerate(texts, start=1):
+def _named(value: object) -> str:
+    return f"a {type(value).__name__}"
+
+
+def _checked(texts: Iterable[str]) -> Iterator[str]:
+    for number, text in enumerate(texts, start=1):
         if not isinstance(text, str):
             raise TypeError(f"text {number} is {repr(text)[:40]}, where a string is expected; leave it out, or give ''")
-        yield name, text
-
-
-def _annotator(contents: Contents, device: str | None, precision: Precision) -> Annotator:
-    if contents.exported:
-        if precision not in ("no", "auto"):
-            raise SettingError(f"an export computes as it was made; '{precision}' is for a model that is not exported")
-        from conjoin.artifacts.exported import read_export
-
-        return read_export(contents)
-    from conjoin.artifacts.weights import read_model
-
-    return read_model(contents, device=device, precision=precision, to_annotate=True)
+        yield text

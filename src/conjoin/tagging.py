@@ -6,7 +6,6 @@ BIO marks the first word of an entity `B-` and the others `I-`; BIOES also marks
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -63,18 +62,6 @@ def decode(tags: Sequence[str]) -> list[Entity]:
             entities.append(Entity(open_type, start, index + 1))
             open_type = ""
     return entities
-
-
-def scored(tags: Sequence[str], first: Sequence[float], later: Sequence[float]) -> list[Entity]:
-    """As `decode`, with scores: the probability that all tags of an entity are right. For each word, `first` is log p of
-    its tag, `later` the same given the tag before it."""
-    return [
-        Entity(
-            entity.type, entity.start, entity.end,
-            score=min(1.0, math.exp(first[entity.start] + sum(later[entity.start + 1 : entity.end]))),
-        )
-        for entity in decode(tags)
-    ]
 
 
 def may_follow(previous: str | None, tag: str | None, scheme: Scheme) -> bool:

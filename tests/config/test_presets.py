@@ -27,7 +27,7 @@ def test_settings_reach_what_is_built(documents: list[Document], shrunk: Callabl
     model = build_model(config, Schema.from_documents(documents))
     embedder, relations = model.embedder, model.relations
     assert isinstance(embedder, TransformerEmbedder) and relations is not None
-    assert (embedder.reader.overlap, embedder.masking, relations.threshold) == (7, 0.25, 0.6)
+    assert (embedder.featuriser.overlap, embedder.masking, relations.threshold) == (7, 0.25, 0.6)
     assert dropouts(embedder) == {0.15}
     assert dropouts(model.entities) == {0.35}
     assert dropouts(relations) == {0.45}

@@ -14,6 +14,7 @@ from conjoin.config.presets import parse_config
 from conjoin.config.settings import Config
 from conjoin.errors import ConjoinError, ModelError
 from conjoin.evaluation.calibration import Calibration
+from conjoin.modeling.architectures import DEFAULT, find_architecture
 from conjoin.render.calibration_plot import reliability_svg
 from conjoin.schema import Schema
 from conjoin.storage.atomic import write_text
@@ -39,6 +40,7 @@ class Contents:
     schema: Schema
     metrics: dict[str, Any]
     calibration: Calibration | None = None
+    architecture: str = DEFAULT
 
     @property
     def exported(self) -> bool:
@@ -65,18 +67,20 @@ def read_contents(path: Path) -> Contents:
         raise ModelError(f"{folder / 'config.json'}: model format {values.get('format')!r}, this version of conjoin "
                          f"reads {FORMAT_VERSION}; train again, or install the version that wrote it")
     labels = read_json(folder / "schema.json")
+    name = values.get("architecture", DEFAULT)
+    find_architecture(name)
     try:
         config = parse_config(values.get("config", {}), str(folder / "config.json"))
         schema = Schema.from_json(labels)
     except BROKEN as error:
         raise broken(folder, error) from error
-    return Contents(folder, config, schema, _read_metrics(folder / "metrics.json"), _read_calibration(folder))
+    return Contents(folder, config, schema, _read_metrics(folder / "metrics.json"), _read_calibration(folder), name)
 
 
 def write_contents(contents: Contents) -> None:
     """Write settings, types, scores, calibration and the card into the folder."""
     config = contents.config.model_dump(mode="json")
-    values = {"format": FORMAT_VERSION, "conjoin": __version__, "config": config}
+    values = {"format": FORMAT_VERSION, "conjoin": __version__, "architecture": contents.architecture, "config": config}
     write_json(contents.folder / "config.json", values)
     write_json(contents.folder / "schema.json", contents.schema.to_json())
     write_json(contents.folder / "metrics.json", contents.metrics)

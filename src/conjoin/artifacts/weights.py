@@ -10,12 +10,10 @@ from safetensors.torch import load_model, save_file
 from torch import Tensor
 
 from conjoin.artifacts.model_folder import BROKEN, Contents, broken, first_line, labels_digest, read_json
-from conjoin.config.options import Precision
 from conjoin.config.settings import Config
-from conjoin.errors import ModelError, SettingError
-from conjoin.modeling.build import build_model
+from conjoin.errors import ModelError
+from conjoin.modeling.architectures import find_architecture
 from conjoin.modeling.joint import JointModel
-from conjoin.modeling.precision import usable_precision
 
 WEIGHTS = "weights.safetensors"
 LABELS_KEY = "conjoin.labels"  # in the header of the weights: a digest of the types that their rows stand for
@@ -30,19 +28,24 @@ def write_model(model: JointModel, folder: Path) -> None:
 
 
 def read_model(
-    contents: Contents, *, device: str | None = None, precision: Precision = "no", to_annotate: bool = False
+    contents: Contents, *, device: str | None = None, training: bool = True
 ) -> JointModel:
-    """The model of a folder, on a GPU if there is one; `to_annotate` as for `build_model`. Raises `ModelError` when the
-    folder is broken, `SettingError` for fp16, in which annotation is not computed."""
+    """The model of a folder, on a GPU if there is one.
+
+    Args:
+        device: As torch names it, in place of that.
+        training: Whether it may be trained or exported.
+
+    Raises:
+        ModelError: The folder is broken.
+    """
     try:
         _check_encoder(contents.config, contents.folder)
-        model = build_model(contents.config, contents.schema, folder=contents.folder, to_annotate=to_annotate)
+        load = find_architecture(contents.architecture).load
+        model = load(contents.config, contents.schema, contents.folder, training)
     except BROKEN as error:
         raise broken(contents.folder, error) from error
     _fill(model, contents.folder / WEIGHTS)
-    if precision == "fp16":
-        raise SettingError("annotation is computed in full precision or in bf16; choose no, bf16 or auto")
-    model.bf16 = usable_precision(precision) == "bf16"
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
 
 

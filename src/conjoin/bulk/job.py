@@ -12,6 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from conjoin.annotator import Thresholds
 from conjoin.bulk.inputs import Columns, Source, check, documents, sources, total_bytes
 from conjoin.bulk.partition import (
     PARTITION_DOCUMENTS,
@@ -26,7 +27,7 @@ from conjoin.bulk.partition import (
 from conjoin.bulk.rows import RowFormat, parquet_schema
 from conjoin.config.options import Precision
 from conjoin.errors import DataError, SettingError
-from conjoin.extractor import ExtractorLoader, Thresholds
+from conjoin.extractor import ExtractorLoader
 from conjoin.parallel.process_pool import Pool
 from conjoin.parallel.streaming import Extracts
 from conjoin.storage.atomic import folder_digest, make_folder, read_json, write_text

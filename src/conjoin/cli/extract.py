@@ -31,7 +31,7 @@ from conjoin.storage.resumable import growing_file, known_lines, unfinished
 from conjoin.version import __version__
 
 if TYPE_CHECKING:
-    from conjoin.extractor import Thresholds
+    from conjoin.annotator import Thresholds
 
 T = TypeVar("T")
 PAGES = (".html", ".htm")
@@ -142,7 +142,7 @@ class _Extraction:
 
     @property
     def thresholds(self) -> Thresholds:
-        from conjoin.extractor import Thresholds
+        from conjoin.annotator import Thresholds
 
         return Thresholds(self.entity_threshold, self.relation_threshold)
 

@@ -53,7 +53,7 @@ def suggest(
     from conjoin.extractor import Extractor
 
     extractor = Extractor.load(run)
-    sentences = list(_sentences(pool, inputs.Columns(column), lines, extractor.hyphens))
+    sentences = list(_sentences(pool, inputs.Columns(column), lines, extractor.pipeline.hyphens))
     if not sentences:
         raise DataError(f"{pool[0]}: holds no text")
     found = chosen(extractor, sentences, count, diversity=diversity)

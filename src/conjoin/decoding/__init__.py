@@ -1,1 +1,1 @@
-"""From scores to entities and relations without torch: the numpy twins of what the heads do, for exported models."""
+"""Scores to entities and relations, in numpy, for every back end."""

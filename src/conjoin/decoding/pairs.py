@@ -1,89 +1,158 @@
-"""Pairs of entities: which are candidates, what stands between them, and which relations their scores say."""
+"""Relations from scores of pairs: candidate pairs, pair features, constraints, decisions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conjoin.config.options import DISTANCES, Decision
+from conjoin.config.options import Decision
+from conjoin.decoding.spans import Flags, Floats, Numbers, Spans
 from conjoin.document import Entity, Relation
+from conjoin.schema import Schema, canonical
 
-Floats = NDArray[np.float32]
-Numbers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class FlatSpans:
-    """The entities of a batch, row by row: rows, starts, ends, types [span] and counts [batch]."""
-
-    rows: Numbers
-    starts: Numbers
-    ends: Numbers
-    types: Numbers
-    counts: Numbers
-
-    @classmethod
-    def of(cls, entities: Sequence[Sequence[Entity]], types: Sequence[str]) -> FlatSpans:
-        """The spans of one list of entities per row."""
-        index = {type: number for number, type in enumerate(types)}
-        flat = [
-            (row, entity.start, entity.end, index[entity.type]) for row, found in enumerate(entities) for entity in found
-        ]
-        rows, starts, ends, kinds = np.array(flat, dtype=np.int64).reshape(-1, 4).T
-        return cls(rows, starts, ends, kinds, np.array([len(found) for found in entities], dtype=np.int64))
-
-
-def min_score(decision: Decision, threshold: float | None) -> float | None:
-    """The least probability of a relation, or None where the most probable type wins."""
-    return 0.5 if threshold is None and decision == "sigmoid" else threshold
+DISTANCES = (1, 2, 3, 4, 5, 7, 9, 12, 16, 24, 40)  # upper edges of the buckets, in words between two entities
+DISTANCE_BUCKETS = 2 * (len(DISTANCES) + 1)
+PAIRS_AT_ONCE = 8192  # scored together: bounds memory when a text holds very many entities
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """Which relation types pairs may have, and how their scores decide.
+class RelationDecoder:
+    """Candidates, constraints and decisions of a relation head.
 
-    allowed: [entity type of head, of tail, relation type]; symmetric: [relation type]; ranks: [entity type], the places of
-    their names in order. Decision and threshold are as for `RelationHead`.
+    Every ordered pair of entities of a text is a candidate. `softmax` adds the class NEG (index 0) and takes the best
+    class of a pair (Giorgi et al. 2019, eq. 8), or with a `threshold` the best relation type whose probability is above
+    it; `sigmoid` takes every type above the threshold (0.5), so a pair may have several (Crone 2020, eq. 6). Pairs and
+    types that the constraints exclude are never predicted. A symmetric type is scored only for the pair whose head
+    stands first.
+
+    Attributes:
+        schema: Entity and relation types.
+        allowed: [entity type of head, entity type of tail, relation type].
+        decision: `softmax` or `sigmoid`.
+        threshold: Minimum probability of a relation, or None for the rule above.
+        labels: [entity type, 2] rows of the label embedding of entities of one word and of several, or None.
     """
 
-    types: tuple[str, ...]
+    schema: Schema
     allowed: Flags
-    symmetric: Flags
-    ranks: Numbers
     decision: Decision
-    threshold: float | None
+    threshold: float | None = None
+    labels: Numbers | None = None
 
-    def candidates(self, spans: FlatSpans) -> Numbers:
-        """The ordered pairs of spans of one row that may hold a relation at all [2, pair], head varies slowest."""
-        offsets = np.cumsum(spans.counts) - spans.counts
-        blocks = []
-        for offset, count in zip(offsets.tolist(), spans.counts.tolist(), strict=True):
-            if count > 1:
-                heads, tails = np.divmod(np.arange(count * count), count)
-                different = heads != tails
-                blocks.append(np.stack([heads[different], tails[different]]) + offset)
-        pairs = np.concatenate(blocks, axis=1) if blocks else np.zeros((2, 0), dtype=np.int64)
-        kept: Numbers = pairs[:, self.possible(spans, pairs).any(1)]
-        return kept
+    @classmethod
+    def of(
+        cls, schema: Schema, *, constrain: bool, decision: Decision, threshold: float | None, labels: Numbers | None
+    ) -> RelationDecoder:
+        """A decoder whose constraints are the schema's signatures, or with `constrain=False` none."""
+        types = schema.entity_types
+        allowed = [
+            [[not constrain or schema.allows(type, head, tail) for type in schema.relation_types] for tail in types]
+            for head in types
+        ]
+        shape = (len(types), len(types), len(schema.relation_types))
+        return cls(schema, np.array(allowed, dtype=bool).reshape(shape), decision, threshold, labels)
 
-    def possible(self, spans: FlatSpans, pairs: Numbers) -> Flags:
-        """Which relation types each pair may have [pair, relation]."""
+    @property
+    def min_score(self) -> float | None:
+        """The minimum probability of a relation, or None where the best class of a pair wins."""
+        return 0.5 if self.threshold is None and self.decision == "sigmoid" else self.threshold
+
+    def candidates(self, entities: Sequence[Sequence[Entity]]) -> tuple[Spans, Numbers]:
+        """The entities of a batch, with their labels, and the ordered pairs of them that may hold a relation.
+
+        Returns:
+            The spans, and pairs [2, pair] of their indices; the head varies slowest.
+        """
+        spans = Spans.of(entities, self.schema.entity_types)
+        if self.labels is not None:
+            several = (spans.ends - spans.starts > 1).astype(np.int64)
+            spans = replace(spans, labels=self.labels[spans.types, several])
+        pairs = ordered_pairs(spans.counts)
+        return spans, pairs[:, self.possible(spans, pairs).any(1)]
+
+    def possible(self, spans: Spans, pairs: Numbers) -> Flags:
+        """The relation types that each pair may have [pair, relation]."""
         head, tail = pairs
-        backwards = np.zeros(len(head), dtype=bool)  # the tail comes before the head in canonical order
-        for places in (self.ranks[spans.types], spans.ends, spans.starts):  # what counts most comes last
-            backwards = (places[head] > places[tail]) | ((places[head] == places[tail]) & backwards)
-        possible: Flags = self.allowed[spans.types[head], spans.types[tail]] & ~(self.symmetric & backwards[:, None])
+        possible: Flags = self.allowed[spans.types[head], spans.types[tail]]
+        if self.schema.symmetric:
+            symmetric = np.array([type in self.schema.symmetric for type in self.schema.relation_types])
+            possible = possible & ~(symmetric & self._backwards(spans, pairs)[:, None])
         return possible
 
-    def decide(self, scores: Floats, possible: Flags) -> tuple[Floats, Flags]:
-        """Probabilities and which are predicted, both [pair, relation], from scores (with NEG first under softmax)."""
+    def _backwards(self, spans: Spans, pairs: Numbers) -> Flags:
+        """Whether a pair's tail comes before its head in canonical order: start, end, name of the type [pair]."""
+        by_name = sorted(self.schema.entity_types)
+        ranks = np.array([by_name.index(type) for type in self.schema.entity_types], dtype=np.int64)
+        head, tail = pairs
+        backwards = np.zeros(len(head), dtype=bool)
+        for values in (ranks[spans.types], spans.ends, spans.starts):  # the last one decides first
+            backwards = (values[head] > values[tail]) | ((values[head] == values[tail]) & backwards)
+        return backwards
+
+    def targets(
+        self, spans: Spans, pairs: Numbers, entities: Sequence[Sequence[Entity]], relations: Sequence[Sequence[Relation]]
+    ) -> Numbers:
+        """0/1 indicators of the gold relations of each row on the candidates [pair, relation]."""
+        index = {type: number for number, type in enumerate(self.schema.relation_types)}
+        flat = [(row, entity) for row, row_entities in enumerate(entities) for entity in row_entities]
+        numbers = {key: number for number, key in enumerate(flat)}
+        cells = []  # (head, tail, relation type) of every gold relation between entities of the batch
+        for row, row_relations in enumerate(relations):
+            for relation in row_relations:
+                ordered = canonical(relation, self.schema.symmetric)
+                head, tail = numbers.get((row, ordered.head)), numbers.get((row, ordered.tail))
+                if head is not None and tail is not None:
+                    cells.append((head, tail, index[relation.type]))
+        targets = np.zeros((pairs.shape[1], len(index)), dtype=np.int64)
+        if cells and len(targets):
+            heads, tails, types = np.array(cells).T
+            keys = heads * len(spans) + tails
+            order = pairs[0] * len(spans) + pairs[1]  # ascending, since the head varies slowest
+            places = np.searchsorted(order, keys).clip(max=len(order) - 1)
+            hits = order[places] == keys
+            targets[places[hits], types[hits]] = 1
+        return targets
+
+    def decode(
+        self, scores: Floats, spans: Spans, pairs: Numbers, entities: Sequence[Sequence[Entity]]
+    ) -> list[list[Relation]]:
+        """The relations of each row, with their probabilities.
+
+        Args:
+            scores: [pair, relation], with NEG at index 0 under softmax.
+            spans, pairs: As from `candidates(entities)`.
+            entities: Of each row; the relations connect these.
+        """
+        probabilities, predicted = self._decide(scores, self.possible(spans, pairs))
+        flat = [entity for row in entities for entity in row]
+        result: list[list[Relation]] = [[] for _ in entities]
+        numbers, types = predicted.nonzero()
+        heads, tails = pairs[:, numbers]
+        columns = (spans.rows[heads], heads, tails, types, probabilities[numbers, types])
+        for row, head, tail, type, score in zip(*(column.tolist() for column in columns), strict=True):
+            result[row].append(Relation(self.schema.relation_types[type], flat[head], flat[tail], score))
+        return result
+
+    def uncertainty(self, scores: Floats, spans: Spans, pairs: Numbers) -> NDArray[np.float64]:
+        """The expected number of wrong decisions of each row [batch]: one a pair, under sigmoid one a pair and type."""
+        possible = self.possible(spans, pairs)
+        probabilities, predicted = self._decide(scores, possible)
         if self.decision == "sigmoid":
-            probabilities = possible / (1 + np.exp(-scores))
-            return probabilities, probabilities > (0.5 if self.threshold is None else self.threshold)
+            wrong = (np.where(predicted, 1 - probabilities, probabilities) * possible).sum(1)
+        else:
+            none = 1 - probabilities.sum(1)
+            wrong = 1 - np.where(predicted.any(1), (probabilities * predicted).sum(1), none)
+        return np.bincount(spans.rows[pairs[0]], weights=wrong, minlength=spans.batch).astype(np.float64)
+
+    def _decide(self, scores: Floats, possible: Flags) -> tuple[Floats, Flags]:
+        """Probabilities and predictions, both [pair, relation] without NEG."""
+        if self.decision == "sigmoid":
+            with np.errstate(over="ignore"):
+                probabilities = possible / (1 + np.exp(-scores))
+            return probabilities, probabilities > self.min_score
         possible = np.concatenate([np.ones_like(possible[:, :1]), possible], axis=1)
         scores = np.where(possible, scores, -np.inf)
         weights = np.exp(scores - scores.max(1, keepdims=True))
@@ -91,68 +160,35 @@ class Rules:
         best = probabilities.argmax(1)[:, None] == np.arange(probabilities.shape[1])
         return probabilities, best & (probabilities > (none if self.threshold is None else self.threshold))
 
-    def relations(
-        self, scores: Floats, spans: FlatSpans, pairs: Numbers, entities: Sequence[Sequence[Entity]]
-    ) -> list[list[Relation]]:
-        """The relations of each row, with their probabilities."""
-        probabilities, chosen = self.decide(scores, self.possible(spans, pairs))
-        flat = [entity for found in entities for entity in found]
-        result: list[list[Relation]] = [[] for _ in entities]
-        for pair, type in zip(*(places.tolist() for places in chosen.nonzero()), strict=True):
-            head, tail = pairs[:, pair].tolist()
-            result[spans.rows[head]].append(
-                Relation(self.types[type], flat[head], flat[tail], float(probabilities[pair, type]))
-            )
-        return result
+
+def ordered_pairs(counts: Numbers) -> Numbers:
+    """All ordered pairs of spans of the same row, without self pairs.
+
+    Args:
+        counts: [batch] spans of each row, which lie row by row.
+
+    Returns:
+        [2, pair]; the head varies slowest.
+    """
+    per_span = np.repeat(counts, counts)  # [span]: spans of its row
+    firsts = np.repeat(np.cumsum(counts) - counts, counts)  # [span]: first span of its row
+    heads = np.repeat(np.arange(len(per_span)), per_span)
+    within = np.arange(len(heads)) - np.repeat(np.cumsum(per_span) - per_span, per_span)
+    tails = np.repeat(firsts, per_span) + within
+    pairs: Numbers = np.stack([heads, tails])[:, heads != tails]
+    return pairs
 
 
-def between(spans: FlatSpans, pairs: Numbers) -> tuple[Numbers, Numbers, Numbers]:
-    """The words between the two entities of each pair, start and end (end exclusive), and the number of the distance
-    embedding, which also tells which of the two comes first; all [pair]."""
+def between(spans: Spans, pairs: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    """The words between the two entities of each pair, and the bucket of their distance.
+
+    Returns:
+        Start and end (exclusive) of the words between, and the row of the distance embedding, which is signed: it also
+        tells which of the two comes first; all [pair].
+    """
     head, tail = pairs
     start = np.minimum(spans.ends[head], spans.ends[tail])
     length = np.maximum(np.maximum(spans.starts[head], spans.starts[tail]) - start, 0)
     bucket = np.searchsorted(np.array(DISTANCES), length)
     forwards = spans.starts[head] < spans.starts[tail]
     return start, start + length, bucket + forwards * (len(DISTANCES) + 1)
-
-
-def pooled(states: Floats, spans: FlatSpans, how: str) -> Floats:
-    """One vector per entity from the states of its words, as `nn.layers.SpanPooling`: [span, width]."""
-    if how == "max":
-        return largest(states, spans.rows, spans.starts, spans.ends)
-    last: Floats = states[spans.rows, spans.ends - 1]
-    return last if how == "last" else np.concatenate([states[spans.rows, spans.starts], last], axis=1)
-
-
-def largest(states: Floats, rows: Numbers, starts: Numbers, ends: Numbers) -> Floats:
-    """Element-wise maximum over ranges of words, as `nn.layers.RangeMax`: [range, width], zeros for an empty one."""
-    lengths = ends - starts
-    result = np.zeros((len(lengths), states.shape[-1]), dtype=states.dtype)
-    if not len(lengths):
-        return result
-    table, level = states, 0
-    levels = np.where(lengths > 0, np.frexp(np.maximum(lengths, 1))[1] - 1, -1)  # floor(log2(length))
-    while (levels >= level).any():
-        if level:
-            half = 2 ** (level - 1)
-            table = np.maximum(table[:, :-half], table[:, half:])
-        chosen = (levels == level).nonzero()[0]
-        if len(chosen):
-            first, last = starts[chosen], ends[chosen] - 2**level
-            result[chosen] = np.maximum(table[rows[chosen], first], table[rows[chosen], last])
-        level += 1
-    return result
-
-
-def marks(spans: FlatSpans, labels: str, tags: Sequence[str], types: Sequence[str], scheme: str) -> Floats | None:
-    """0/1 indicators of the label of each span [span, mark], as `TaggerHead.marks` of its last word's tag."""
-    if labels == "none":
-        return None
-    if labels == "type":
-        return np.eye(len(types), dtype=np.float32)[spans.types]
-    names: Mapping[bool, str] = {False: "S", True: "E"} if scheme == "bioes" else {False: "B", True: "I"}
-    index = {tag: number for number, tag in enumerate(tags)}
-    several = spans.ends - spans.starts > 1
-    numbers = [index[f"{names[bool(s)]}-{types[t]}"] for s, t in zip(several, spans.types, strict=True)]
-    return np.eye(len(tags), dtype=np.float32)[np.array(numbers, dtype=np.int64)]

@@ -18,12 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conjoin.document import Document
-from conjoin.errors import DataError, ModelError, SettingError
+from conjoin.errors import DataError, SettingError
 from conjoin.extractor import Extractor
-from conjoin.parallel.batching import fill_batches
 
 LOOKED_AT = 10  # times as many as are wanted are compared with one another
-AT_ONCE = 1024  # documents of a batch at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +40,14 @@ def suggest(extractor: Extractor, pool: Sequence[Document], count: int, *, diver
 
     `diversity` from 0 (doubt alone) to 1 says how much likeness to what was taken before costs. Documents are sentences, or
     what else was annotated as one; those without words are never suggested. Raises `SettingError`, `DataError` for an empty
-    pool, `ModelError` for an export, which tells no doubts.
+    pool.
     """
     if count < 1 or not 0 <= diversity <= 1:
         raise SettingError("take a count of at least 1 and a diversity from 0 to 1")
     places = [place for place, document in enumerate(pool) if document.tokens]
     if not places:
         raise DataError("the pool holds no text; give texts that are not annotated yet")
-    doubts = doubts_of(extractor, [pool[place] for place in places])
+    doubts = extractor.annotator.uncertainty([pool[place] for place in places])
     values = worth(doubts, [len(pool[place].tokens) for place in places])
     order = np.argsort(-values, kind="stable")[: LOOKED_AT * count]
     vectors = word_vectors([pool[places[index]].words for index in order.tolist()])
@@ -59,19 +57,6 @@ def suggest(extractor: Extractor, pool: Sequence[Document], count: int, *, diver
         Suggestion(document, places[index], float(values[index]), *doubts[index].tolist())
         for index, document in zip(taken, annotated, strict=True)
     ]
-
-
-def doubts_of(extractor: Extractor, documents: Sequence[Document]) -> NDArray[np.float64]:
-    """The expected number of wrong words and of wrong pairs of each document [document, 2]."""
-    if not hasattr(extractor.model, "doubts"):
-        raise ModelError("an export does not tell what it is unsure of; give the model that it was made from")
-    model = extractor.model
-    sizes = model.sizes(documents)
-    order = sorted(range(len(documents)), key=lambda index: -sizes[index])
-    result = np.zeros((len(documents), 2))
-    for members in fill_batches(order, sizes, documents=AT_ONCE, pieces=model.batch_pieces):
-        result[members] = model.doubts(model.collate([documents[index] for index in members], gold=False))
-    return result
 
 
 def worth(doubts: NDArray[np.float64], lengths: Sequence[int]) -> NDArray[np.float64]:

@@ -96,7 +96,7 @@ def train(
                 _selecting(config, "last"), stage.listen, cache, processes, stop_epoch=stage.epoch, metrics=stage.metrics
             )
             extractor = stage.run((*corpus.train, *more), (), _inside(folder, "checkpoints-retrain"))
-            extractor = Extractor(extractor.model, config, metrics=stage.metrics)
+            extractor = Extractor.from_model(extractor.model, config, metrics=stage.metrics)
             extractor.metrics["training"]["dev_scores"] = "of the model trained on train alone, which chose the epoch"
         extractor.metrics["data"] = {split: count(documents) for split, documents in corpus.splits.items()}
         if corpus.test:
@@ -151,7 +151,7 @@ class _Stage:
             if isinstance(event, Finished):
                 self.epoch = event.epoch
                 training |= {"epoch": event.epoch, "documents": len(documents)}
-        extractor = Extractor(model, self.config)
+        extractor = Extractor.from_model(model, self.config)
         if dev:
             metrics["dev"] = (reports.get(self.epoch) or _scored(extractor, dev, self.processes)).to_json()
         extractor.metrics = metrics
@@ -170,7 +170,7 @@ def _speed(extractor: Extractor, documents: Sequence[Document]) -> dict[str, Any
     some, start = documents[:SPEED_DOCUMENTS], time.perf_counter()
     extractor.annotate(some)
     seconds = max(time.perf_counter() - start, 1e-6)
-    device = "a GPU" if torch.cuda.is_available() else f"{extractor.model.threads} threads of a CPU"
+    device = "a GPU" if torch.cuda.is_available() else f"{extractor.annotator.backend.compute.threads} threads of a CPU"
     return {"sentences_per_second": round(len(some) / seconds), "device": device}
 
 

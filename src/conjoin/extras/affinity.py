@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
 
+from conjoin.annotator import Annotator
 from conjoin.artifacts.model_folder import model_folder, read_contents
 from conjoin.artifacts.weights import read_model
 from conjoin.config.presets import load_config
@@ -20,10 +20,10 @@ from conjoin.document import Corpus, Document, documents_digest
 from conjoin.errors import DataError, ModelError, SettingError
 from conjoin.evaluation.metrics import score
 from conjoin.experiments.train import train
-from conjoin.modeling.embedders.embedder import Embedder, JoinedEmbedder, own_features
-from conjoin.modeling.embedders.transformer import TransformerEmbedder
+from conjoin.modeling.backend import TorchBackEnd
+from conjoin.modeling.embedders.embedder import Embedder, own_features
+from conjoin.modeling.embedders.transformer import find_transformer
 from conjoin.modeling.joint import JointModel
-from conjoin.parallel.threads import annotate_all
 from conjoin.storage.atomic import make_folder, read_json, whole_file, write_text
 from conjoin.storage.cache import CACHE_LIMIT
 from conjoin.training import Event
@@ -111,7 +111,7 @@ class SingleTask:
             write_text(run / PLAN, json.dumps(self._plan(task, seed), indent=1) + "\n")
         extractor = train(self.config(task, seed), Corpus({"train": self.corpus.train}), output=run, lenient=self.lenient,
                           cache_limit=self.cache_limit, listen=follow)
-        return cast(JointModel, extractor.model)
+        return extractor.model
 
 
 def trained_models(folder: Path) -> Runs:
@@ -143,12 +143,13 @@ def own_scores(models: Runs, documents: Sequence[Document]) -> dict[str, dict[in
 
 
 def _annotated(task: str, model: JointModel, documents: Sequence[Document]) -> list[Document]:
+    annotator = Annotator(TorchBackEnd(model), model.decoder)
     if task == "entities":
-        return annotate_all(model, documents)
+        return annotator.annotate(documents)
     known = set(model.schema.entity_types)
     given = [document.annotated([entity for entity in document.entities if entity.type in known], ())
              for document in documents]
-    return annotate_all(model, given, gold_entities=True)
+    return annotator.annotate(given, gold_entities=True)
 
 
 @torch.no_grad()
@@ -170,14 +171,11 @@ def representations(model: JointModel, documents: Sequence[Document], *, batch: 
 
 def _encoder_layers(embedder: Embedder, features: Mapping[str, Tensor]) -> Sequence[Tensor]:
     """[batch, word, width] of each layer of a fine-tuned encoder; nothing without one."""
-    if isinstance(embedder, JoinedEmbedder):
-        parts = [(part, own_features(name, features)) for name, part in embedder.parts.items()]
-    else:
-        parts = [(embedder, dict(features))]  # type: ignore[list-item]
-    for part, own in parts:
-        if isinstance(part, TransformerEmbedder):
-            return part.layers(own).unbind(2)
-    return ()
+    transformer = find_transformer(embedder)
+    if transformer is None or not any(value.requires_grad for value in transformer[1].encoder.parameters()):
+        return ()
+    prefix, part = transformer
+    return part.layers(own_features(prefix, features)).unbind(2)
 
 
 def dissimilarities(vectors: Tensor) -> Tensor:

@@ -21,9 +21,7 @@ from numpy.typing import NDArray
 from conjoin.errors import DataError, ModelError, SettingError, require_extra
 from conjoin.extractor import Extractor
 from conjoin.modeling.embedders.bert import BertEncoder
-from conjoin.modeling.embedders.embedder import JoinedEmbedder
-from conjoin.modeling.embedders.frozen import FrozenEmbedder, FrozenTransformer
-from conjoin.modeling.embedders.transformer import TransformerEmbedder
+from conjoin.modeling.embedders.transformer import find_transformer
 from conjoin.storage.atomic import make_folder, whole_file, write_text
 from conjoin.text.words import words
 
@@ -65,23 +63,24 @@ def attention_of(extractor: Extractor, sentence: str) -> Attention:
     Raises `ModelError` for a model without a transformer and for an export, `DataError` for a text without words or with
     more than the encoder takes at once.
     """
-    embedder = _transformer(getattr(extractor.model, "embedder", None))
-    if embedder is None:
-        raise ModelError("the model has no transformer whose attention could be shown (or is an export); take one that was "
-                         "trained with encoder.name")
-    tokens = words(sentence, hyphens=extractor.hyphens)
+    transformer = find_transformer(extractor.model.embedder)
+    if transformer is None:
+        raise ModelError("the model has no transformer whose attention could be shown; take one that was trained with "
+                         "encoder.name")
+    _, embedder = transformer
+    tokens = words(sentence, hyphens=extractor.pipeline.hyphens)
     if not tokens:
         raise DataError("the text has no words; give a sentence")
     features = embedder.features([[token.text for token in tokens]])
     features = {name: value.to(embedder.device) for name, value in features.items()}
     if len(features["pieces"]) > 1:
-        raise DataError(f"the text has more pieces than the encoder reads at once ({embedder.reader.window}); give a "
+        raise DataError(f"the text has more pieces than the encoder reads at once ({embedder.featuriser.window}); give a "
                         "sentence")
     encoder: Any = embedder.encoder.eval()
     with torch.inference_mode(), _keeping_weights(encoder):
         layers = embedder.encode(features, output_attentions=True).attentions
     numbers = features["pieces"][0].tolist()
-    around = embedder.reader.vocabulary
+    around = embedder.featuriser.vocabulary
     inner = range(len(around.prefix), len(numbers) - len(around.suffix))
     special = [place not in inner for place in range(len(numbers))]
     weights = torch.stack([layer[0] for layer in layers]).float().cpu().numpy()
@@ -100,14 +99,6 @@ def _keeping_weights(encoder: Any) -> Iterator[None]:
         yield
     finally:
         encoder.set_attn_implementation(before)
-
-
-def _transformer(embedder: Any) -> TransformerEmbedder | None:
-    if isinstance(embedder, JoinedEmbedder):
-        return next(filter(None, map(_transformer, embedder.parts.values())), None)
-    if isinstance(embedder, FrozenEmbedder):
-        return embedder.encoder.transformer if isinstance(embedder.encoder, FrozenTransformer) else None
-    return embedder if isinstance(embedder, TransformerEmbedder) else None
 
 
 def heat_maps(

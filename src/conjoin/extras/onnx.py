@@ -15,17 +15,12 @@ from safetensors.numpy import save_file
 from torch import Tensor, nn
 from torch.export import Dim
 
-from conjoin.artifacts.exported import FORMAT, PAIRS, TABLES, WORDS
+from conjoin.artifacts.exported import FORMAT, PAIRS, TRANSITIONS, WORDS
 from conjoin.artifacts.model_folder import EXPORTED, MODEL_FILES, read_contents, write_contents, write_json
 from conjoin.artifacts.weights import read_model
-from conjoin.document import Document
 from conjoin.errors import ModelError, require_extra
-from conjoin.features.arrays import JoinedReader
-from conjoin.modeling.embedders.characters import CharacterEmbedder
-from conjoin.modeling.embedders.embedder import JoinedEmbedder
-from conjoin.modeling.embedders.frozen import FrozenEmbedder, FrozenTransformer
-from conjoin.modeling.embedders.static import CasingEmbedder, WordVectors
-from conjoin.modeling.embedders.transformer import TransformerEmbedder
+from conjoin.features.arrays import Featuriser
+from conjoin.modeling.embedders.transformer import find_transformer
 from conjoin.modeling.heads.relations import RelationHead
 from conjoin.modeling.joint import JointModel
 from conjoin.storage.atomic import whole_folder
@@ -53,12 +48,17 @@ def export(model: Path, output: Path, *, int8: bool = False) -> None:
     if contents.exported:
         raise ModelError(f"{contents.folder}: is an export itself; name the model that conjoin train wrote")
     network = read_model(contents, device="cpu")
+    featuriser = network.embedder.featuriser
     _plain_attention(network)
     with whole_folder(output, replaces=EXPORT_FILES) as folder:
-        facts = {"format": FORMAT, "int8": int8, "reader": _reader_facts(network.embedder), **_head_facts(network)}
-        write_json(folder / EXPORTED, facts)
-        save_file({name: value.numpy() for name, value in _tables(network).items()}, folder / TABLES)
-        _write_graphs(network, folder)
+        write_json(folder / EXPORTED, {"format": FORMAT, "int8": int8, "featuriser": featuriser.to_json()})
+        if network.entities.crf is not None:
+            names = ("starts", "steps", "ends")
+            weights = (value.detach().numpy() for value in network.entities.crf.weights())
+            save_file(dict(zip(names, weights, strict=True)), folder / TRANSITIONS)
+        _write_word_graph(network, featuriser, folder / WORDS)
+        if network.relations is not None:
+            _write_pair_graph(network.relations, folder / PAIRS)
         if int8:
             _quantise(folder)
         size = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
@@ -75,26 +75,26 @@ class WordGraph(nn.Module):
         self.model = model
 
     def forward(self, features: Mapping[str, Tensor], lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """features: as the readers give them; lengths: [batch]."""
+        """features: the featuriser's; lengths: [batch]."""
         model = self.model
         states = model.shared(model.embedder(features).float(), lengths)
-        emissions = model.entities(model.entity_stack(states, lengths))
+        emissions = model.emissions(states, lengths)
         return emissions, states if model.relation_stack is None else model.relation_stack(states, lengths)
 
 
 class PairGraph(nn.Module):
-    """Vectors of entities and what is known of pairs → scores [pair, relation]."""
+    """Vectors and labels of entities, and features of pairs → scores [pair, relation]."""
 
     def __init__(self, head: RelationHead) -> None:
         super().__init__()
         self.relations = head
 
     def forward(
-        self, vectors: Tensor, head: Tensor, tail: Tensor, marks: Tensor | None, context: Tensor | None,
+        self, vectors: Tensor, head: Tensor, tail: Tensor, labels: Tensor | None, context: Tensor | None,
         bucket: Tensor | None,
     ) -> Tensor:
-        """vectors: [span, width]; head, tail, bucket: [pair]; marks: [span, mark]; context: [pair, width]."""
-        heads, tails = self.relations.ends(vectors, marks)
+        """vectors: [span, width]; head, tail, bucket: [pair]; labels: [span]; context: [pair, width]."""
+        heads, tails = self.relations.ends(vectors, labels)
         parts = [] if context is None else [context]
         if bucket is not None and self.relations.features.distance is not None:
             parts.append(self.relations.features.distance(bucket))
@@ -106,33 +106,31 @@ class PairGraph(nn.Module):
 def _plain_attention(model: JointModel) -> None:
     """Attention as plain products: a fused one is exported with checks for rows without words, which cost a fifth of the
     time (docs/experiments.md)."""
-    for part in model.modules():
-        if isinstance(part, TransformerEmbedder) and hasattr(part.encoder, "set_attn_implementation"):
-            part.encoder.set_attn_implementation("eager")  # type: ignore[operator]
+    transformer = find_transformer(model.embedder)
+    if transformer is not None and hasattr(transformer[1].encoder, "set_attn_implementation"):
+        transformer[1].encoder.set_attn_implementation("eager")  # type: ignore[operator]
 
 
-def _write_graphs(model: JointModel, folder: Path) -> None:
-    documents = [Document.from_words(text.split()) for text in PROBE]
-    texts = [document.words for document in documents]
-    features = {name: torch.from_numpy(value) for name, value in _arrays(model.embedder, texts).items()}
-    lengths = torch.tensor([len(words) for words in texts])
+def _write_word_graph(model: JointModel, featuriser: Featuriser, path: Path) -> None:
+    texts = [text.split() for text in PROBE]
+    features = {name: torch.from_numpy(value) for name, value in featuriser.arrays(texts).items()}
+    values = {"features": features, "lengths": torch.tensor([len(words) for words in texts])}
     free = {name: dict.fromkeys(range(value.dim()), Dim.DYNAMIC) for name, value in features.items()}
-    _write(WordGraph(model), {"features": features, "lengths": lengths}, {"features": free, "lengths": {0: Dim.DYNAMIC}},
-           [*features, "lengths"], ["emissions", "states"], folder / WORDS)
-    head = model.relations
-    if head is None:
-        return
-    marks = head.labels.in_features if isinstance(head.labels, nn.Linear) else 0
+    _write(WordGraph(model), values, {"features": free, "lengths": {0: Dim.DYNAMIC}}, [*features, "lengths"],
+           ["emissions", "states"], path)
+
+
+def _write_pair_graph(head: RelationHead, path: Path) -> None:
     width = head.pooling.width // (2 if head.pooling.how == "first-last" else 1)
     values = {
         "vectors": torch.rand(5, head.pooling.width), "head": torch.tensor([0, 1, 2]), "tail": torch.tensor([1, 3, 4]),
-        "marks": torch.rand(5, marks) if marks else None,
+        "labels": torch.zeros(5, dtype=torch.long) if head.labels is not None else None,
         "context": torch.rand(3, width) if head.features.context is not None else None,
         "bucket": torch.tensor([0, 1, 2]) if head.features.distance is not None else None,
     }
     shapes = {name: None if value is None else {0: Dim.DYNAMIC} for name, value in values.items()}
-    _write(PairGraph(head), values, shapes, [name for name, value in values.items() if value is not None], ["scores"],
-           folder / PAIRS)
+    names = [name for name, value in values.items() if value is not None]
+    _write(PairGraph(head), values, shapes, names, ["scores"], path)
 
 
 def _write(
@@ -172,65 +170,3 @@ def _quantise(folder: Path) -> None:
         if path.is_file():
             with _quiet():
                 quantize_dynamic(path, path, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul"])
-
-
-def _arrays(embedder: Any, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
-    reader = _reader(embedder)
-    arrays: dict[str, Any] = reader.arrays(texts)
-    return arrays
-
-
-def _reader(embedder: Any) -> Any:
-    if isinstance(embedder, JoinedEmbedder):
-        return JoinedReader({name: _reader(part) for name, part in embedder.parts.items()})
-    if isinstance(embedder, FrozenEmbedder):
-        if not isinstance(embedder.encoder, FrozenTransformer):
-            raise ModelError("a model that reads ELMo is not exported; use it with torch")
-        return embedder.encoder.transformer.reader
-    return embedder.reader
-
-
-def _reader_facts(embedder: Any) -> dict[str, Any]:
-    """What `exported` makes the reader of a model of again."""
-    if isinstance(embedder, JoinedEmbedder):
-        return {"kind": "joined", "parts": {name: _reader_facts(part) for name, part in embedder.parts.items()}}
-    if isinstance(embedder, CasingEmbedder):
-        return {"kind": "casing"}
-    if isinstance(embedder, CharacterEmbedder):
-        return {"kind": "characters", "alphabet": embedder.reader.alphabet}
-    if isinstance(embedder, WordVectors):
-        return {"kind": "words", "words": list(embedder.reader.index), "width": embedder.width}
-    reader = _reader(embedder)
-    inputs: Any = embedder.inputs if isinstance(embedder, TransformerEmbedder) else {}
-    special = reader.vocabulary
-    return {
-        "kind": "pieces", "tokenizer": reader.tokenizer.to_str(), "window": reader.window, "overlap": reader.overlap,
-        "first_only": reader.first_only,
-        "vocabulary": {"prefix": special.prefix, "suffix": special.suffix, "padding": special.padding,
-                       "unknown": special.unknown},
-        "inputs": {name: _reader_facts(part.embedder) for name, part in inputs.items()},
-    }
-
-
-def _head_facts(model: JointModel) -> dict[str, Any]:
-    head, tagger = model.relations, model.entities
-    return {
-        "scheme": tagger.scheme, "decoding": "crf" if tagger.crf is not None else tagger.decoding,
-        "labels": model.labels, "relations": head is not None,
-        "pooling": head.pooling.how if head else "last", "context": bool(head and head.features.context is not None),
-        "decision": head.decision if head else "softmax", "threshold": head.threshold if head else None,
-    }
-
-
-def _tables(model: JointModel) -> dict[str, Tensor]:
-    """The weights of steps between tags, and what pairs may be."""
-    tagger, head = model.entities, model.relations
-    starts, transitions, ends = (
-        tagger.crf.weights() if tagger.crf is not None else (tagger.legal_starts, tagger.legal, tagger.legal_ends)
-    )
-    tables = {"starts": starts, "transitions": transitions, "ends": ends}
-    types = len(model.schema.entity_types)
-    tables["allowed"] = head.allowed if head else torch.zeros(types, types, 0, dtype=torch.bool)
-    tables["symmetric"] = head.symmetric if head else torch.zeros(0, dtype=torch.bool)
-    tables["ranks"] = head.type_ranks if head else torch.zeros(types, dtype=torch.long)
-    return {name: value.detach().contiguous() for name, value in tables.items()}

@@ -25,10 +25,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from conjoin.annotator import Thresholds
 from conjoin.artifacts.model_folder import MODEL_FILES, model_folder
 from conjoin.document import Document, Entity
 from conjoin.errors import ModelError, require_extra
-from conjoin.extractor import Extractor, Thresholds
+from conjoin.extractor import Extractor
 from conjoin.storage.atomic import whole_folder
 
 try:
@@ -89,7 +90,8 @@ class Component:
         """The documents of a stream in order; so many at a time are read together."""
         for docs in minibatch(stream, batch_size):
             texts = [("", doc.text) for doc in docs]
-            for doc, found in zip(docs, self.load().extract(texts, sentences=list(map(_sentences, docs))), strict=True):
+            documents = self.load().pipeline.extract(texts, sentences=list(map(_sentences, docs)))
+            for doc, found in zip(docs, documents, strict=True):
                 self._annotate(doc, found)
                 yield doc
 

@@ -26,7 +26,7 @@ except ImportError as error:
     raise require_extra("spark", "pyspark") from error
 
 if TYPE_CHECKING:
-    from conjoin.extractor import Thresholds
+    from conjoin.annotator import Thresholds
 
 _ENTITIES = "array<struct<type: string, text: string, char_start: bigint, char_end: bigint, score: double>>"
 _RELATIONS = "array<struct<type: string, head: bigint, tail: bigint, score: double>>"

@@ -1,4 +1,4 @@
-"""Rows of unequal lengths as arrays, and the arrays of several readers under one roof."""
+"""Rows of unequal lengths as arrays, and what every featuriser can do."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Texts = Sequence[Sequence[str]]
 Arrays = dict[str, NDArray[Any]]
 
 
-class Reader(Protocol):
-    """Words to arrays."""
+class Featuriser(Protocol):
+    """Words to arrays, without weights; it can be written as JSON and read back (`featurisers.load_featuriser`)."""
 
     def sizes(self, texts: Texts) -> list[int]:
         """The cost of each text, by which batches are filled: pieces, or words where there are none."""
@@ -21,20 +21,8 @@ class Reader(Protocol):
     def arrays(self, texts: Texts) -> Arrays:
         """The arrays of a batch of texts, each a list of words."""
 
-
-class JoinedReader:
-    """Several readers as one; their arrays are named `reader.array`."""
-
-    def __init__(self, parts: Mapping[str, Reader]) -> None:
-        self.parts = dict(parts)
-
-    def sizes(self, texts: Texts) -> list[int]:
-        """The largest cost that any part names."""
-        return [max(costs) for costs in zip(*(part.sizes(texts) for part in self.parts.values()), strict=True)]
-
-    def arrays(self, texts: Texts) -> Arrays:
-        """The arrays of all parts."""
-        return joined({name: part.arrays(texts) for name, part in self.parts.items()})
+    def to_json(self) -> dict[str, Any]:
+        """Its kind, settings and vocabulary."""
 
 
 def joined(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 from conjoin.features.arrays import Arrays, Texts, padded, word_counts
 
@@ -28,11 +29,17 @@ def casing(word: str) -> int:
     return CASINGS.index("initial upper" if word[:1].isupper() else "other")
 
 
-class CasingReader:
+class CasingFeaturiser:
     """The casing of each word."""
+
+    kind = "casing"
 
     sizes = staticmethod(word_counts)
 
     def arrays(self, texts: Texts) -> Arrays:
         """→ `casings` [batch, word], counted from 1, 0 for padding."""
         return {"casings": padded([[1 + casing(word) for word in words] for words in texts])}
+
+    def to_json(self) -> dict[str, Any]:
+        """Its kind alone."""
+        return {"kind": self.kind}

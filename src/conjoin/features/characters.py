@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,10 @@ PADDING, UNKNOWN = 0, 1
 MAX_CHARACTERS = 64  # of a longer "word" the first and the last half of so many are read
 
 
-class CharacterReader:
+class CharacterFeaturiser:
     """Each distinct word of a batch once, spelt in the numbers of an alphabet."""
+
+    kind = "characters"
 
     def __init__(self, alphabet: str) -> None:
         self.alphabet = alphabet
@@ -33,6 +36,10 @@ class CharacterReader:
             "lengths": np.array([len(row) for row in spelt], dtype=np.int64),
             "words": padded([[distinct[word] for word in words] for words in texts]),
         }
+
+    def to_json(self) -> dict[str, Any]:
+        """Its alphabet."""
+        return {"kind": self.kind, "alphabet": self.alphabet}
 
     def _spell(self, word: str) -> list[int]:
         if len(word) > MAX_CHARACTERS:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import chain, pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from conjoin.features.arrays import Arrays, Reader, Texts, joined
+from conjoin.features.arrays import Arrays, Featuriser, Texts, joined
 
 MAX_PIECES_PER_WORD = 32  # a longer "word" (a URL, a gene sequence) is read by its first pieces
 KNOWN_WORDS = 2**17  # whose pieces are kept: text repeats its words
@@ -27,13 +28,15 @@ class Vocabulary:
     unknown: int
 
 
-class PieceReader:
+class PieceFeaturiser:
     """Pieces of words, windows over long texts, and where the pieces of each word stand.
 
     A text of more than `window` pieces is read in windows that share about `overlap` pieces; a word's place is in the
     window in which it stands farthest from an edge, so no word is ever dropped. `word_pieces` is 1 where the first piece
     of a word is all that is asked for. `inputs` read the same words; their arrays are named `input.array`.
     """
+
+    kind = "pieces"
 
     def __init__(
         self,
@@ -43,7 +46,7 @@ class PieceReader:
         window: int,
         overlap: int,
         first_only: bool,
-        inputs: dict[str, Reader] | None = None,
+        inputs: Mapping[str, Featuriser] | None = None,
     ) -> None:
         self.tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self.tokenizer.no_truncation()
@@ -52,7 +55,7 @@ class PieceReader:
         self.window = window
         self.overlap = overlap
         self.first_only = first_only
-        self.inputs = inputs or {}
+        self.inputs = dict(inputs or {})
         self._known: dict[str, tuple[int, ...]] = {}
         self._alone = self._words_stand_alone()
 
@@ -72,11 +75,11 @@ class PieceReader:
 
     def arrays(self, texts: Texts, *, padded_to: int = 1) -> Arrays:
         """Words of each text → `pieces` and `mask` [window, piece], `words` [batch, word, pieces of a word] (positions
-        in the flattened windows, -1 for none), and with `inputs` also `readings` [window, piece] (positions in the
+        in the flattened windows, -1 for none), and with `inputs` also `piece_words` [window, piece] (positions in the
         flattened words counted from 1, 0 for none) and theirs, named `input.array`. A window has as many pieces as the
         longest, or the next multiple of `padded_to`."""
         windows: list[list[int]] = []
-        readings: list[NDArray[np.int64]] = []
+        piece_words: list[NDArray[np.int64]] = []
         homes = []  # per text and word: window, first piece, count
         max_words = max((len(words) for words in texts), default=0)
         for text, pieces in enumerate(self.pieces(texts)):
@@ -92,11 +95,11 @@ class PieceReader:
                 home[start:end, 1] = np.where(own, before, home[start:end, 1])
                 windows.append([*self.vocabulary.prefix, *chain.from_iterable(pieces[start:end]), *self.vocabulary.suffix])
                 if self.inputs:
-                    readings.append(np.repeat(np.arange(start, end) + 1 + text * max_words, lengths[start:end]))
+                    piece_words.append(np.repeat(np.arange(start, end) + 1 + text * max_words, lengths[start:end]))
             homes.append(home)
         arrays = self._tables(windows, homes, max_words, padded_to)
         if self.inputs:
-            arrays["readings"] = self._readings(readings, arrays["pieces"].shape)
+            arrays["piece_words"] = self._piece_words(piece_words, arrays["pieces"].shape)
             arrays |= joined({name: part.arrays(texts) for name, part in self.inputs.items()})
         return arrays
 
@@ -124,12 +127,28 @@ class PieceReader:
                 words[text, : len(home)] = np.where(places < home[:, 2:], first[:, None] + places, -1)
         return {"pieces": pieces, "mask": mask, "words": words}
 
-    def _readings(self, readings: Sequence[NDArray[np.int64]], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    def _piece_words(self, piece_words: Sequence[NDArray[np.int64]], shape: tuple[int, ...]) -> NDArray[np.int64]:
         table = np.zeros(shape, dtype=np.int64)
         start = len(self.vocabulary.prefix)
-        for number, row in enumerate(readings):
+        for number, row in enumerate(piece_words):
             table[number, start : start + len(row)] = row
         return table
+
+    def to_json(self) -> dict[str, Any]:
+        """The tokenizer, its special pieces and the windows."""
+        return {
+            "kind": self.kind, "tokenizer": self.tokenizer.to_str(), "vocabulary": asdict(self.vocabulary),
+            "window": self.window, "overlap": self.overlap, "first_only": self.first_only,
+            "parts": {name: part.to_json() for name, part in self.inputs.items()},
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], inputs: Mapping[str, Featuriser]) -> PieceFeaturiser:
+        """The inverse of `to_json`."""
+        special = value["vocabulary"]
+        vocabulary = Vocabulary(tuple(special["prefix"]), tuple(special["suffix"]), special["padding"], special["unknown"])
+        return cls(Tokenizer.from_str(value["tokenizer"]), vocabulary, window=value["window"], overlap=value["overlap"],
+                   first_only=value["first_only"], inputs=inputs)
 
     def pieces(self, texts: Texts) -> list[list[tuple[int, ...]]]:
         """Piece numbers by text and word; a word the tokenizer makes nothing of becomes its unknown piece.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -10,11 +11,13 @@ from conjoin.features.arrays import Arrays, Texts, padded, word_counts
 from conjoin.features.vector_table import Vector, VectorTable
 
 
-class WordReader:
+class WordFeaturiser:
     """The numbers of words that a model knows, and the vectors of others from the file of all vectors, when it is at hand.
 
     A word that neither knows is tried in lower case.
     """
+
+    kind = "words"
 
     def __init__(self, words: Iterable[str], *, width: int, table: VectorTable | None = None) -> None:
         self.index = {word: number for number, word in enumerate(words)}
@@ -22,6 +25,10 @@ class WordReader:
         self.table = table
 
     sizes = staticmethod(word_counts)
+
+    def to_json(self) -> dict[str, Any]:
+        """The words of the model; the file of all vectors stays behind."""
+        return {"kind": self.kind, "words": list(self.index), "width": self.width}
 
     def _find(self, word: str) -> int | Vector | None:
         """The number of a word among the model's own, or its vector in the table [width]; as spelt, or in lower case."""

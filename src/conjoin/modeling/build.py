@@ -19,21 +19,23 @@ from conjoin.config.settings import (
     RelationSettings,
     StackSettings,
 )
+from conjoin.decoding.decoder import build_decoder, label_count
+from conjoin.decoding.tags import TagDecoder
 from conjoin.document import Document
 from conjoin.errors import SettingError
 from conjoin.features.characters import saved_alphabet
 from conjoin.features.vector_table import VectorTable
-from conjoin.modeling.embedders.bert import saved_bert
 from conjoin.modeling.embedders.characters import CharacterEmbedder, alphabet_of
 from conjoin.modeling.embedders.elmo import Elmo, load_elmo, saved_elmo
 from conjoin.modeling.embedders.embedder import Embedder, JoinedEmbedder
+from conjoin.modeling.embedders.encoder import open_encoder
 from conjoin.modeling.embedders.feature_cache import FeatureCache
 from conjoin.modeling.embedders.frozen import FrozenEmbedder, FrozenTransformer
 from conjoin.modeling.embedders.static import CasingEmbedder, WordVectors, saved_words
-from conjoin.modeling.embedders.transformer import SAVED, InputEmbedder, TransformerEmbedder
+from conjoin.modeling.embedders.transformer import InputEmbedder, TransformerEmbedder
 from conjoin.modeling.heads.relations import PairFeatures, Projections, RelationHead
 from conjoin.modeling.heads.tagger import TaggerHead
-from conjoin.modeling.joint import JointModel
+from conjoin.modeling.joint import CandidateSettings, JointModel
 from conjoin.modeling.nn.layers import FeedForward, SpanPooling
 from conjoin.modeling.nn.pairs import Biaffine, Cosine, DistMult, DistMultCosine, FeedForwardPairs, SummedPairs
 from conjoin.modeling.nn.recurrent import RecurrentStack
@@ -52,41 +54,50 @@ def build_model(
     documents: Sequence[Document] = (),
     folder: Path | None = None,
     cache: FeatureCache | None = None,
-    to_annotate: bool = False,
+    training: bool = True,
 ) -> JointModel:
     """A new model for a schema.
 
-    Words and characters that it learns are those of `documents`. With `folder`, a saved model's, they are read from there
-    and no pre-trained weights are loaded; if it is then `to_annotate` alone, not to be trained or exported, a BERT inside
-    is computed without transformers. `cache` keeps the vectors of frozen encoders.
+    Args:
+        documents: Training data, whose words and characters the model learns.
+        folder: A saved model, from which words, characters and the encoder's settings are read; no pre-trained weights are
+            loaded then.
+        cache: Keeps the vectors of frozen encoders.
+        training: Whether it may be trained or exported; else a saved BERT is computed without transformers.
     """
-    embedder = build_embedder(config, documents=documents, folder=folder, cache=cache, to_annotate=to_annotate)
+    embedder = build_embedder(config, documents=documents, folder=folder, cache=cache, training=training)
     return assemble_model(config, schema, embedder)
 
 
 def assemble_model(config: Config, schema: Schema, embedder: Embedder) -> JointModel:
     """A new model over an embedder: stacks and heads."""
+    decoder = build_decoder(config, schema)
     stack = config.stack
     shared = build_stack(stack, embedder.width, stack.shared)
     entity_stack = build_stack(stack, shared.width, stack.entities)
-    entities = build_entity_head(config.entities, schema, entity_stack.width)
-    labels = config.relations.label_embedding
+    entities = build_entity_head(config.entities, decoder.entities, entity_stack.width)
     relation_stack = relations = None
     if schema.relation_types:
         relation_stack = build_stack(stack, shared.width, stack.relations)
-        relations = build_relation_head(config.relations, schema, relation_stack.width, entities.marks_width(labels))
+        relations = build_relation_head(
+            config.relations, relation_stack.width, types=len(schema.relation_types),
+            labels=label_count(config.relations, decoder.entities),
+        )
     return JointModel(
         schema,
+        decoder,
         embedder=embedder,
         shared=shared,
         entity_stack=entity_stack,
         entities=entities,
         relation_stack=relation_stack,
         relations=relations,
-        labels=labels,
-        label_source=config.relations.label_source,
-        proposals=config.relations.proposals,
-        mixture=config.relations.mixture,
+        candidates=CandidateSettings(
+            proposals=config.relations.proposals,
+            mixture=config.relations.mixture,
+            label_embedding=config.relations.label_embedding,
+            label_source=config.relations.label_source,
+        ),
     )
 
 
@@ -96,7 +107,7 @@ def build_embedder(
     documents: Sequence[Document] = (),
     folder: Path | None = None,
     cache: FeatureCache | None = None,
-    to_annotate: bool = False,
+    training: bool = True,
 ) -> Embedder:
     """All embedders that the settings ask for, joined; arguments as for `build_model`."""
     texts = [document.words for document in documents]
@@ -107,7 +118,7 @@ def build_embedder(
         if to_input:
             inputs["characters"] = build_characters(config.characters, texts, folder=folder)
         parts["transformer"] = build_transformer(config.encoder, inputs=inputs, folder=folder, cache=cache,
-                                                 to_annotate=to_annotate)
+                                                 training=training)
     if config.elmo.options is not None:
         parts["elmo"] = FrozenEmbedder(build_elmo(config.elmo, folder=folder), cache=cache)
     if config.words.vectors is not None:
@@ -136,31 +147,19 @@ def build_characters(
     )
 
 
-def build_encoder(settings: EncoderSettings, *, folder: Path | None, to_annotate: bool) -> tuple[nn.Module, Any]:
-    """A pre-trained encoder, or that of a saved model, and its tokenizer; without transformers where that is possible."""
-    if folder is not None and to_annotate:
-        found = saved_bert(folder / SAVED)
-        if found is not None:
-            return found
-    from conjoin.modeling.embedders.pretrained import load_transformer  # transformers takes seconds to import
-
-    return load_transformer(str(settings.name), dropout=settings.dropout, folder=folder)
-
-
 def build_transformer(
     settings: EncoderSettings,
     *,
     inputs: Mapping[str, InputEmbedder],
     folder: Path | None,
     cache: FeatureCache | None,
-    to_annotate: bool,
+    training: bool,
 ) -> TransformerEmbedder | FrozenEmbedder:
     """A Hugging Face encoder, to be fine-tuned or frozen."""
-    encoder, tokenizer = build_encoder(settings, folder=folder, to_annotate=to_annotate)
+    opened = open_encoder(str(settings.name), dropout=settings.dropout, folder=folder, training=training)
     fine_tuned = not settings.frozen
     embedder = TransformerEmbedder(
-        encoder,
-        tokenizer,
+        opened,
         word_pooling=settings.word_pooling,
         max_pieces=settings.max_pieces,
         overlap=settings.overlap,
@@ -201,41 +200,36 @@ def build_stack(settings: StackSettings, width: int, layers: int) -> RecurrentSt
     )
 
 
-def build_entity_head(settings: EntitySettings, schema: Schema, width: int) -> TaggerHead:
+def build_entity_head(settings: EntitySettings, decoder: TagDecoder, width: int) -> TaggerHead:
     """The entity head on states of a width."""
     return TaggerHead(
         width,
-        schema.entity_types,
-        scheme=settings.scheme,
+        decoder,
         layers=settings.layers,
         size=settings.size,
         activation=settings.activation,
         dropout=settings.dropout,
-        decoding=settings.decoding,
         output=settings.output,
         reduction=settings.reduction,
         outside_prior=settings.outside_prior,
     )
 
 
-def build_relation_head(settings: RelationSettings, schema: Schema, width: int, marks: int) -> RelationHead:
-    """The relation head on states of a width and label indicators of a width."""
+def build_relation_head(settings: RelationSettings, width: int, *, types: int, labels: int) -> RelationHead:
+    """The relation head on states of a width, for so many relation types and rows of the label embedding."""
     pooling = SpanPooling(width, how=settings.pooling)
-    labels = nn.Linear(marks, settings.label_size, bias=False) if marks else None
-    projections = build_projections(settings, pooling.width + (settings.label_size if marks else 0))
+    embedding = nn.Linear(labels, settings.label_size, bias=False) if labels else None
+    projections = build_projections(settings, pooling.width + (settings.label_size if labels else 0))
     features = PairFeatures(width, context=settings.context, distance=settings.distance, dropout=settings.dropout)
-    outputs = len(schema.relation_types) + (settings.decision == "softmax")
+    outputs = types + (settings.decision == "softmax")
     return RelationHead(
-        schema,
         pooling=pooling,
-        labels=labels,
+        labels=embedding,
         projections=projections,
         features=features,
         scorer=build_scorer(settings, projections.width, outputs, features.width),
         decision=settings.decision,
-        threshold=settings.threshold,
         dropout=settings.dropout,
-        constrain=settings.constrain,
     )
 
 

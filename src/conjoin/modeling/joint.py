@@ -1,4 +1,4 @@
-"""The one joint model: embedder → shared stack → (its own stack → entity head), (its own stack → relation head)."""
+"""The joint model: embedder → shared stack → (its own stack → entity head), (its own stack → relation head)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from conjoin.config.options import LabelEmbedding, LabelSource, Proposals
-from conjoin.decoding.pairs import min_score
+from conjoin.decoding.decoder import Decoder
+from conjoin.decoding.spans import Numbers, Spans
 from conjoin.document import Document, Entity
 from conjoin.modeling.embedders.embedder import Embedder
-from conjoin.modeling.heads.relations import RelationHead
-from conjoin.modeling.heads.spans import Spans
+from conjoin.modeling.heads.relations import PairInputs, RelationHead
 from conjoin.modeling.heads.tagger import TaggerHead
 from conjoin.modeling.nn.recurrent import RecurrentStack
 from conjoin.modeling.nn.term import Term
@@ -24,8 +24,10 @@ from conjoin.schema import Schema
 class Batch:
     """Documents as tensors.
 
-    features: the embedder's, see there; lengths: [batch] words of each document; targets: [batch, word] gold tags, None
-    for documents that are only to be annotated.
+    Attributes:
+        features: The embedder's, see there.
+        lengths: [batch] words of each document.
+        targets: [batch, word] gold tags, or None for documents to annotate.
     """
 
     documents: tuple[Document, ...]
@@ -43,22 +45,41 @@ class Batch:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class CandidateSettings:
+    """The entities that training builds candidate pairs from.
+
+    Attributes:
+        proposals: `predicted` (Giorgi et al. 2019 §2), `gold` (Crone 2020 §3.3), `both`, their union, or a `mixture`.
+        mixture: Share of sentences with predicted entities, the others have gold ones.
+        label_embedding: Its labels are entity types, tags of last words, or none.
+        label_source: `own`, the label of the proposed entity, or `predicted`, of the tag predicted for its last word
+            (Crone 2020, footnote 2).
+    """
+
+    proposals: Proposals
+    mixture: float
+    label_embedding: LabelEmbedding
+    label_source: LabelSource
+
+    @property
+    def need_predictions(self) -> bool:
+        """Whether entities must be predicted in training."""
+        return self.proposals != "gold" or self.label_source == "predicted"
+
+
 class JointModel(nn.Module):
-    """Joint entity and relation extraction with slots.
+    """Joint entity and relation extraction with slots: scores and losses.
 
-    The world uses `collate`, `loss` (training: `terms`, the same with sizes) and `annotate`. Words become vectors in the
-    embedder, pass the shared stack, and then each task's own stack and head (Crone 2020, Fig. 2); stacks without layers
-    leave Giorgi et al. 2019.
-
-    `proposals` says which entities relation candidates are built from in training: `predicted` (Giorgi et al. 2019 §2),
-    `gold` (Crone 2020 §3.3), `both`, their union, or a `mixture`: for a share of the sentences predicted, else gold.
-    With `label_source` `predicted` a proposed entity is labelled in training by the tag predicted for its last word (Crone
-    2020, footnote 2), else by its own type.
+    Words become vectors in the embedder, pass the shared stack, and then each task's own stack and head (Crone 2020,
+    Fig. 2); stacks without layers leave Giorgi et al. 2019. Scores become annotations in `conjoin.annotator`; training
+    predicts entities with the same decoder.
     """
 
     def __init__(
         self,
         schema: Schema,
+        decoder: Decoder,
         *,
         embedder: Embedder,
         shared: RecurrentStack,
@@ -66,24 +87,18 @@ class JointModel(nn.Module):
         entities: TaggerHead,
         relation_stack: RecurrentStack | None,
         relations: RelationHead | None,
-        labels: LabelEmbedding,
-        label_source: LabelSource = "own",
-        proposals: Proposals,
-        mixture: float = 0.5,
+        candidates: CandidateSettings,
     ) -> None:
         super().__init__()
         self.schema = schema
+        self.decoder = decoder
         self.embedder = embedder
         self.shared = shared
         self.entity_stack = entity_stack
         self.entities = entities
         self.relation_stack = relation_stack
         self.relations = relations
-        self.labels: LabelEmbedding = labels
-        self.label_source = label_source
-        self.proposals = proposals
-        self.mixture = mixture
-        self.bf16 = False  # whether annotation runs an encoder in bf16
+        self.candidates = candidates
 
     @property
     def device(self) -> torch.device:
@@ -96,170 +111,95 @@ class JointModel(nn.Module):
     def collate(self, documents: Sequence[Document], *, gold: bool = True) -> Batch:
         """Documents → batch, on the CPU. Without `gold`, annotations are neither needed nor looked at."""
         lengths = [len(document.tokens) for document in documents]
+        entities = [document.entities for document in documents]
         return Batch(
             tuple(documents),
             self.embedder.features([document.words for document in documents]),
             torch.tensor(lengths, dtype=torch.long),
-            self.entities.targets([document.entities for document in documents], lengths) if gold else None,
+            torch.from_numpy(self.decoder.entities.encode(entities, lengths)) if gold else None,
         )
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The terms of the loss by name, scalars; training weighs and adds them (Giorgi et al. 2019, eq. 9 and 10)."""
-        return {name: term.mean for name, term in self.terms(batch).items()}
+        return {name: term.mean for name, term in self(batch).items()}
 
-    def terms(self, batch: Batch) -> dict[str, Term]:
-        """The terms of the loss with what each is a mean over, for the mean over several batches.
+    def forward(self, batch: Batch) -> dict[str, Term]:
+        """The terms of the loss with their sizes, for the mean over several batches.
 
         Mixed precision is for the encoder. The heads are small, and compute in full precision: their shapes change with
         every batch, and on a CPU each new shape of a bf16 product leaves memory behind in the library's cache.
         """
         batch = batch.to(self.device)
-        targets = batch.targets
-        if targets is None:
+        if batch.targets is None:
             raise ValueError("loss needs a batch with gold annotations: collate(documents, gold=True)")
         states = self.embedder(batch.features).float()
         with torch.autocast(states.device.type, enabled=False):
-            return self._terms(batch, targets, states)
-
-    def _terms(self, batch: Batch, targets: Tensor, states: Tensor) -> dict[str, Term]:
-        states = self.shared(states, batch.lengths)
-        emissions = self.entities(self.entity_stack(states, batch.lengths))
-        terms = {"entities": self.entities.loss(emissions, targets)}
-        if self.relations is not None:
-            gold = [document.entities for document in batch.documents]
-            predicted = self.entities.decode(emissions, batch.lengths) if self._needs_predicted() else gold
-            spans = self._spans(self._proposed(gold, predicted))
-            scores, pairs = self._relation_scores(states, batch.lengths, spans, self._training_marks(spans, predicted))
-            related = [document.relations for document in batch.documents]
-            terms["relations"] = self.relations.loss(scores, self.relations.targets(spans, pairs, related))
+            states = self.shared(states, batch.lengths)
+            emissions = self.emissions(states, batch.lengths)
+            terms = {"entities": self.entities.loss(emissions, batch.targets)}
+            if self.relations is not None:
+                terms["relations"] = self._relation_loss(self.relations, batch, states, emissions)
         return terms
 
-    forward = terms
+    def emissions(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """Scores of tags [batch, word, tag] from the shared states [batch, word, width]."""
+        emissions: Tensor = self.entities(self.entity_stack(states, lengths))
+        return emissions
 
-    def _relation_scores(
-        self, states: Tensor, lengths: Tensor, spans: Spans, marks: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Scores [pair, relation] and pairs [2, pair] of all candidates; states are the shared ones."""
+    def relation_scores(self, states: Tensor, lengths: Tensor, spans: Spans, pairs: Numbers) -> Tensor:
+        """Scores [pair, relation] of candidates from the shared states [batch, word, width]."""
         if self.relations is None or self.relation_stack is None:
             raise ValueError("the schema has no relation types")
-        pairs = self.relations.candidates(spans)
-        states = self._read_for_pairs(self.relation_stack, states, lengths, spans.rows[pairs[0]].unique())
-        return self.relations(states, spans, marks, pairs), pairs
+        inputs = PairInputs.of(spans, pairs, states.device)
+        states = self._pair_states(self.relation_stack, states, lengths, inputs.rows[inputs.pairs[0]].unique())
+        scores: Tensor = self.relations(states, inputs)
+        return scores
 
-    def _read_for_pairs(self, stack: RecurrentStack, states: Tensor, lengths: Tensor, rows: Tensor) -> Tensor:
-        """What a stack makes of states; outside training only of the rows [row] that hold candidates, zeros elsewhere."""
+    def _relation_loss(self, head: RelationHead, batch: Batch, states: Tensor, emissions: Tensor) -> Term:
+        decoder = self.decoder.relations
+        if decoder is None:
+            raise ValueError("a model with a relation head needs a decoder of relations")
+        gold: Sequence[Sequence[Entity]] = [document.entities for document in batch.documents]
+        predicted = gold
+        if self.candidates.need_predictions:
+            scores = self.entities.scores(emissions, batch.lengths)
+            predicted = self.decoder.entities.decode(scores).entities(self.schema.entity_types)
+        proposed = self._proposed(gold, predicted)
+        spans, pairs = decoder.candidates(proposed)
+        if spans.labels is not None and self.candidates.label_source == "predicted":
+            spans = replace(spans, labels=self._predicted_labels(spans, predicted, batch.lengths.tolist()))
+        related = [document.relations for document in batch.documents]
+        targets = torch.from_numpy(decoder.targets(spans, pairs, proposed, related)).to(self.device)
+        return head.loss(self.relation_scores(states, batch.lengths, spans, pairs), targets)
+
+    def _pair_states(self, stack: RecurrentStack, states: Tensor, lengths: Tensor, rows: Tensor) -> Tensor:
+        """A stack's output; outside training only of the rows [row] that hold candidates, zeros elsewhere."""
         if self.training or not len(stack.layers) or len(rows) == len(states):
-            read: Tensor = stack(states, lengths)
-            return read
+            whole: Tensor = stack(states, lengths)
+            return whole
         result = states.new_zeros(*states.shape[:2], stack.width)
         if len(rows):
             result[rows] = stack(states[rows], lengths[rows])
         return result
 
-    def _needs_predicted(self) -> bool:
-        return self.proposals != "gold" or self.label_source == "predicted"
-
     def _proposed(
         self, gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Entity]]
     ) -> Sequence[Sequence[Entity]]:
         """The entities of each row that candidates are built from in training."""
-        if self.proposals == "gold":
-            return gold
-        if self.proposals == "predicted":
-            return predicted
-        if self.proposals == "both":
-            return [list(dict.fromkeys([*ours, *found])) for ours, found in zip(gold, predicted, strict=True)]
-        chosen = (torch.rand(len(gold)) < self.mixture).tolist()
-        return [found if take else ours for ours, found, take in zip(gold, predicted, chosen, strict=True)]
+        match self.candidates.proposals:
+            case "gold":
+                return gold
+            case "predicted":
+                return predicted
+            case "both":
+                return [list(dict.fromkeys([*ours, *theirs])) for ours, theirs in zip(gold, predicted, strict=True)]
+            case "mixture":
+                draws = (torch.rand(len(gold)) < self.candidates.mixture).tolist()
+                return [theirs if draw else ours for ours, theirs, draw in zip(gold, predicted, draws, strict=True)]
 
-    def _spans(self, entities: Sequence[Sequence[Entity]]) -> Spans:
-        return Spans.of(entities, self.schema.entity_types, self.device)
-
-    def _training_marks(self, spans: Spans, predicted: Sequence[Sequence[Entity]]) -> Tensor | None:
-        if self.labels == "none" or self.label_source == "own":
-            return self._marks(spans)
-        longest = max((entity.end for row in (*spans.entities, *predicted) for entity in row), default=0)
-        tags = self.entities.targets(predicted, [longest] * len(predicted)).to(self.device)
-        return self.entities.marks(tags[spans.rows, spans.ends - 1], self.labels)
-
-    def _marks(self, spans: Spans) -> Tensor | None:
-        return None if self.labels == "none" else self.entities.marks(self.entities.last_tags(spans), self.labels)
-
-    @property
-    def batch_pieces(self) -> int:
-        """Small batches stay in a CPU's caches and waste less on padding; a GPU wants large ones."""
-        return 1024 if self.device.type == "cpu" else 16384
-
-    @property
-    def relation_threshold(self) -> float | None:
-        """The least score of a relation; None where the best type wins, or where there are no relations."""
-        return None if self.relations is None else min_score(self.relations.decision, self.relations.threshold)
-
-    @relation_threshold.setter
-    def relation_threshold(self, least: float | None) -> None:
-        if self.relations is not None:
-            self.relations.threshold = least
-
-    @property
-    def threads(self) -> int:
-        """Those of torch on a CPU; a GPU computes one batch at a time."""
-        return torch.get_num_threads() if self.device.type == "cpu" else 1
-
-    def use_threads(self, count: int) -> None:
-        """Those of torch in the calling thread."""
-        torch.set_num_threads(count)
-
-    def prepare(self) -> None:
-        """Leave training, which no batch may do while another is computed."""
-        if self.training:
-            self.eval()
-
-    def annotate(self, documents: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
-        """The documents as one batch with predicted entities and relations in place of whatever they held.
-
-        With `gold_entities` their entities are kept and only relations are predicted.
-        """
-        return self.annotate_batch(self.collate(documents, gold=False), gold_entities=gold_entities) if documents else []
-
-    def _encoded(self, batch: Batch) -> Tensor:
-        """The shared states of words for annotation [batch, word, width]; an encoder may run in bf16."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            states = self.embedder(batch.features).float()
-        shared: Tensor = self.shared(states, batch.lengths)
-        return shared
-
-    @torch.inference_mode()
-    def doubts(self, batch: Batch) -> list[tuple[float, float]]:
-        """For each document the expected number of words whose tag is wrong, and of decisions on its candidate pairs that
-        are, by the model's own probabilities."""
-        self.prepare()
-        batch = batch.to(self.device)
-        states = self._encoded(batch)
-        emissions = self.entities(self.entity_stack(states, batch.lengths))
-        words = self.entities.doubts(emissions, batch.lengths)
-        spans = self._spans(self.entities.decode(emissions, batch.lengths))
-        pairs = torch.zeros_like(words)
-        if self.relations is not None and len(spans):
-            scores, candidates = self._relation_scores(states, batch.lengths, spans, self._marks(spans))
-            pairs.index_add_(0, spans.rows[candidates[0]], self.relations.doubts(scores, spans, candidates))
-        return list(zip(words.tolist(), pairs.tolist(), strict=True))
-
-    @torch.inference_mode()
-    def annotate_batch(self, batch: Batch, *, gold_entities: bool = False) -> list[Document]:
-        """As `annotate`, of documents that are collated."""
-        self.prepare()
-        documents, batch = batch.documents, batch.to(self.device)
-        states = self._encoded(batch)
-        if gold_entities:
-            entities = [list(document.entities) for document in documents]
-        else:
-            entities = self.entities.decode(self.entities(self.entity_stack(states, batch.lengths)), batch.lengths)
-        spans = self._spans(entities)
-        if self.relations is None or len(spans) == 0:
-            return [document.annotated(found, ()) for document, found in zip(documents, entities, strict=True)]
-        scores, pairs = self._relation_scores(states, batch.lengths, spans, self._marks(spans))
-        relations = self.relations.decode(scores, spans, pairs)
-        return [
-            document.annotated(found, related)
-            for document, found, related in zip(documents, entities, relations, strict=True)
-        ]
+    def _predicted_labels(
+        self, spans: Spans, predicted: Sequence[Sequence[Entity]], lengths: Sequence[int]
+    ) -> Numbers:
+        """[span]: the label of the tag predicted for each span's last word; -1, none, for the type of O."""
+        tags: Numbers = self.decoder.entities.encode(predicted, lengths)[spans.rows, spans.ends - 1]
+        return tags if self.candidates.label_embedding == "tag" else self.decoder.entities.tag_types[tags]

@@ -1,38 +1,62 @@
-"""Running a model over many documents: several batches side by side, each in a thread of its own."""
+"""Several batches side by side, each in a thread of its own."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from types import TracebackType
+from typing import Generic, TypeVar
 
-from conjoin.document import Document
-from conjoin.parallel.batching import Annotator, fill_batches
+from conjoin.parallel.batching import fill_batches
 
-MAX_LANES = 4  # more would wait for one another: what Python does, one thread does at a time
+MAX_BATCHES = 4  # side by side; more would wait for one another, since Python runs one thread at a time
+MAX_DOCUMENTS = 1024  # of a batch
 
-
-def lanes_of(threads: int) -> int:
-    """How many batches are computed side by side where so many threads may compute: as many as leave none of them idle,
-    or the fewest."""
-    if threads < 2:
-        return 1
-    return max(range(2, min(threads, MAX_LANES) + 1), key=lambda lanes: (threads // lanes * lanes, lanes))
+T = TypeVar("T")
 
 
-class Lanes:
-    """Threads that each take a batch through a model, on their share of the cores.
+def _fixed(count: int) -> None:
+    """For models whose threads are set when they are loaded."""
 
-    While one reads or decodes, which Python does on one core, the others compute. A model that computes with one thread
-    has one lane, the caller's own thread.
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """How a model computes.
+
+    Attributes:
+        batch_pieces: Pieces of a batch, padding included, with which it is fastest.
+        threads: Threads that it computes with; 1 where batches side by side gain nothing.
+        use_threads: Makes the calling thread compute with so many threads.
     """
 
-    def __init__(self, model: Annotator) -> None:
-        self.model = model
+    batch_pieces: int
+    threads: int = 1
+    use_threads: Callable[[int], None] = _fixed
+
+
+def parallel_batches(threads: int) -> int:
+    """The number of batches to compute side by side on so many threads: the largest that leaves no thread idle, or else
+    the smallest above one."""
+    if threads < 2:
+        return 1
+    return max(range(2, min(threads, MAX_BATCHES) + 1), key=lambda batches: (threads // batches * batches, batches))
+
+
+class BatchThreads(Generic[T]):
+    """Threads that each take a batch, on their share of the cores.
+
+    While one thread prepares or decodes, which Python does on one core, the others compute. A model that computes with
+    one thread has its batches computed in the caller's own thread.
+    """
+
+    def __init__(self, compute: Compute) -> None:
+        self.compute = compute
+        self.batches = parallel_batches(compute.threads)
         self._pool: ThreadPoolExecutor | None = None
 
-    def __enter__(self) -> Lanes:
+    def __enter__(self) -> BatchThreads[T]:
         return self
 
     def __exit__(
@@ -41,72 +65,48 @@ class Lanes:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def begin(
-        self,
-        documents: Sequence[Document],
-        *,
-        gold_entities: bool = False,
-        batch_documents: int = 1024,
-        batch_pieces: int | None = None,
-    ) -> Callable[[], list[Document]]:
-        """Begin to annotate documents, longest batches first; call what is returned for the results, in their order."""
-        model, sizes = self.model, self.model.sizes(documents)
-        model.prepare()
-        order = sorted(range(len(documents)), key=lambda index: -sizes[index])
-        batches = list(fill_batches(order, sizes, documents=batch_documents, pieces=batch_pieces or model.batch_pieces))
+    def begin(self, work: Callable[[list[int]], Sequence[T]], sizes: Sequence[int]) -> Callable[[], list[T]]:
+        """Begin to work on items, the largest first, in batches of like sizes.
 
-        def annotated(members: list[int]) -> list[Document]:
-            batch = model.collate([documents[index] for index in members], gold=False)
-            return model.annotate_batch(batch, gold_entities=gold_entities)
+        Args:
+            work: Takes the indices of a batch's items and returns their results.
+            sizes: The size of each item in pieces.
 
-        begun = [self._start(annotated, members, alone=len(batches) == 1) for members in batches]
+        Returns:
+            A function that waits and returns the results in the order of the items.
+        """
+        order = sorted(range(len(sizes)), key=lambda index: -sizes[index])
+        batches = list(fill_batches(order, sizes, documents=MAX_DOCUMENTS, pieces=self.compute.batch_pieces))
+        waiting = [self._start(work, members, alone=len(batches) == 1) for members in batches]
 
-        def wait() -> list[Document]:
-            result = list(documents)
-            for members, found in zip(batches, begun, strict=True):
-                for index, document in zip(members, found(), strict=True):
-                    result[index] = document
-            return result
+        def wait() -> list[T]:
+            results: dict[int, T] = {}
+            for members, batch_results in zip(batches, waiting, strict=True):
+                results.update(zip(members, batch_results(), strict=True))
+            return [results[index] for index in range(len(sizes))]
 
         return wait
 
     def _start(
-        self, work: Callable[[list[int]], list[Document]], members: list[int], *, alone: bool
-    ) -> Callable[[], list[Document]]:
-        """Have a lane do the work, or do it at once where there is one lane."""
-        if self._pool is None and (alone or lanes_of(self.model.threads) == 1):
-            found = work(members)
-            return lambda: found
+        self, work: Callable[[list[int]], Sequence[T]], members: list[int], *, alone: bool
+    ) -> Callable[[], Sequence[T]]:
+        """Have a thread do the work, or do it at once where there is one thread or one batch."""
+        if self._pool is None and (alone or self.batches == 1):
+            results = work(members)
+            return lambda: results
         if self._pool is None:
-            self._pool = _opened(self.model)
-        future: Future[list[Document]] = self._pool.submit(work, members)
+            self._pool = self._open()
+        future: Future[Sequence[T]] = self._pool.submit(work, members)
         return future.result
 
+    def _open(self) -> ThreadPoolExecutor:
+        pool = ThreadPoolExecutor(self.batches, thread_name_prefix="conjoin-batch")
+        ready = threading.Barrier(self.batches)
 
-def _opened(model: Annotator) -> ThreadPoolExecutor:
-    threads = model.threads
-    lanes = lanes_of(threads)
-    pool = ThreadPoolExecutor(lanes, thread_name_prefix="conjoin-lane")
-    ready = threading.Barrier(lanes)
+        def enter(_: int) -> None:
+            self.compute.use_threads(self.compute.threads // self.batches)
+            ready.wait()  # so that each is a thread of its own
 
-    def enter(_: int) -> None:
-        model.use_threads(threads // lanes)
-        ready.wait()  # so that each is a thread of its own
-
-    list(pool.map(enter, range(lanes)))
-    model.use_threads(threads)  # what was set last is what threads that are made later begin with
-    return pool
-
-
-def annotate_all(
-    model: Annotator,
-    documents: Sequence[Document],
-    *,
-    gold_entities: bool = False,
-    batch_documents: int = 1024,
-    batch_pieces: int | None = None,
-) -> list[Document]:
-    """Annotate any number of documents and return them in their own order."""
-    with Lanes(model) as lanes:
-        return lanes.begin(documents, gold_entities=gold_entities, batch_documents=batch_documents,
-                           batch_pieces=batch_pieces)()
+        list(pool.map(enter, range(self.batches)))
+        self.compute.use_threads(self.compute.threads)  # threads made later begin with the number that was set last
+        return pool

@@ -16,13 +16,14 @@ from accelerate.utils.random import set_seed
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from conjoin.annotator import Annotator
 from conjoin.config.options import Optimizer, Precision, Schedule
 from conjoin.document import Document
 from conjoin.errors import DataError
 from conjoin.evaluation.metrics import Report, score
+from conjoin.modeling.backend import TorchBackEnd
 from conjoin.modeling.nn.term import Term
 from conjoin.parallel.batching import shuffled_batches
-from conjoin.parallel.threads import annotate_all
 from conjoin.storage.atomic import whole_file
 from conjoin.training.checkpoint import Position, load_checkpoint, load_trainable, save_checkpoint, trainable_state
 from conjoin.training.distributed import (
@@ -243,7 +244,8 @@ class _Run:
             return None, None, False
         with self._averaged_weights():
             self.bare.eval()
-            found = self.processes.shared(lambda share: annotate_all(self.bare, share), self.dev)
+            annotator = Annotator(TorchBackEnd(self.bare), self.bare.decoder)
+            found = self.processes.shared(annotator.annotate, self.dev)
             report = score(self.dev, found, symmetric=self.symmetric)
             value = _selection_score(report, self.dev)
             # Of equals the later: on a small dev set scores tie at once, and the later weights are the surer ones.

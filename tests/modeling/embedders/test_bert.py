@@ -81,7 +81,7 @@ def test_attention_is_the_same_where_there_are_pieces(pair: tuple[TransformerEmb
 def test_special_pieces_are_the_same(pair: tuple[TransformerEmbedder, TransformerEmbedder]) -> None:
     theirs, ours = pair
     assert vocabulary_of(ours.tokenizer) == vocabulary_of(theirs.tokenizer)
-    assert ours.reader.window == theirs.reader.window
+    assert ours.featuriser.window == theirs.featuriser.window
     assert ours.tokenizer.mask_token_id == theirs.tokenizer.mask_token_id
     numbers = theirs.features(TEXTS)["pieces"].flatten().tolist()
     assert ours.tokenizer.convert_ids_to_tokens(numbers) == theirs.tokenizer.convert_ids_to_tokens(numbers)

@@ -30,7 +30,7 @@ def test_a_word_has_one_vector_wherever_it_stands(cell: Cell) -> None:
 
 def test_it_is_the_rnn_read_from_both_ends() -> None:
     embedder = embedder_of()
-    letters = torch.tensor([[embedder.reader.index[c] for c in "Oslo"]])
+    letters = torch.tensor([[embedder.featuriser.index[c] for c in "Oslo"]])
     output, _ = embedder.layer(embedder.table(letters))
     expected = torch.cat([output[0, -1, :4], output[0, 0, 4:]])
     torch.testing.assert_close(embedder(embedder.features([["Oslo"]]))[0, 0], expected)
@@ -51,7 +51,7 @@ def test_long_words_are_read_at_both_ends() -> None:
     long = "a" * 40 + "s" * 500 + "i" * 40
     spelt = embedder.features([[long]])["characters"][0].tolist()
     assert len(spelt) == MAX_CHARACTERS
-    assert spelt[0] == embedder.reader.index["a"] and spelt[-1] == embedder.reader.index["i"]
+    assert spelt[0] == embedder.featuriser.index["a"] and spelt[-1] == embedder.featuriser.index["i"]
 
 
 def test_odd_input() -> None:
@@ -63,5 +63,5 @@ def test_odd_input() -> None:
 def test_the_alphabet_is_saved(tmp_path: Path) -> None:
     odd = CharacterEmbedder(alphabet_of([["a\"\\\n\u4e2d\U0001f600\ud83d"]]), embedding_size=2, size=2, cell="gru")
     odd.save(tmp_path)
-    assert saved_alphabet(tmp_path) == odd.reader.alphabet
+    assert saved_alphabet(tmp_path) == odd.featuriser.alphabet
     assert alphabet_of(TEXTS) == "AMOaceilmnors"

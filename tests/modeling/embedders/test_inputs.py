@@ -76,11 +76,11 @@ def test_inputs_follow_words_into_overlapping_windows(encoder: str) -> None:
     texts = [["in"], ["Leeds" if number % 3 == 0 else "in" for number in range(200)]]
     features = embedder.features(texts)
     assert len(features["pieces"]) > 3
-    casings = torch.cat([torch.tensor([0]), features["casing.casings"].flatten()])[features["readings"]]
+    casings = torch.cat([torch.tensor([0]), features["casing.casings"].flatten()])[features["piece_words"]]
     at_words = casings.flatten()[features["words"][1, :, 0]]
     assert at_words.tolist() == [1 + casing(word) for word in texts[1]]
-    assert not features["readings"][features["mask"] == 0].any()
-    assert not features["readings"][:, 0].any()  # the special piece before a window
+    assert not features["piece_words"][features["mask"] == 0].any()
+    assert not features["piece_words"][:, 0].any()  # the special piece before a window
 
 
 @pytest.mark.parametrize("overrides", [CASING, CHARACTERS, BOTH])
@@ -116,7 +116,7 @@ def test_one_masked_piece_hides_the_characters_of_the_whole_word(
     embedder = embedder_of(encoder, (*CHARACTERS, "encoder.masking=0.1"), learnt=True).train()
     embedder.inputs["characters"].embedder.masking = 0.0  # type: ignore[union-attr]
     features = embedder.features([["Zug", "in"]])  # four pieces: z, ##u, ##g, in
-    assert features["readings"][0, :6].tolist() == [0, 1, 1, 1, 2, 0]
+    assert features["piece_words"][0, :6].tolist() == [0, 1, 1, 1, 2, 0]
     hidden = features["pieces"].clone()
     hidden[0, 2] = embedder.tokenizer.mask_token_id
     monkeypatch.setattr(embedder, "_masked", lambda pieces: hidden)

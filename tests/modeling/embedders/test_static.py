@@ -115,7 +115,7 @@ def test_vectors_of_words_lower_case_and_unknown(table: VectorTable) -> None:
     torch.testing.assert_close(vectors[0], torch.tensor([[0.5, -1e-3, 2.5], [0, 0, 0], [4, 5, 6]]))
     assert vectors[2].tolist() == [[7, 8, 9], [0, 0, 0], [0, 0, 0]]
     assert words.sizes(TEXTS) == [3, 0, 1]
-    assert set(words.reader.index) == {"maria", "oslo", "US", "us"}, "of the table the corpus' words only"
+    assert set(words.featuriser.index) == {"maria", "oslo", "US", "us"}, "of the table the corpus' words only"
 
 
 def vectors_of(words: WordVectors, texts: list[list[str]]) -> list[list[list[float]]]:

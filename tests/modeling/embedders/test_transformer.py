@@ -82,7 +82,7 @@ def test_a_long_text_has_a_state_for_every_word(embedder: TransformerEmbedder) -
     assert (features["words"][0] >= 0).all()
     assert features["words"][0].flatten().unique().numel() == 300
     flat = features["pieces"].flatten()
-    firsts = [pieces[0] for pieces in embedder.reader.pieces([words])[0]]
+    firsts = [pieces[0] for pieces in embedder.featuriser.pieces([words])[0]]
     assert flat[features["words"][0, :, 0]].tolist() == firsts
     states = states_of(embedder, words, ["oslo"])
     assert states.shape == (2, 300, 32)
@@ -93,13 +93,13 @@ def test_a_long_text_has_a_state_for_every_word(embedder: TransformerEmbedder) -
 def test_no_piece_of_a_long_text_is_dropped(embedder: TransformerEmbedder) -> None:
     words = words_of(300)
     features = embedder.features([words])
-    reader = embedder.reader
+    reader = embedder.featuriser
     vocabulary = reader.vocabulary
     plan = plan_windows([len(word) for word in reader.pieces([words])[0]], reader.window, reader.overlap)
-    pieces = [piece for word in embedder.reader.pieces([words])[0] for piece in word]
+    pieces = [piece for word in embedder.featuriser.pieces([words])[0] for piece in word]
     seen: list[int] = []
     for (start, _), row, size in zip(plan, features["pieces"].tolist(), features["mask"].sum(1).tolist(), strict=True):
-        before = sum(len(word) for word in embedder.reader.pieces([words])[0][:start])
+        before = sum(len(word) for word in embedder.featuriser.pieces([words])[0][:start])
         inner = row[len(vocabulary.prefix) : size - len(vocabulary.suffix)]
         seen = seen[:before] + inner
     assert seen == pieces
@@ -109,8 +109,8 @@ def test_no_piece_of_a_long_text_is_dropped(embedder: TransformerEmbedder) -> No
 def test_a_window_is_a_text_of_its_own(embedder: TransformerEmbedder) -> None:
     """The states of a long text are those of its windows, read alone."""
     words = words_of(120)
-    pieces = embedder.reader.pieces([words])[0]
-    plan = plan_windows([len(word) for word in pieces], embedder.reader.window, embedder.reader.overlap)
+    pieces = embedder.featuriser.pieces([words])[0]
+    plan = plan_windows([len(word) for word in pieces], embedder.featuriser.window, embedder.featuriser.overlap)
     whole = states_of(embedder, words)[0]
     owners = _owners(plan, len(words))
     assert len(plan) > 1
@@ -142,11 +142,11 @@ def test_words_that_give_no_pieces_still_have_a_state(embedder: TransformerEmbed
     states = states_of(embedder, ["maria", word, "oslo"])
     assert states.shape == (1, 3, 32)
     assert (states[0].abs().sum(1) > 0).all()
-    assert embedder.reader.pieces([["maria", word, "oslo"]])[0][1] == (embedder.tokenizer.unk_token_id,)
+    assert embedder.featuriser.pieces([["maria", word, "oslo"]])[0][1] == (embedder.tokenizer.unk_token_id,)
 
 
 def test_half_a_surrogate_pair_reads_as_a_question_mark(embedder: TransformerEmbedder) -> None:
-    assert embedder.reader.pieces([["maria", "a\ud83d"]]) == embedder.reader.pieces([["maria", "a?"]])
+    assert embedder.featuriser.pieces([["maria", "a\ud83d"]]) == embedder.featuriser.pieces([["maria", "a?"]])
     assert embedder.sizes([["\ud83d"]]) == embedder.sizes([["?"]])
 
 
@@ -156,7 +156,7 @@ def test_texts_of_nothing_but_such_words(embedder: TransformerEmbedder) -> None:
 
 def test_a_word_of_very_many_pieces_is_read_by_its_first(embedder: TransformerEmbedder) -> None:
     long = "acgt" * 20
-    [[pieces, after]] = embedder.reader.pieces([[long, "oslo"]])
+    [[pieces, after]] = embedder.featuriser.pieces([[long, "oslo"]])
     assert len(pieces) == MAX_PIECES_PER_WORD
     assert len(after) == 1
     assert states_of(embedder, [long] * 20).shape == (1, 20, 32)
@@ -172,13 +172,13 @@ def test_texts_without_words(embedder: TransformerEmbedder) -> None:
 
 
 def test_special_pieces_stand_around_the_words(embedder: TransformerEmbedder) -> None:
-    names, vocabulary = embedder.tokenizer.convert_ids_to_tokens, embedder.reader.vocabulary
+    names, vocabulary = embedder.tokenizer.convert_ids_to_tokens, embedder.featuriser.vocabulary
     assert (names(vocabulary.prefix), names(vocabulary.suffix)) == (["[CLS]"], ["[SEP]"])
     features = embedder.features([["maria", "x1"]])
     length = int(features["mask"].sum())
     assert names(features["pieces"][0, :length].tolist()) == ["[CLS]", "maria", "x", "##1", "[SEP]"]
     assert features["words"].tolist() == [[[1], [2]]]
-    assert embedder.reader.window == 126
+    assert embedder.featuriser.window == 126
 
 
 @pytest.mark.parametrize("pooling", ["first", "mean", "max"])
@@ -197,7 +197,7 @@ def test_word_pooling_by_hand(encoder: str, embedder: TransformerEmbedder, pooli
 
 def test_most_pieces_cuts_windows(encoder: str) -> None:
     short = embedder_of(encoder, max_pieces=80, overlap=8)
-    assert (short.reader.window, short.reader.overlap) == (78, 8)
+    assert (short.featuriser.window, short.featuriser.overlap) == (78, 8)
     features = short.features([words_of(100)])
     assert int(features["mask"].sum(1).max()) <= 80
 
@@ -209,7 +209,7 @@ def test_too_small_windows_are_refused(encoder: str) -> None:
 
 
 def test_overlap_never_exceeds_a_quarter_of_a_window(encoder: str) -> None:
-    assert embedder_of(encoder, max_pieces=82, overlap=10_000).reader.overlap == 20
+    assert embedder_of(encoder, max_pieces=82, overlap=10_000).featuriser.overlap == 20
 
 
 def test_the_word_table_may_be_frozen(encoder: str) -> None:
@@ -260,13 +260,13 @@ def test_truncation_and_padding_of_a_saved_tokenizer_are_not_applied(tmp_path: P
 def test_other_families_of_encoders(tmp_path: Path, family: str) -> None:
     torch.manual_seed(0)
     embedder = embedder_of(FAMILIES[family](tmp_path / family))
-    names, vocabulary = embedder.tokenizer.convert_ids_to_tokens, embedder.reader.vocabulary
+    names, vocabulary = embedder.tokenizer.convert_ids_to_tokens, embedder.featuriser.vocabulary
     around = {"roberta": (["<s>"], ["</s>"]), "deberta": (["<s>"], ["</s>"]), "xlnet": ([], ["<sep>", "<cls>"]),
               "deberta-v2": (["[CLS]"], ["[SEP]"])}
     assert (names(vocabulary.prefix), names(vocabulary.suffix)) == around[family]
     # Every word is read as inside a text, after a blank, also the first.
     blank = "Ġ" if family in ("roberta", "deberta") else "▁"
-    for word in embedder.reader.pieces([["leeds", "of"]])[0]:
+    for word in embedder.featuriser.pieces([["leeds", "of"]])[0]:
         assert names(word)[0].startswith(blank)
     alone = states_of(embedder, ["leeds", "\u200b", "of"])
     batch = states_of(embedder, ["leeds", "\u200b", "of"], ["maria", "ortiz"] * 20, [])
@@ -288,7 +288,7 @@ def test_a_saved_encoder_comes_back_without_its_weights(tmp_path: Path) -> None:
     second = TransformerEmbedder(encoder, tokenizer).eval()
     second.load_state_dict(first.state_dict())
     words = ["maria", "leeds", "x"]
-    assert second.reader.pieces([words]) == first.reader.pieces([words])
+    assert second.featuriser.pieces([words]) == first.featuriser.pieces([words])
     torch.testing.assert_close(states_of(second, words), states_of(first, words))
 
 

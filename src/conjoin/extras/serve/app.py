@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any
 
+from conjoin.annotator import Thresholds
 from conjoin.document import Document
 from conjoin.errors import require_extra
-from conjoin.extractor import Extractor, Thresholds
+from conjoin.extractor import Extractor
 from conjoin.extras.serve.limits import Limits
 from conjoin.extras.serve.metrics import Measures
 from conjoin.extras.serve.middleware import BodyLimit, ClientLimit, Counted, Guard
@@ -55,7 +56,7 @@ def create_app(
     """
     limits = limits or Limits()
     measures = Measures(lambda: batcher.waiting)
-    batcher = Batcher(extractor.extract, waiting=limits.waiting, observe=measures.batches.observe)
+    batcher = Batcher(extractor.pipeline.extract, waiting=limits.waiting, observe=measures.batches.observe)
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from conjoin.config.options import Cell
 from conjoin.features.arrays import Texts
-from conjoin.features.characters import PADDING, SAVED, UNKNOWN, CharacterReader
+from conjoin.features.characters import PADDING, SAVED, UNKNOWN, CharacterFeaturiser
 from conjoin.modeling.embedders.embedder import Features, as_tensors
 from conjoin.modeling.nn.recurrent import CELLS, last_states
 
@@ -25,20 +25,26 @@ class CharacterEmbedder(nn.Module):
     heart.
     """
 
+    shows_spelling = True
+
     def __init__(
         self, alphabet: str, *, embedding_size: int, size: int, cell: Cell, masking: float = 0.005
     ) -> None:
         super().__init__()
-        self.reader = CharacterReader(alphabet)
-        self.sizes = self.reader.sizes
+        self.featuriser = CharacterFeaturiser(alphabet)
+        self.sizes = self.featuriser.sizes
         self.table = nn.Embedding(len(alphabet) + 2, embedding_size, padding_idx=PADDING)
         self.layer = CELLS[cell](embedding_size, size, batch_first=True, bidirectional=True)
         self.width = 2 * size
         self.masking = masking
 
+    def parts(self) -> Iterator[tuple[str, nn.Module]]:
+        """The embedder itself."""
+        yield "", self
+
     def features(self, texts: Texts) -> Features:
-        """As `CharacterReader.arrays`."""
-        return as_tensors(self.reader.arrays(texts))
+        """As `CharacterFeaturiser.arrays`."""
+        return as_tensors(self.featuriser.arrays(texts))
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """features as from `features` → [batch, word, width]; zeros beyond a text's words."""
@@ -52,7 +58,7 @@ class CharacterEmbedder(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write the alphabet."""
-        (folder / SAVED).write_text(json.dumps(self.reader.alphabet, ensure_ascii=True) + "\n", encoding="utf-8")
+        (folder / SAVED).write_text(json.dumps(self.featuriser.alphabet, ensure_ascii=True) + "\n", encoding="utf-8")
 
 
 def alphabet_of(texts: Iterable[Iterable[str]]) -> str:

@@ -111,6 +111,7 @@ class Elmo(nn.Module):
         return next(self.parameters()).device
 
     sizes = staticmethod(word_counts)
+    transformer = None
 
     def vectors(self, texts: Texts) -> list[Tensor]:
         """[word, layer, width] of each text, on the CPU."""

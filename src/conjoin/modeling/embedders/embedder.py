@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from conjoin.features.arrays import Arrays, Texts, joined
+from conjoin.features.arrays import Arrays, Featuriser, Texts, joined
+from conjoin.features.featurisers import JoinedFeaturiser
 
 Features = dict[str, Tensor]
 
@@ -18,6 +19,13 @@ class Embedder(Protocol):
     """Words to vectors: `features` on the CPU, then the module itself on the device."""
 
     width: int
+
+    @property
+    def featuriser(self) -> Featuriser:
+        """Makes the arrays of `features`, also for an export. Raises `ModelError` for an embedder without one."""
+
+    def parts(self) -> Iterator[tuple[str, nn.Module]]:
+        """The embedder itself and all embedders inside, each with the prefix of its features (`own_features`)."""
 
     def sizes(self, texts: Texts) -> list[int]:
         """The cost of each text, by which batches are filled: pieces, or words where there are none."""
@@ -37,24 +45,35 @@ class JoinedEmbedder(nn.Module):
 
     def __init__(self, parts: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        self.parts = nn.ModuleDict(parts)
+        self.members = nn.ModuleDict(parts)
         self.width = sum(int(part.width) for part in parts.values())  # type: ignore[arg-type, misc]
 
+    @property
+    def featuriser(self) -> Featuriser:
+        """Those of all members."""
+        return JoinedFeaturiser({name: part.featuriser for name, part in self.members.items()})  # type: ignore[misc]
+
+    def parts(self) -> Iterator[tuple[str, nn.Module]]:
+        """The embedder itself and all embedders inside, with the prefixes of their features."""
+        yield "", self
+        for name, member in self.members.items():
+            yield from ((f"{name}.{inner}", part) for inner, part in member.parts())  # type: ignore[operator]
+
     def sizes(self, texts: Texts) -> list[int]:
-        """The largest cost that any part names."""
-        return [max(costs) for costs in zip(*(part.sizes(texts) for part in self.parts.values()), strict=True)]  # type: ignore[operator]
+        """The largest cost that any member names."""
+        return [max(costs) for costs in zip(*(part.sizes(texts) for part in self.members.values()), strict=True)]  # type: ignore[operator]
 
     def features(self, texts: Texts) -> Features:
         """The features of all parts, named `part.feature`."""
-        return features_of(self.parts, texts)
+        return features_of(self.members, texts)
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """→ [batch, word, width]."""
-        return torch.cat([part(own_features(name, features)).float() for name, part in self.parts.items()], dim=-1)
+        return torch.cat([part(own_features(f"{name}.", features)).float() for name, part in self.members.items()], dim=-1)
 
     def save(self, folder: Path) -> None:
         """Every part writes its own."""
-        for part in self.parts.values():
+        for part in self.members.values():
             part.save(folder)  # type: ignore[operator]
 
 
@@ -68,9 +87,8 @@ def features_of(parts: Mapping[str, nn.Module] | nn.ModuleDict, texts: Texts) ->
     return joined({name: part.features(texts) for name, part in parts.items()})  # type: ignore[operator]
 
 
-def own_features(part: str, features: Mapping[str, Tensor]) -> Features:
-    """Of features as from `features_of` those of one part, under the names that it gave them."""
-    prefix = f"{part}."
+def own_features(prefix: str, features: Mapping[str, Tensor]) -> Features:
+    """The features of one part, under its own names. `prefix` is that of their names, such as `words.`."""
     return {key.removeprefix(prefix): value for key, value in features.items() if key.startswith(prefix)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from conjoin.features.arrays import Texts
+from conjoin.errors import ModelError
+from conjoin.features.arrays import Featuriser, Texts
 from conjoin.modeling.embedders.embedder import Features, pad_words
 from conjoin.modeling.embedders.feature_cache import FeatureCache, FeatureFile
 from conjoin.modeling.embedders.transformer import TransformerEmbedder
@@ -27,8 +28,12 @@ class LayeredEncoder(Protocol):
     width: int
     layer_count: int
 
+    @property
+    def transformer(self) -> TransformerEmbedder | None:
+        """The transformer inside, which mixes the layers of vectors that are used once by itself; None for ELMo."""
+
     def sizes(self, texts: Texts) -> list[int]:
-        """What each text costs."""
+        """The cost of each text."""
 
     def vectors(self, texts: Texts) -> list[Tensor]:
         """[word, layer, width] of each text, on the CPU."""
@@ -65,13 +70,26 @@ class FrozenEmbedder(nn.Module):
         self.encoder.eval()  # type: ignore[attr-defined]
         return self
 
+    @property
+    def featuriser(self) -> Featuriser:
+        """The transformer's."""
+        if self.encoder.transformer is None:
+            raise ModelError("a model that reads ELMo is not exported; use it with torch")
+        return self.encoder.transformer.featuriser
+
+    def parts(self) -> Iterator[tuple[str, nn.Module]]:
+        """The embedder itself and those inside."""
+        yield "", self
+        if self.encoder.transformer is not None:
+            yield from self.encoder.transformer.parts()
+
     def sizes(self, texts: Texts) -> list[int]:
-        """What each text costs the encoder."""
+        """The cost of each text for the encoder."""
         return self.encoder.sizes(texts)
 
     def features(self, texts: Texts) -> Features:
-        """→ `layers` [batch, word, layer, width], half precision; where they are used once, what a transformer reads."""
-        if not self.training and self.cache is None and isinstance(self.encoder, FrozenTransformer):
+        """→ `layers` [batch, word, layer, width], half precision; for vectors used once, the transformer's own features."""
+        if not self.training and self.cache is None and self.encoder.transformer is not None:
             return self.encoder.transformer.features(texts)
         return {"layers": pad_words([torch.from_numpy(rows) for rows in self._rows(texts)])}
 
@@ -101,10 +119,9 @@ class FrozenEmbedder(nn.Module):
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """→ [batch, word, width]."""
-        layers = features.get("layers")
-        if layers is None:
-            mixed: Tensor = self.encoder.transformer.mixed(features, self.mix)  # type: ignore[attr-defined]
-            return mixed
+        if "layers" not in features and self.encoder.transformer is not None:
+            return self.encoder.transformer.mixed(features, self.mix)
+        layers = features["layers"]
         return layers[..., 0, :].float() if self.mix is None else self.mix(layers)
 
     def fingerprint(self) -> str:
@@ -131,7 +148,7 @@ class FrozenTransformer(nn.Module):
         self.layer_count = transformer.layer_count if all_layers else 1
 
     def sizes(self, texts: Texts) -> list[int]:
-        """As `PieceReader.sizes`."""
+        """As `PieceFeaturiser.sizes`."""
         return self.transformer.sizes(texts)
 
     def vectors(self, texts: Texts) -> list[Tensor]:
@@ -144,8 +161,8 @@ class FrozenTransformer(nn.Module):
     def settings(self) -> str:
         """Pooling, windows, layers and the tokenizer."""
         transformer = self.transformer
-        reader = transformer.reader
-        parts = [transformer.word_pooling, reader.window, reader.overlap, self.all_layers, reader.tokenizer.to_str()]
+        pieces = transformer.featuriser
+        parts = [transformer.word_pooling, pieces.window, pieces.overlap, self.all_layers, pieces.tokenizer.to_str()]
         return repr(["transformer", *parts, transformer.encoder.config.to_json_string()])  # type: ignore[union-attr, operator]
 
     def save(self, folder: Path) -> None:

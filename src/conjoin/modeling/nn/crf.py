@@ -1,4 +1,4 @@
-"""Linear-chain conditional random field: partition, marginals and best sequences, vectorised over batch and tags."""
+"""Linear-chain conditional random field: partition and likelihood with gradients, vectorised over batch and tags."""
 
 from __future__ import annotations
 
@@ -8,34 +8,13 @@ import torch
 from torch import Tensor, nn
 
 
-def viterbi(emissions: Tensor, lengths: Tensor, starts: Tensor, transitions: Tensor, ends: Tensor) -> Tensor:
-    """The best tag sequence of every row.
-
-    emissions: [batch, word, tag]; lengths: [batch], at least 1; starts, ends: [tag]; transitions: [tag before, tag
-    after] → tags [batch, word], 0 beyond a row's length. Scores add up; a forbidden step is minus infinity.
-    """
-    batch, words, _ = emissions.shape
-    alive = torch.arange(words, device=lengths.device).unsqueeze(1) < lengths  # [word, batch]
-    into = transitions.T.unsqueeze(0)  # [1, tag after, tag before]
-    best = emissions[:, 0] + starts  # [batch, tag]
-    back = []
-    for word in range(1, words):
-        step, origin = (best.unsqueeze(1) + into).max(2)  # [batch, tag after]
-        best = torch.where(alive[word].unsqueeze(1), step + emissions[:, word], best)
-        back.append(origin)
-    tag = (best + ends).argmax(1)  # [batch]
-    tags = [torch.where(alive[words - 1], tag, 0)]
-    for word in range(words - 1, 0, -1):
-        came_from = back[word - 1].gather(1, tag.unsqueeze(1)).squeeze(1)
-        tag = torch.where(alive[word], came_from, tag)
-        tags.append(torch.where(alive[word - 1], tag, 0))
-    return torch.stack(tags[::-1], dim=1).reshape(batch, words)
-
-
 def forward_backward(
     emissions: Tensor, lengths: Tensor, starts: Tensor, transitions: Tensor, ends: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-sums over all tag sequences, both ways; shapes and forbidden steps as for `viterbi`.
+    """Log-sums over all tag sequences, both ways.
+
+    emissions: [batch, word, tag]; lengths: [batch], at least 1; starts, ends: [tag]; transitions: [tag before, tag
+    after]. Scores add up; a forbidden step is minus infinity.
 
     → forward [batch, word, tag]: everything up to and with the word; backward [batch, word, tag]: everything after it;
     partition [batch]: log Z. The backward pass is the forward pass over reversed rows, so one loop does both.
@@ -124,22 +103,3 @@ class ChainCRF(nn.Module):
         steps = torch.where(alive[:, 1:], self.transitions[tags[:, :-1], tags[:, 1:]], 0.0).sum(1)
         last = tags.gather(1, (lengths - 1).unsqueeze(1)).squeeze(1)
         return self.starts[tags[:, 0]] + chosen + steps + self.ends[last] - partition
-
-    def decode(self, emissions: Tensor, lengths: Tensor) -> Tensor:
-        """The most likely legal tags [batch, word], 0 beyond a row's length."""
-        return viterbi(emissions, lengths, *self.weights())
-
-    def chosen(self, emissions: Tensor, lengths: Tensor, tags: Tensor) -> tuple[Tensor, Tensor]:
-        """What the probability of any stretch of the given tags is made of.
-
-        → first [batch, word]: log p(tag of the word); step [batch, word]: log p(tag of the word | tag of the word
-        before), given the whole text. log p(tags of words i to j) = first[i] + step[i + 1] + … + step[j].
-        """
-        starts, transitions, ends = self.weights()
-        forwards, backwards, partition = forward_backward(emissions, lengths, starts, transitions, ends)
-        marginals = forwards + backwards - partition[:, None, None]
-        first = marginals.gather(2, tags.unsqueeze(2)).squeeze(2)
-        after = (backwards + emissions).gather(2, tags.unsqueeze(2)).squeeze(2)[:, 1:]
-        before = backwards.gather(2, tags.unsqueeze(2)).squeeze(2)[:, :-1]
-        step = transitions[tags[:, :-1], tags[:, 1:]] + after - before
-        return first, torch.cat([torch.zeros_like(first[:, :1]), step], dim=1)

@@ -126,18 +126,3 @@ class SummedPairs(nn.Module):
         """Shapes as in `Biaffine.forward`."""
         scores: Tensor = self.first(heads, tails, pairs, features) + self.second(heads, tails, pairs, features)
         return scores
-
-
-def candidate_pairs(counts: Tensor) -> Tensor:
-    """All ordered pairs of spans that stand in the same row, without self pairs.
-
-    counts: [batch] spans of each row, which lie row by row → [2, pair], head varies slowest.
-    """
-    offsets = counts.cumsum(0) - counts  # [batch]: the first span of each row
-    per_span = torch.repeat_interleave(counts, counts)  # [span]: how many spans share the row
-    heads = torch.repeat_interleave(torch.arange(len(per_span), device=counts.device), per_span)
-    within = torch.arange(len(heads), device=counts.device)
-    firsts = torch.repeat_interleave(per_span.cumsum(0) - per_span, per_span)  # first pair of the same head
-    tails = torch.repeat_interleave(torch.repeat_interleave(offsets, counts), per_span) + within - firsts
-    different = heads != tails
-    return torch.stack([heads[different], tails[different]])

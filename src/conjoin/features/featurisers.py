@@ -1,0 +1,51 @@
+"""The table of featurisers, several of them as one, and reading them from JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from conjoin.features.arrays import Arrays, Featuriser, Texts, joined
+from conjoin.features.casing import CasingFeaturiser
+from conjoin.features.characters import CharacterFeaturiser
+from conjoin.features.pieces import PieceFeaturiser
+from conjoin.features.words import WordFeaturiser
+
+
+class JoinedFeaturiser:
+    """Several featurisers as one; their arrays are named `featuriser.array`."""
+
+    kind = "joined"
+
+    def __init__(self, parts: Mapping[str, Featuriser]) -> None:
+        self.parts = dict(parts)
+
+    def sizes(self, texts: Texts) -> list[int]:
+        """The largest cost that any part names."""
+        return [max(costs) for costs in zip(*(part.sizes(texts) for part in self.parts.values()), strict=True)]
+
+    def arrays(self, texts: Texts) -> Arrays:
+        """The arrays of all parts."""
+        return joined({name: part.arrays(texts) for name, part in self.parts.items()})
+
+    def to_json(self) -> dict[str, Any]:
+        """Its parts."""
+        return {"kind": self.kind, "parts": {name: part.to_json() for name, part in self.parts.items()}}
+
+
+Load = Callable[[Mapping[str, Any], dict[str, Featuriser]], Featuriser]
+
+# kind → a featuriser of that kind, from its JSON and its parts
+FEATURISERS: Mapping[str, Load] = {
+    JoinedFeaturiser.kind: lambda value, parts: JoinedFeaturiser(parts),
+    PieceFeaturiser.kind: PieceFeaturiser.from_json,
+    WordFeaturiser.kind: lambda value, parts: WordFeaturiser(value["words"], width=value["width"]),
+    CharacterFeaturiser.kind: lambda value, parts: CharacterFeaturiser(value["alphabet"]),
+    CasingFeaturiser.kind: lambda value, parts: CasingFeaturiser(),
+}
+
+
+def load_featuriser(value: Mapping[str, Any]) -> Featuriser:
+    """The featuriser that `to_json` described. Raises `LookupError`, `TypeError` or `ValueError` for anything else."""
+    parts = {name: load_featuriser(part) for name, part in value.get("parts", {}).items()}
+    return FEATURISERS[value["kind"]](value, parts)

@@ -1,0 +1,71 @@
+"""The table of architectures: a model's `config.json` names one of them, `joint` where it names none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from conjoin.config.settings import Config
+from conjoin.document import Document
+from conjoin.errors import ModelError, unknown_name
+from conjoin.schema import Schema
+
+if TYPE_CHECKING:
+    from conjoin.config.options import Precision
+    from conjoin.modeling.backend import TorchBackEnd
+    from conjoin.modeling.embedders.feature_cache import FeatureCache
+    from conjoin.modeling.joint import JointModel
+
+DEFAULT = "joint"
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A kind of model. The functions import torch when they are called: reading settings never does.
+
+    Attributes:
+        settings: Its settings, as `config.json` and presets hold them.
+        build: A new model of settings and schema, which learns words from documents; with an optional cache of vectors.
+        load: The model of a saved folder, still without its weights; whether it may be trained or exported.
+        backend: The scores of a model, in a precision.
+    """
+
+    settings: type[Config]
+    build: Callable[[Config, Schema, Sequence[Document], FeatureCache | None], JointModel]
+    load: Callable[[Config, Schema, Path, bool], JointModel]
+    backend: Callable[[JointModel, Precision], TorchBackEnd]
+
+
+def _build_joint(
+    config: Config, schema: Schema, documents: Sequence[Document], cache: FeatureCache | None
+) -> JointModel:
+    from conjoin.modeling.build import build_model
+
+    return build_model(config, schema, documents=documents, cache=cache)
+
+
+def _load_joint(config: Config, schema: Schema, folder: Path, training: bool) -> JointModel:
+    from conjoin.modeling.build import build_model
+
+    return build_model(config, schema, folder=folder, training=training)
+
+
+def _joint_backend(model: JointModel, precision: Precision) -> TorchBackEnd:
+    from conjoin.modeling.backend import TorchBackEnd
+
+    return TorchBackEnd(model, precision=precision)
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "joint": Architecture(Config, _build_joint, _load_joint, _joint_backend),
+}
+
+
+def find_architecture(name: str) -> Architecture:
+    """The architecture of a name. Raises `ModelError` for an unknown one."""
+    if name not in ARCHITECTURES:
+        raise ModelError(f"config.json: {unknown_name('architecture', name, ARCHITECTURES)}, or install the version of "
+                         "conjoin that wrote it")
+    return ARCHITECTURES[name]
