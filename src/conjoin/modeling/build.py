@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from conjoin.config.options import Scorer
 from conjoin.config.settings import (
     CharacterSettings,
     Config,
@@ -37,7 +36,7 @@ from conjoin.modeling.heads.relations import PairFeatures, Projections, Relation
 from conjoin.modeling.heads.tagger import TaggerHead
 from conjoin.modeling.joint import CandidateSettings, JointModel
 from conjoin.modeling.nn.layers import FeedForward, SpanPooling
-from conjoin.modeling.nn.pairs import Biaffine, Cosine, DistMult, DistMultCosine, FeedForwardPairs, SummedPairs
+from conjoin.modeling.nn.pairs import SCORERS, ScorerSizes
 from conjoin.modeling.nn.recurrent import RecurrentStack
 from conjoin.schema import Schema
 from conjoin.storage.cache import cache_folder
@@ -248,30 +247,10 @@ def build_projections(settings: RelationSettings, width: int) -> Projections:
     return Projections(head, head if settings.projections == "shared" else network(), head.width)
 
 
-def build_scorer(settings: RelationSettings, width: int, outputs: int, features: int) -> nn.Module:
+def build_scorer(settings: RelationSettings, width: int, relations: int, features: int) -> nn.Module:
     """The pair scorer."""
-
-    def biaffine() -> nn.Module:
-        return Biaffine(width, outputs, features=features, bilinear=settings.bilinear)
-
-    def feedforward() -> nn.Module:
-        return FeedForwardPairs(
-            width,
-            outputs,
-            features=features,
-            size=settings.scorer_size,
-            activation=settings.activation,
-            dropout=settings.dropout,
-        )
-
-    scorers: dict[Scorer, Callable[[], nn.Module]] = {
-        "biaffine": biaffine,
-        "feedforward": feedforward,
-        "biaffine+feedforward": lambda: SummedPairs(biaffine(), feedforward()),
-        "distmult": lambda: DistMult(width, outputs, features=features),
-        "cosine": lambda: Cosine(width, outputs, features=features),
-        "distmult+cosine": lambda: DistMultCosine(
-            width, outputs, features=features, size=settings.scorer_size, activation=settings.activation
-        ),
-    }
-    return scorers[settings.scorer]()
+    sizes = ScorerSizes(
+        width, relations, features, hidden=settings.scorer_size, activation=settings.activation, dropout=settings.dropout,
+        bilinear=settings.bilinear,
+    )
+    return SCORERS[settings.scorer](sizes)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -126,3 +129,46 @@ class SummedPairs(nn.Module):
         """Shapes as in `Biaffine.forward`."""
         scores: Tensor = self.first(heads, tails, pairs, features) + self.second(heads, tails, pairs, features)
         return scores
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerSizes:
+    """The sizes of a pair scorer.
+
+    Attributes:
+        width: Of the head and tail vectors of an entity.
+        relations: Number of scores of a pair, with NEG where it is a class.
+        features: Width of the pair features; 0 without any.
+        hidden: Width of hidden layers.
+        bilinear: Whether a biaffine scorer has its bilinear term.
+    """
+
+    width: int
+    relations: int
+    features: int
+    hidden: int
+    activation: Activation
+    dropout: float
+    bilinear: bool
+
+
+def _biaffine(s: ScorerSizes) -> nn.Module:
+    return Biaffine(s.width, s.relations, features=s.features, bilinear=s.bilinear)
+
+
+def _feedforward(s: ScorerSizes) -> nn.Module:
+    return FeedForwardPairs(s.width, s.relations, features=s.features, size=s.hidden, activation=s.activation,
+                            dropout=s.dropout)
+
+
+# The scorers by the names of `config.options.Scorer`.
+SCORERS: Mapping[str, Callable[[ScorerSizes], nn.Module]] = {
+    "biaffine": _biaffine,
+    "feedforward": _feedforward,
+    "biaffine+feedforward": lambda s: SummedPairs(_biaffine(s), _feedforward(s)),
+    "distmult": lambda s: DistMult(s.width, s.relations, features=s.features),
+    "cosine": lambda s: Cosine(s.width, s.relations, features=s.features),
+    "distmult+cosine": lambda s: DistMultCosine(
+        s.width, s.relations, features=s.features, size=s.hidden, activation=s.activation
+    ),
+}
