@@ -30,10 +30,10 @@ class CharacterFeaturiser:
         """→ `characters` [distinct word, character], `lengths` [distinct word], `words` [batch, word]: the number of
         each word among the distinct ones, counted from 1, 0 for padding."""
         distinct = {word: number for number, word in enumerate(dict.fromkeys(w for words in texts for w in words), start=1)}
-        spelt = [self._spell(word) for word in distinct] or [[UNKNOWN]]
+        spellings = [self._spell(word) for word in distinct] or [[UNKNOWN]]
         return {
-            "characters": padded(spelt, PADDING),
-            "lengths": np.array([len(row) for row in spelt], dtype=np.int64),
+            "characters": padded(spellings, PADDING),
+            "lengths": np.array([len(row) for row in spellings], dtype=np.int64),
             "words": padded([[distinct[word] for word in words] for words in texts]),
         }
 

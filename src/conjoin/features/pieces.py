@@ -14,13 +14,13 @@ from tokenizers import Tokenizer
 from conjoin.features.arrays import Arrays, Featuriser, Texts, joined
 
 MAX_PIECES_PER_WORD = 32  # a longer "word" (a URL, a gene sequence) is read by its first pieces
-KNOWN_WORDS = 2**17  # whose pieces are kept: text repeats its words
+CACHED_WORDS = 2**17  # text repeats its words
 PROBE = ["An", "un-likely", "x9", "Ωmega", ",", "An", "WORDS", "."]
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The special pieces of a tokenizer: those around a text, the filler and the one for what it does not know."""
+    """The special pieces of a tokenizer: those around a text, padding and unknown."""
 
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
@@ -32,8 +32,8 @@ class PieceFeaturiser:
     """Pieces of words, windows over long texts, and where the pieces of each word stand.
 
     A text of more than `window` pieces is read in windows that share about `overlap` pieces; a word's place is in the
-    window in which it stands farthest from an edge, so no word is ever dropped. `word_pieces` is 1 where the first piece
-    of a word is all that is asked for. `inputs` read the same words; their arrays are named `input.array`.
+    window in which it stands farthest from an edge, so no word is ever dropped. With `first_only` the
+    place of a word is that of its first piece. `inputs` read the same words; their arrays are named `input.array`.
     """
 
     kind = "pieces"
@@ -56,11 +56,11 @@ class PieceFeaturiser:
         self.overlap = overlap
         self.first_only = first_only
         self.inputs = dict(inputs or {})
-        self._known: dict[str, tuple[int, ...]] = {}
-        self._alone = self._words_stand_alone()
+        self._cache: dict[str, tuple[int, ...]] = {}
+        self._context_free = self._is_context_free()
 
     def sizes(self, texts: Texts) -> list[int]:
-        """How many pieces each text takes, with special pieces and repeated overlaps: the cost of a forward pass."""
+        """The pieces of each text, with special pieces and repeated overlaps: the cost of a forward pass."""
         special = len(self.vocabulary.prefix) + len(self.vocabulary.suffix)
         counts = []
         for pieces in self.pieces(texts):
@@ -80,51 +80,45 @@ class PieceFeaturiser:
         longest, or the next multiple of `padded_to`."""
         windows: list[list[int]] = []
         piece_words: list[NDArray[np.int64]] = []
-        homes = []  # per text and word: window, first piece, count
+        places = []  # of each text [word, 3]: window, first piece, number of pieces
         max_words = max((len(words) for words in texts), default=0)
         for text, pieces in enumerate(self.pieces(texts)):
             lengths = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
             plan = plan_windows(lengths.tolist(), self.window, self.overlap)
             owners = _owners(plan, len(pieces))
-            home = np.zeros((len(pieces), 3), dtype=np.int64)
-            home[:, 0] = owners + len(windows)
-            home[:, 2] = lengths
+            place = np.stack([owners + len(windows), np.zeros_like(lengths), lengths], axis=1)
             for number, (start, end) in enumerate(plan):
                 before = len(self.vocabulary.prefix) + np.cumsum(lengths[start:end]) - lengths[start:end]
-                own = owners[start:end] == number
-                home[start:end, 1] = np.where(own, before, home[start:end, 1])
+                place[start:end, 1] = np.where(owners[start:end] == number, before, place[start:end, 1])
                 windows.append([*self.vocabulary.prefix, *chain.from_iterable(pieces[start:end]), *self.vocabulary.suffix])
                 if self.inputs:
                     piece_words.append(np.repeat(np.arange(start, end) + 1 + text * max_words, lengths[start:end]))
-            homes.append(home)
-        arrays = self._tables(windows, homes, max_words, padded_to)
+            places.append(place)
+        arrays = self._tables(windows, places, max_words, padded_to)
         if self.inputs:
             arrays["piece_words"] = self._piece_words(piece_words, arrays["pieces"].shape)
             arrays |= joined({name: part.arrays(texts) for name, part in self.inputs.items()})
         return arrays
 
     def _tables(
-        self, windows: list[list[int]], homes: Sequence[NDArray[np.int64]], max_words: int, padded_to: int
+        self, windows: list[list[int]], places: Sequence[NDArray[np.int64]], max_words: int, padded_to: int
     ) -> Arrays:
-        most = self.window + len(self.vocabulary.prefix) + len(self.vocabulary.suffix)
+        limit = self.window + len(self.vocabulary.prefix) + len(self.vocabulary.suffix)
         lengths = np.array([len(row) for row in windows], dtype=np.int64)
         longest = int(lengths.max(initial=1))
-        longest = min(-(-longest // padded_to) * padded_to, most)
+        longest = min(-(-longest // padded_to) * padded_to, limit)
         pieces = np.full((len(windows), longest), self.vocabulary.padding, dtype=np.int64)
         for number, row in enumerate(windows):
             pieces[number, : len(row)] = row
         mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
         max_pieces = 1
         if not self.first_only:
-            max_pieces = max((int(home[:, 2].max(initial=1)) for home in homes), default=1)
-        words = np.full((len(homes), max_words, max_pieces), -1, dtype=np.int64)
-        for text, home in enumerate(homes):
-            first = home[:, 0] * longest + home[:, 1]
-            if max_pieces == 1:
-                words[text, : len(home), 0] = first
-            else:
-                places = np.arange(max_pieces)
-                words[text, : len(home)] = np.where(places < home[:, 2:], first[:, None] + places, -1)
+            max_pieces = max((int(place[:, 2].max(initial=1)) for place in places), default=1)
+        words = np.full((len(places), max_words, max_pieces), -1, dtype=np.int64)
+        steps = np.arange(max_pieces)
+        for text, place in enumerate(places):
+            first = place[:, :1] * longest + place[:, 1:2]
+            words[text, : len(place)] = np.where(steps < place[:, 2:], first + steps, -1)
         return {"pieces": pieces, "mask": mask, "words": words}
 
     def _piece_words(self, piece_words: Sequence[NDArray[np.int64]], shape: tuple[int, ...]) -> NDArray[np.int64]:
@@ -151,40 +145,39 @@ class PieceFeaturiser:
                    first_only=value["first_only"], inputs=inputs)
 
     def pieces(self, texts: Texts) -> list[list[tuple[int, ...]]]:
-        """Piece numbers by text and word; a word the tokenizer makes nothing of becomes its unknown piece.
+        """Piece numbers by text and word; a word without any becomes the unknown piece.
 
         Half a surrogate pair, which no tokenizer takes, is read as a question mark.
         """
-        if not self._alone:
-            return self._in_context(texts)
-        known = self._known
-        fresh = list(dict.fromkeys(word for words in texts for word in words if word not in known))
-        if fresh:
-            if len(known) + len(fresh) > KNOWN_WORDS:
-                known = self._known = {}  # replaced, not emptied: another thread may be reading it
-                fresh = list(dict.fromkeys(word for words in texts for word in words))
-            known.update(zip(fresh, (found[0] for found in self._in_context([[word] for word in fresh])), strict=True))
-        return [[known[word] for word in words] for words in texts]
+        if not self._context_free:
+            return self._tokenize(texts)
+        cache = self._cache
+        missing = list(dict.fromkeys(word for words in texts for word in words if word not in cache))
+        if missing:
+            if len(cache) + len(missing) > CACHED_WORDS:
+                cache = self._cache = {}  # replaced, not emptied: another thread may be reading it
+                missing = list(dict.fromkeys(word for words in texts for word in words))
+            cache.update(zip(missing, chain.from_iterable(self._tokenize([[word] for word in missing])), strict=True))
+        return [[cache[word] for word in words] for words in texts]
 
-    def _in_context(self, texts: Texts) -> list[list[tuple[int, ...]]]:
-        filled = [[word.encode("utf-8", "replace").decode("utf-8") for word in words] for words in texts]
-        encoded = iter(self.tokenizer.encode_batch([words for words in filled if words], is_pretokenized=True,
-                                                   add_special_tokens=False))
+    def _tokenize(self, texts: Texts) -> list[list[tuple[int, ...]]]:
+        valid = [[word.encode("utf-8", "replace").decode("utf-8") for word in words] for words in texts]
+        encodings = iter(self.tokenizer.encode_batch([words for words in valid if words], is_pretokenized=True,
+                                                     add_special_tokens=False))
         result = []
-        for words in filled:
+        for words in valid:
             pieces: list[list[int]] = [[] for _ in words]
             if words:
-                found = next(encoded)
-                for word, piece in zip(found.word_ids, found.ids, strict=True):
+                encoding = next(encodings)
+                for word, piece in zip(encoding.word_ids, encoding.ids, strict=True):
                     if word is not None and len(pieces[word]) < MAX_PIECES_PER_WORD:
                         pieces[word].append(piece)
             result.append([tuple(word) or (self.vocabulary.unknown,) for word in pieces])
         return result
 
-    def _words_stand_alone(self) -> bool:
-        """Whether a word has the same pieces wherever it stands, as it has with every kind of tokenizer we know."""
-        together = self._in_context([PROBE])[0]
-        return together == [found[0] for found in self._in_context([[word] for word in PROBE])]
+    def _is_context_free(self) -> bool:
+        """Whether a word has the same pieces wherever it stands, as with every kind of tokenizer we know."""
+        return self._tokenize([PROBE])[0] == list(chain.from_iterable(self._tokenize([[word] for word in PROBE])))
 
 
 def plan_windows(sizes: Sequence[int], limit: int, overlap: int) -> list[tuple[int, int]]:

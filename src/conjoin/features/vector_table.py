@@ -64,9 +64,9 @@ class VectorTable:
 
     def find(self, word: str) -> Vector | None:
         """The vector of a word exactly as spelt [width], or None."""
-        wanted = _hash(word)
-        place = int(np.searchsorted(self.hashes, wanted))
-        if place == len(self.hashes) or self.hashes[place] != wanted:
+        key = _hash(word)
+        place = int(np.searchsorted(self.hashes, key))
+        if place == len(self.hashes) or self.hashes[place] != key:
             return None
         return np.array(self.vectors[self.order[place]], dtype=np.float32)
 
@@ -87,29 +87,27 @@ def _convert(path: Path, folder: Path) -> None:
             rows.write(vector.tobytes())
     if not hashes:
         raise ModelError(f"{path}: holds no word vectors; each line is a word and its values, separated by blanks")
-    found, first = np.unique(np.array(hashes, dtype=np.uint64), return_index=True)  # of a word given twice the first counts
-    np.save(folder / "hashes.npy", found)
+    unique, first = np.unique(np.array(hashes, dtype=np.uint64), return_index=True)  # the first of several counts
+    np.save(folder / "hashes.npy", unique)
     np.save(folder / "order.npy", first.astype(np.uint32))
     raw = np.memmap(folder / "rows", dtype=np.float32, mode="r", shape=(len(hashes), width))
     np.save(folder / "vectors.npy", raw)
     (folder / "rows").unlink()
 
 
-def _read(path: Path) -> Iterator[tuple[str, np.ndarray[tuple[int], np.dtype[np.float32]]]]:
+def _read(path: Path) -> Iterator[tuple[str, Vector]]:
     """Words and vectors of a text file. A first line of two whole numbers is word2vec's: how many words, how wide."""
     with path.open("rb") as plain:
-        packed = plain.read(2) == b"\x1f\x8b"
+        compressed = plain.read(2) == b"\x1f\x8b"
         plain.seek(0)
-        lines = enumerate(cast(BinaryIO, gzip.GzipFile(fileobj=plain)) if packed else plain, start=1)
+        lines = enumerate(cast(BinaryIO, gzip.GzipFile(fileobj=plain)) if compressed else plain, start=1)
         try:
             yield from _parse(path, lines)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ModelError(f"{path}: the compressed file is cut off or broken ({error}); download it again") from error
 
 
-def _parse(
-    path: Path, lines: Iterator[tuple[int, bytes]]
-) -> Iterator[tuple[str, np.ndarray[tuple[int], np.dtype[np.float32]]]]:
+def _parse(path: Path, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[str, Vector]]:
     first = next(lines, None)
     if first is None:
         return
@@ -126,28 +124,32 @@ def _parse(
     count = 0
     for number, line in lines:
         text = line.decode("utf-8", "replace").rstrip("\r\n\t ")
-        if not text:
-            continue
-        if "\t" in text or "  " in text:
-            text = BLANKS.sub(" ", text)
-        word, *values = text.rsplit(" ", width)  # a few words of large tables hold blanks themselves
-        try:
-            vector = np.array(values, dtype=np.float32)
-        except ValueError:
-            vector = np.zeros(0, dtype=np.float32)
-        _, blank, last = word.rpartition(" ")
-        if len(vector) != width or not np.isfinite(vector).all() or (blank and _is_number(last)):
-            raise ModelError(f"{path}:{number}: a word and {width} numbers are expected, as in the first line; the file is "
-                             "damaged or cut off: download it again")
-        if not line.endswith(b"\n"):
-            raise ModelError(f"{path}:{number}: the last line has no end, so that the file may be cut off inside a number: "
-                             "download it again, or end the line if it is whole")
-        count += 1
-        yield word, vector
+        if text:
+            yield _row(text, width, f"{path}:{number}")
+            count += 1
+            if not line.endswith(b"\n"):
+                raise ModelError(f"{path}:{number}: the last line has no end, so that the file may be cut off inside a "
+                                 "number: download it again, or end the line if it is whole")
     if promised is not None and count != promised:
-        wrong = "it is cut off" if count < promised else "it is damaged, or its first line is of another file"
-        raise ModelError(f"{path}: the first line promises {promised} words, the file holds {count}; {wrong}: "
+        problem = "it is cut off" if count < promised else "it is damaged, or its first line is of another file"
+        raise ModelError(f"{path}: the first line promises {promised} words, the file holds {count}; {problem}: "
                          "download it again")
+
+
+def _row(text: str, width: int, place: str) -> tuple[str, Vector]:
+    """The word and the vector [width] of a line."""
+    if "\t" in text or "  " in text:
+        text = BLANKS.sub(" ", text)
+    word, *values = text.rsplit(" ", width)  # a few words of large tables hold blanks themselves
+    try:
+        vector = np.array(values, dtype=np.float32)
+    except ValueError:
+        vector = np.zeros(0, dtype=np.float32)
+    _, blank, last = word.rpartition(" ")
+    if len(vector) != width or not np.isfinite(vector).all() or (blank and _is_number(last)):
+        raise ModelError(f"{place}: a word and {width} numbers are expected, as in the first line; the file is damaged or "
+                         "cut off: download it again")
+    return word, vector
 
 
 def _is_number(text: str) -> bool:

@@ -46,11 +46,11 @@ class WordFeaturiser:
         others: list[Vector] = []
         numbers: dict[str, int] = {}
         for word in dict.fromkeys(word for words in texts for word in words):
-            found = self._find(word)
-            if isinstance(found, np.ndarray):
-                others.append(found)
-                found = len(self.index) + len(others) - 1
-            numbers[word] = 0 if found is None else 1 + found
+            match = self._find(word)
+            if isinstance(match, np.ndarray):
+                others.append(match)
+                match = len(self.index) + len(others) - 1
+            numbers[word] = 0 if match is None else 1 + match
         return {
             "words": padded([[numbers[word] for word in words] for words in texts]),
             "others": np.stack(others) if others else np.zeros((0, self.width), dtype=np.float32),
