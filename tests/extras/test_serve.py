@@ -1,4 +1,4 @@
-"""The service: answers equal the library's, what it refuses and why, requests together, a clean end."""
+"""The service: its answers equal the library's; errors, limits, batches, shutdown and the page."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def extractor(trained_run: Path) -> Extractor:
 
 
 class StandIn(doubles.FirstWords):
-    """Finds first words, after `gate` is opened; fails over "raise"."""
+    """Finds first words once `gate` is open; fails on "raise"."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
         self.gate.set()
-        self.groups: list[int] = []
+        self.batches: list[int] = []
         self.schema = Schema(("Word",), ("Next",))
         self.metrics: dict[str, Any] = {}
 
@@ -56,22 +56,22 @@ class StandIn(doubles.FirstWords):
         return load_config("conjoin-base")
 
     def extract(self, texts: Any) -> list[Document]:
-        self.groups.append(len(texts))
+        self.batches.append(len(texts))
         self.gate.wait(20)
         return super().extract(texts)
 
 
 @asynccontextmanager
 async def client_of(extractor: object, **options: Any) -> AsyncIterator[Any]:
-    """A client of a running service, in this event loop."""
+    """A client of a running service in this event loop."""
     app = create_app(cast(Extractor, extractor), **options)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://a") as client:
         yield client
 
 
-def ask(extractor: object, body: object, *, path: str = "/extract", headers: Any = None, **options: Any) -> Any:
-    """The answer to one POST; a body that is no bytes is sent as JSON."""
+def post(extractor: object, body: object, *, path: str = "/extract", headers: Any = None, **options: Any) -> Any:
+    """The answer to one POST; a body other than bytes is sent as JSON."""
 
     async def call() -> Any:
         async with client_of(extractor, **options) as client:
@@ -89,42 +89,42 @@ def get(extractor: object, path: str, **options: Any) -> Any:
     return asyncio.run(call())
 
 
-def test_answers_are_those_of_the_library(extractor: Extractor) -> None:
+def test_answers_equal_the_library(extractor: Extractor) -> None:
     texts = [OSWALD, "", ORTIZ, f"{ORTIZ} {OSWALD}\r\n\r\n{OSWALD}"]
-    told = ask(extractor, {"texts": texts})
-    assert told.status_code == 200
-    assert told.json() == {"documents": [extractor(text).to_json(tokens=False) for text in texts]}
-    assert len(told.json()["documents"][0]["relations"]) == 1
-    assert ask(extractor, {"text": OSWALD}).json()["documents"] == told.json()["documents"][:1]
-    assert ask(extractor, {"texts": []}).json() == {"documents": []}
+    answer = post(extractor, {"texts": texts})
+    assert answer.status_code == 200
+    assert answer.json() == {"documents": [extractor(text).to_json(tokens=False) for text in texts]}
+    assert len(answer.json()["documents"][0]["relations"]) == 1
+    assert post(extractor, {"text": OSWALD}).json()["documents"] == answer.json()["documents"][:1]
+    assert post(extractor, {"texts": []}).json() == {"documents": []}
 
 
 def test_other_formats(extractor: Extractor) -> None:
-    lines = ask(extractor, {"texts": [OSWALD, ORTIZ], "format": "jsonl"})
+    lines = post(extractor, {"texts": [OSWALD, ORTIZ], "format": "jsonl"})
     assert lines.headers["content-type"] == "application/x-ndjson"
     assert [json.loads(line)["text"] for line in lines.text.splitlines()] == [OSWALD, ORTIZ]
-    page = ask(extractor, {"text": OSWALD, "format": "html"})
+    page = post(extractor, {"text": OSWALD, "format": "html"})
     assert page.headers["content-type"].startswith("text/html")
     assert "Kennedy" in page.text
 
 
-def test_thresholds_leave_out_what_scores_less() -> None:
+def test_thresholds() -> None:
     body = {"text": "one two three"}
-    assert len(ask(StandIn(), body).json()["documents"][0]["entities"]) == 2
-    assert ask(StandIn(), {**body, "entity_threshold": 0.5}).json()["documents"][0]["entities"] == []
-    assert ask(StandIn(), {**body, "relation_threshold": 1}).json()["documents"][0]["relations"] == []
+    assert len(post(StandIn(), body).json()["documents"][0]["entities"]) == 2
+    assert post(StandIn(), {**body, "entity_threshold": 0.5}).json()["documents"][0]["entities"] == []
+    assert post(StandIn(), {**body, "relation_threshold": 1}).json()["documents"][0]["relations"] == []
 
 
-def test_half_a_surrogate_pair_is_no_reason_to_fail(extractor: Extractor) -> None:
+def test_lone_surrogate(extractor: Extractor) -> None:
     body = b'{"text": "Lee Oswald shot Kennedy in \\ud83d Dallas."}'
     for form in ("json", "jsonl", "html"):
-        told = ask(extractor, body[:-1] + f', "format": "{form}"}}'.encode())
-        assert told.status_code == 200
-        assert "Lee Oswald" in told.text and "Kill" in told.text
+        answer = post(extractor, body[:-1] + f', "format": "{form}"}}'.encode())
+        assert answer.status_code == 200
+        assert "Lee Oswald" in answer.text and "Kill" in answer.text
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ({}, 'give either "text" or "texts"'),
         ({"text": "a", "texts": ["b"]}, 'give either "text" or "texts"'),
@@ -133,42 +133,43 @@ def test_half_a_surrogate_pair_is_no_reason_to_fail(extractor: Extractor) -> Non
         ({"text": "a", "txt": "b"}, "unknown field 'txt' (did you mean 'text'?); choose"),
         ({"text": "a", "entity_threshold": 1.5}, "entity_threshold: must be less than or equal to 1"),
         ({"text": "a", "format": "xml"}, "format: must be 'json', 'jsonl', 'html' or 'fragment'"),
-        ({"texts": ["a"] * 65}, "65 texts, at most 64 are taken; send them in several requests"),
-        ({"texts": ["a", "b" * 100_001]}, "text 2 has 100,001 characters, at most 100,000 are taken"),
-        ([1], "the body is no JSON object; send a JSON object such as"),
+        ({"texts": ["a"] * 65}, "65 texts, more than the limit of 64; send"),
+        ({"texts": ["a", "b" * 100_001]}, "text 2 has 100,001 characters, more than the limit of 100,000; split"),
+        ([1], "the body is not a JSON object; send a JSON object such as"),
         (b"{", "the body is not JSON ("),
         (b"", "the body is empty; send a JSON object such as"),
         (b'{"text": "a", "entity_threshold": NaN}', "entity_threshold"),
     ],
 )
-def test_what_is_not_as_described_is_told(body: object, told: str) -> None:
-    answer = ask(StandIn(), body)
+def test_invalid_requests(body: object, message: str) -> None:
+    answer = post(StandIn(), body)
     assert answer.status_code == 422
     assert list(answer.json()) == ["error"]
-    assert told in answer.json()["error"]
+    assert message in answer.json()["error"]
 
 
-def test_a_body_in_another_encoding_is_told() -> None:
-    answer = ask(StandIn(), '{"text": "Münster"}'.encode("latin-1"))
-    assert (answer.status_code, answer.json()) == (400, {"error": "the body is not JSON in UTF-8"})
+def test_body_in_another_encoding() -> None:
+    answer = post(StandIn(), '{"text": "Münster"}'.encode("latin-1"))
+    assert answer.status_code == 400
+    assert "UTF-8" in answer.json()["error"]
 
 
-def test_a_body_that_is_too_large_is_refused_with_and_without_its_length() -> None:
+def test_large_body_with_and_without_its_length() -> None:
     limits = Limits(body_bytes=1000)
-    assert ask(StandIn(), {"text": "x" * 900}, limits=limits).status_code == 200
-    assert ask(StandIn(), {"text": "x" * 1000}, limits=limits).status_code == 413
+    assert post(StandIn(), {"text": "x" * 900}, limits=limits).status_code == 200
+    assert post(StandIn(), {"text": "x" * 1000}, limits=limits).status_code == 413
 
-    async def in_pieces() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield b"x" * 100
 
     async def call() -> Any:
         async with client_of(StandIn(), limits=limits) as client:
-            return await client.post("/extract", content=in_pieces())
+            return await client.post("/extract", content=chunks())
 
     answer = asyncio.run(call())
     assert answer.status_code == 413
-    assert answer.json() == {"error": "the body has more than 1,000 bytes; send fewer texts at a time"}
+    assert "more than 1,000 bytes" in answer.json()["error"]
 
 
 async def until(condition: Any) -> None:
@@ -176,23 +177,23 @@ async def until(condition: Any) -> None:
         if condition():
             return
         await asyncio.sleep(0.01)
-    raise AssertionError("it did not come to pass")
+    raise AssertionError("the condition never held")
 
 
-def test_what_waits_is_extracted_together_and_too_much_is_refused() -> None:
+def test_waiting_texts_are_extracted_together_up_to_a_limit() -> None:
     stand_in = StandIn()
     stand_in.gate.clear()
 
     async def call() -> list[Any]:
         async with client_of(stand_in, limits=Limits(waiting=4, requests_per_client=100)) as client:
             first = asyncio.create_task(client.post("/extract", json={"text": "first"}))
-            await until(lambda: stand_in.groups)
+            await until(lambda: stand_in.batches)
             others = [asyncio.create_task(client.post("/extract", json={"text": f"text {n}"})) for n in range(5)]
             await until(lambda: sum(task.done() for task in others) == 2)
-            refused = [task.result() for task in others if task.done()]
-            assert [answer.status_code for answer in refused] == [503, 503]
-            assert refused[0].json() == {"error": "too many texts wait already; try again"}
-            assert refused[0].headers["retry-after"] == "1"
+            errors = [task.result() for task in others if task.done()]
+            assert [answer.status_code for answer in errors] == [503, 503]
+            assert "too many texts" in errors[0].json()["error"]
+            assert errors[0].headers["retry-after"] == "1"
             stand_in.gate.set()
             answers = [answer.result() if answer.done() else await answer for answer in (first, *others)]
             page = (await client.get("/metrics")).text
@@ -202,22 +203,22 @@ def test_what_waits_is_extracted_together_and_too_much_is_refused() -> None:
             return answers
 
     answers = asyncio.run(call())
-    assert stand_in.groups == [1, 3]
-    found = [answer.json()["documents"][0]["text"] for answer in answers if answer.status_code == 200]
-    assert found == ["first", "text 0", "text 1", "text 2"]
+    assert stand_in.batches == [1, 3]
+    texts = [answer.json()["documents"][0]["text"] for answer in answers if answer.status_code == 200]
+    assert texts == ["first", "text 0", "text 1", "text 2"]
 
 
-def test_a_client_with_too_many_requests_is_refused() -> None:
+def test_too_many_requests_of_one_client() -> None:
     stand_in = StandIn()
     stand_in.gate.clear()
 
     async def call() -> None:
         async with client_of(stand_in, limits=Limits(requests_per_client=2)) as client:
             running = [asyncio.create_task(client.post("/extract", json={"text": "a"})) for _ in range(2)]
-            await until(lambda: stand_in.groups)
-            refused = await client.post("/extract", json={"text": "a"})
-            assert refused.status_code == 429
-            assert refused.json() == {"error": "2 requests of yours are under way; wait for an answer"}
+            await until(lambda: stand_in.batches)
+            answer = await client.post("/extract", json={"text": "a"})
+            assert answer.status_code == 429
+            assert "2 requests" in answer.json()["error"]
             stand_in.gate.set()
             assert [(await task).status_code for task in running] == [200, 200]
             assert (await client.post("/extract", json={"text": "a"})).status_code == 200
@@ -225,7 +226,7 @@ def test_a_client_with_too_many_requests_is_refused() -> None:
     asyncio.run(call())
 
 
-def test_who_waits_too_long_is_told_so_and_others_are_served() -> None:
+def test_slow_extraction_is_abandoned_and_later_requests_are_answered() -> None:
     stand_in = StandIn()
     stand_in.gate.clear()
 
@@ -233,7 +234,7 @@ def test_who_waits_too_long_is_told_so_and_others_are_served() -> None:
         async with client_of(stand_in, limits=Limits(seconds=0.2)) as client:
             answer = await client.post("/extract", json={"text": "a"})
             assert answer.status_code == 503
-            assert answer.json()["error"] == "it took more than 0.2 seconds; try again, or send shorter texts"
+            assert "more than 0.2 seconds" in answer.json()["error"]
             stand_in.gate.set()
             assert (await client.post("/extract", json={"text": "a"})).status_code == 200
 
@@ -247,7 +248,7 @@ def test_only_the_request_at_fault_fails() -> None:
     async def call() -> list[Any]:
         async with client_of(stand_in) as client:
             first = asyncio.create_task(client.post("/extract", json={"text": "first"}))
-            await until(lambda: stand_in.groups)
+            await until(lambda: stand_in.batches)
             texts = ("good", "raise", "better")
             others = [asyncio.create_task(client.post("/extract", json={"text": text})) for text in texts]
             await asyncio.sleep(0.2)
@@ -256,33 +257,34 @@ def test_only_the_request_at_fault_fails() -> None:
 
     answers = asyncio.run(call())
     assert [answer.status_code for answer in answers] == [200, 200, 500, 200]
-    assert answers[2].json() == {"error": "the model failed at a text (RuntimeError)"}
+    assert "(RuntimeError)" in answers[2].json()["error"]
 
 
-def test_a_token_is_asked_for() -> None:
+def test_token() -> None:
     options = {"token": "secret"}
-    assert ask(StandIn(), {"text": "a"}, **options).status_code == 401
-    assert ask(StandIn(), {"text": "a"}, headers={"authorization": "Bearer wrong"}, **options).status_code == 401
-    assert ask(StandIn(), {"text": "a"}, headers={"authorization": "Bearer secret"}, **options).status_code == 200
+    assert post(StandIn(), {"text": "a"}, **options).status_code == 401
+    assert post(StandIn(), {"text": "a"}, headers={"authorization": "Bearer wrong"}, **options).status_code == 401
+    assert post(StandIn(), {"text": "a"}, headers={"authorization": "Bearer secret"}, **options).status_code == 200
     assert [get(StandIn(), path, **options).status_code for path in ("/healthz", "/model", "/metrics")] == [200, 401, 401]
 
 
-def test_the_model_is_told(extractor: Extractor) -> None:
-    about = get(extractor, "/model", name="run").json()
-    assert about["name"] == "run"
-    assert about["types"] == extractor.schema.to_json()
-    assert about["limits"]["texts"] == 64
+def test_model_information(extractor: Extractor) -> None:
+    info = get(extractor, "/model", name="run").json()
+    assert info["name"] == "run"
+    assert info["types"] == extractor.schema.to_json()
+    assert info["limits"]["texts"] == 64
     assert get(extractor, "/healthz").json() == {"status": "ok"}
-    assert get(extractor, "/nothing").json() == {"error": "there is nothing at /nothing; /docs lists what is"}
+    assert re.search("/nothing; /docs", get(extractor, "/nothing").json()["error"])
+    assert re.search("/extract does not accept GET; /docs", get(extractor, "/extract").json()["error"])
 
 
-def test_the_description_says_what_is_answered() -> None:
-    described = get(StandIn(), "/openapi.json").json()["paths"]["/extract"]["post"]
-    assert set(described["responses"]) == {"200", "400", "401", "408", "413", "422", "429", "500", "503"}
-    assert set(described["responses"]["200"]["content"]) == {"application/json", "application/x-ndjson", "text/html"}
+def test_openapi_describes_the_answers() -> None:
+    operation = get(StandIn(), "/openapi.json").json()["paths"]["/extract"]["post"]
+    assert set(operation["responses"]) == {"200", "400", "401", "408", "413", "422", "429", "500", "503"}
+    assert set(operation["responses"]["200"]["content"]) == {"application/json", "application/x-ndjson", "text/html"}
 
 
-def test_a_body_that_does_not_come_is_given_up() -> None:
+def test_slow_body() -> None:
     async def stalled() -> AsyncIterator[bytes]:
         yield b"{"
         await asyncio.sleep(20)
@@ -291,19 +293,19 @@ def test_a_body_that_does_not_come_is_given_up() -> None:
         async with client_of(StandIn(), limits=Limits(seconds=0.2, requests_per_client=1)) as client:
             slow = asyncio.create_task(client.post("/extract", content=stalled()))
             await asyncio.sleep(0.05)
-            refused = await client.post("/extract", json={"text": "a"})
-            assert refused.status_code == 429, "who sends slowly has a request under way"
+            other = await client.post("/extract", json={"text": "a"})
+            assert other.status_code == 429, "a request whose body is incomplete is in progress"
             return await slow, (await client.get("/metrics")).text
 
     answer, page = asyncio.run(call())
     assert answer.status_code == 408
-    assert answer.json() == {"error": "the body did not come within 0.2 seconds; send it again"}
+    assert "within 0.2 seconds" in answer.json()["error"]
     assert 'conjoin_requests_total{route="/extract",status="429"} 1.0' in page
 
 
-def test_a_panic_of_a_library_ends_no_thread(caplog: pytest.LogCaptureFixture) -> None:
+def test_panic_of_a_library_ends_no_thread(caplog: pytest.LogCaptureFixture) -> None:
     class Panic(BaseException):
-        """As Rust's come to Python."""
+        """Like PanicException of PyO3."""
 
     class Fragile(StandIn):
         def extract(self, texts: Any) -> list[Document]:
@@ -316,38 +318,39 @@ def test_a_panic_of_a_library_ends_no_thread(caplog: pytest.LogCaptureFixture) -
             return [(await client.post("/extract", json={"text": text})).status_code for text in ("a", "panic", "b")]
 
     assert asyncio.run(call()) == [200, 500, 200]
-    assert "the model failed: RuntimeError: Panic: out of bounds" in caplog.text
+    assert "the model failed: Panic: out of bounds" in caplog.text
 
 
-def test_a_request_of_more_than_may_wait_is_not_to_be_tried_again() -> None:
-    answer = ask(StandIn(), {"texts": ["a"] * 5}, limits=Limits(waiting=4))
-    assert (answer.status_code, answer.json()["error"][:30]) == (422, "5 texts, at most 4 are taken; ")
+def test_request_larger_than_the_queue_is_invalid() -> None:
+    answer = post(StandIn(), {"texts": ["a"] * 5}, limits=Limits(waiting=4))
+    assert answer.status_code == 422
+    assert "5 texts, more than the limit of 4; send" in answer.json()["error"]
 
 
-def test_limits_are_more_than_nothing() -> None:
-    with pytest.raises(SettingError, match="the limit texts is 0; give more than 0"):
+def test_limits_are_above_zero() -> None:
+    with pytest.raises(SettingError, match="limit texts is 0"):
         Limits(texts=0)
 
 
 @pytest.fixture
 def service(trained_run: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A process that serves, and its address."""
+    """A process that serves and its address."""
     command = [sys.executable, "-m", "conjoin", "serve", str(trained_run), "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        found = (re.search(r"running on (http://\S+)", line) for line in process.stderr)
-        yield process, next(match[1] for match in found if match)
+        matches = (re.search(r"running on (http://\S+)", line) for line in process.stderr)
+        yield process, next(match[1] for match in matches if match)
         process.kill()
 
 
-def test_a_port_that_is_taken_is_told_before_the_model_is_loaded() -> None:
+def test_address_is_checked_before_the_model_is_loaded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(SettingError, match=rf"cannot listen at 127.0.0.1, port {port} \(.*in use\); give another"):
+        with pytest.raises(SettingError, match=rf"127.0.0.1.*port {port} \(.*in use\)"):
             serve(Path("nowhere"), port=port)
     check_free("127.0.0.1", port)
     check_free("localhost", 0)
-    with pytest.raises(SettingError, match="or another --host"):
+    with pytest.raises(SettingError, match="--host"):
         check_free("no-such-host.invalid", 8000)
 
 
@@ -356,18 +359,18 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
 def test_the_page_in_a_browser(service: tuple[subprocess.Popen[str], str]) -> None:
-    """From the keyboard alone: extract, look at all views, filter without asking again, open a shared link."""
+    """By keyboard: extract, open all views, filter without another request, open a shared link."""
     from playwright.sync_api import sync_playwright
 
     _, address = service
-    told: list[str] = []
-    asked: list[str] = []
+    messages: list[str] = []
+    addresses: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 390, "height": 800})
-        page.on("console", lambda message: told.append(message.text))
-        page.on("pageerror", lambda error: told.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.on("request", lambda request: addresses.append(request.url))
         page.goto(address)
         page.focus("#text")
         page.keyboard.press("Control+A")
@@ -377,43 +380,44 @@ def test_the_page_in_a_browser(service: tuple[subprocess.Popen[str], str]) -> No
         assert page.locator(".cj-arc").count() == 3
         assert page.inner_text("#status").startswith("6 entities and 3 relations")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        requests = len(asked)
+        requests = len(addresses)
         page.focus("#tab-text")
-        for view, count, what in (("graph", 5, ".st-node"), ("table", 9, "#view-table tbody tr"), ("json", 1, "#json")):
+        views = (("graph", 5, ".page-node"), ("table", 9, "#view-table tbody tr"), ("json", 1, "#json"))
+        for view, count, selector in views:
             page.keyboard.press("ArrowRight")
             assert page.locator(f"#view-{view}").is_visible()
-            assert page.locator(what).count() == count
+            assert page.locator(selector).count() == count
         assert len(json.loads(page.inner_text("#json"))[0]["entities"]) == 6
         page.keyboard.press("Home")
-        page.fill("#least-relations", "1")
-        low = page.evaluate("conjoin.shown(document)[0].relations.length")
-        assert page.locator(".cj-arc").count() == low
-        page.fill("#least-entities", "1")
-        shown = page.evaluate("conjoin.shown(document)[0].entities.length")
-        assert page.locator(".cj-entity:not(.cj-low)").count() == shown
-        assert len(asked) == requests
-        page.fill("#least-entities", "0")
+        page.fill("#min-relation-score", "1")
+        relations = page.evaluate("conjoin.shown(document)[0].relations.length")
+        assert page.locator(".cj-arc").count() == relations
+        page.fill("#min-entity-score", "1")
+        entities = page.evaluate("conjoin.shown(document)[0].entities.length")
+        assert page.locator(".cj-entity:not(.cj-low)").count() == entities
+        assert len(addresses) == requests
+        page.fill("#min-entity-score", "0")
         page.click("#share")
         link = page.evaluate("location.href")
         other = browser.new_page()
         other.goto(link)
         other.wait_for_selector(".cj-entity")
         assert other.input_value("#text") == f"{ORTIZ} {OSWALD}"
-        assert other.input_value("#least-relations") == "1"
+        assert other.input_value("#min-relation-score") == "1"
         browser.close()
-    assert told == []
+    assert messages == []
 
 
-def test_sigterm_answers_what_has_come_and_ends(service: tuple[subprocess.Popen[str], str]) -> None:
+def test_sigterm_answers_open_requests_and_ends(service: tuple[subprocess.Popen[str], str]) -> None:
     process, address = service
     answers: list[Any] = []
     body = {"texts": [f"{OSWALD} " * 300] * 4}
-    asking = threading.Thread(target=lambda: answers.append(httpx.post(f"{address}/extract", json=body, timeout=60)))
+    client = threading.Thread(target=lambda: answers.append(httpx.post(f"{address}/extract", json=body, timeout=60)))
     assert httpx.get(f"{address}/healthz").status_code == 200
-    asking.start()
+    client.start()
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
-    asking.join()
+    client.join()
     assert answers[0].status_code == 200
     assert len(answers[0].json()["documents"][3]["relations"]) == 300
     process.wait(30)

@@ -1,4 +1,4 @@
-"""The service holds to its own description, whatever it is sent (schemathesis), and never fails."""
+"""Random requests (schemathesis): answers match the OpenAPI description and are never server errors."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import doubles  # noqa: E402
 from conjoin.extras.serve import create_app  # noqa: E402
 from conjoin.schema import Schema  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of what the fuzzer is made of
+pytestmark = pytest.mark.filterwarnings("ignore")  # the fuzzer's own
 
 
 class StandIn(doubles.FirstWords):
-    """Finds first words; has what `/model` tells."""
+    """Finds first words; has the attributes that `/model` shows."""
 
     schema = Schema(("Word",), ("Next",))
     metrics: dict[str, Any] = {}  # noqa: RUF012
@@ -36,7 +36,7 @@ description = schemathesis.openapi.from_asgi("/openapi.json", app)
 
 @description.parametrize()
 @hypothesis.settings(max_examples=60, deadline=None, suppress_health_check=list(hypothesis.HealthCheck), derandomize=True)
-def test_answers_are_as_described(case: Any) -> None:
+def test_answers_match_the_description(case: Any) -> None:
     response = case.call()
     assert response.status_code < 500, response.text
     case.validate_response(response)

@@ -1,4 +1,4 @@
-"""The service: routes, what they refuse and why."""
+"""The web service: its routes, answers and errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any
@@ -16,11 +16,11 @@ from conjoin.document import Document
 from conjoin.errors import require_extra
 from conjoin.extractor import Extractor
 from conjoin.extras.serve.limits import Limits
-from conjoin.extras.serve.metrics import Measures
-from conjoin.extras.serve.middleware import BodyLimit, ClientLimit, Counted, Guard
-from conjoin.extras.serve.page import fragment, studio
-from conjoin.extras.serve.payloads import About, Asked, Found, Health, Reason, sentence
-from conjoin.extras.serve.queue import Batcher, BusyError
+from conjoin.extras.serve.metrics import Metrics
+from conjoin.extras.serve.middleware import BodyLimit, ClientLimit, RequestCounter, TokenAuth
+from conjoin.extras.serve.page import documents_html, page_html
+from conjoin.extras.serve.payloads import ErrorMessage, ExtractRequest, ExtractResponse, Health, ModelInfo, describe_problem
+from conjoin.extras.serve.queue import BatchQueue, ExtractionError, QueueFullError
 from conjoin.render import to_html
 from conjoin.version import __version__
 
@@ -33,15 +33,14 @@ except ImportError as error:
     raise require_extra("serve", "fastapi") from error
 
 LOGGER = logging.getLogger("conjoin.serve")
-REFUSED: dict[int | str, dict[str, Any]] = {
-    status: {"model": Reason, "description": told}
-    for status, told in ((400, "The body is not in UTF-8."),
-                         (401, "The token is missing or wrong."), (408, "The body did not come in time."),
-                         (413, "The body has too many bytes."),
-                         (422, "The request is not as described, or a text is too long."),
-                         (429, "Too many requests of this client are under way."),
-                         (500, "The model failed at a text."),
-                         (503, "Too much waits already, or it took too long."))
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorMessage, "description": description}
+    for status, description in ((400, "The body is not UTF-8."), (401, "The token is missing or wrong."),
+                                (408, "The body did not arrive in time."), (413, "The body is too large."),
+                                (422, "The request is invalid, or a text is too long."),
+                                (429, "The client has too many requests in progress."),
+                                (500, "The model failed on a text."),
+                                (503, "Too many texts are waiting, or extraction took too long."))
 }
 FORMATS: dict[str, Any] = {"application/json": {}, "application/x-ndjson": {}, "text/html": {}}
 
@@ -49,121 +48,134 @@ FORMATS: dict[str, Any] = {"application/json": {}, "application/x-ndjson": {}, "
 def create_app(
     extractor: Extractor, *, name: str = "model", limits: Limits | None = None, token: str | None = None
 ) -> FastAPI:
-    """The service of a model as an ASGI application.
+    """Build the service of a model; concurrent requests are extracted together.
 
-    Concurrent requests are extracted together. With a `token`, requests but those to `/healthz` must carry it as
-    `Authorization: Bearer TOKEN`.
+    Args:
+        extractor: The model.
+        name: The model's name, for `/model` and the title of the page.
+        limits: Limits of requests; the defaults of `Limits` if None.
+        token: If given, requests must carry it as `Authorization: Bearer TOKEN`, except those to `/` and `/healthz`.
+
+    Returns:
+        An ASGI application.
     """
     limits = limits or Limits()
-    measures = Measures(lambda: batcher.waiting)
-    batcher = Batcher(extractor.pipeline.extract, waiting=limits.waiting, observe=measures.batches.observe)
+    metrics = Metrics(lambda: queue.size)
+    queue = BatchQueue(extractor.pipeline.extract, max_waiting=limits.waiting, observe=metrics.batches.observe)
 
     @asynccontextmanager
-    async def running(_: FastAPI) -> AsyncIterator[None]:
-        batcher.start()
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        queue.start()
         yield
-        await asyncio.to_thread(batcher.stop)
+        await asyncio.to_thread(queue.stop)
 
-    app = FastAPI(title="conjoin", version=__version__, lifespan=running, docs_url="/docs", redoc_url=None,
-                  summary="Entities and the relations between them, with character offsets.")
+    app = FastAPI(title="conjoin", version=__version__, lifespan=lifespan, docs_url="/docs", redoc_url=None,
+                  summary="Extract entities and relations, with character offsets.")
     app.add_middleware(BodyLimit, limits=limits)
     app.add_middleware(ClientLimit, limits=limits)
     if token:
-        app.add_middleware(Guard, token=token)
-    app.add_middleware(Counted, count=measures.count)  # what is added last is passed first
-    _explain(app)
-    _add_routes(app, extractor, name, limits, batcher, measures)
+        app.add_middleware(TokenAuth, token=token)
+    app.add_middleware(RequestCounter, count=metrics.count_request)  # the last one added runs first
+    _add_error_handlers(app)
+    _add_extraction(app, extractor.schema.entity_types, limits, queue, metrics)
+    _add_information(app, extractor, name, limits)
+    _add_monitoring(app, metrics.to_text)
     return app
 
 
-def _add_routes(
-    app: FastAPI, extractor: Extractor, name: str, limits: Limits, batcher: Batcher, measures: Measures
+def _add_extraction(
+    app: FastAPI, types: tuple[str, ...], limits: Limits, queue: BatchQueue, metrics: Metrics
 ) -> None:
-    types = extractor.schema.entity_types
-
-    @app.post("/extract", response_model=Found, responses={200: {"content": FORMATS}, **REFUSED})
-    async def extract(asked: Asked) -> Response:
-        """Find entities and relations in one text or several."""
-        texts = asked.all_texts
-        _check(texts, limits)
+    @app.post("/extract", response_model=ExtractResponse, responses={200: {"content": FORMATS}, **ERRORS})
+    async def extract(request: ExtractRequest) -> Response:
+        """Extract entities and relations from one text or several."""
+        texts = request.all_texts
+        _check_size(texts, limits)
         start = time.perf_counter()
-        try:
-            async with asyncio.timeout(limits.seconds):
-                documents = await batcher.submit(texts)
-        except BusyError:
-            raise HTTPException(503, "too many texts wait already; try again", {"retry-after": "1"}) from None
-        except TimeoutError:
-            told = f"it took more than {limits.seconds:g} seconds; try again, or send shorter texts"
-            raise HTTPException(503, told, {"retry-after": "5"}) from None
-        except Exception as error:
-            LOGGER.exception("the model failed: %s: %s", type(error).__name__, error)
-            raise HTTPException(500, f"the model failed at a text ({type(error).__name__})") from error
-        measures.seconds.observe(time.perf_counter() - start)
-        measures.texts.inc(len(texts))
-        measures.characters.inc(sum(map(len, texts)))
-        thresholds = Thresholds(asked.entity_threshold, asked.relation_threshold)
-        return _answer([thresholds.apply(document) for document in documents], asked.format, types)
+        documents = await _documents(queue, texts, limits.seconds)
+        metrics.count_texts(texts, time.perf_counter() - start)
+        thresholds = Thresholds(request.entity_threshold, request.relation_threshold)
+        return _response([thresholds.apply(document) for document in documents], request.format, types)
 
-    @app.get("/model", response_model=About, responses={401: REFUSED[401]})
+
+def _add_information(app: FastAPI, extractor: Extractor, name: str, limits: Limits) -> None:
+    @app.get("/model", response_model=ModelInfo, responses={401: ERRORS[401]})
     async def model() -> Response:
-        """The model's types, scores and limits."""
-        about = {
+        """Show the model's types, settings, scores and limits."""
+        return JSONResponse({
             "name": name, "version": __version__, "settings": extractor.config.model_dump(mode="json"),
             "types": extractor.schema.to_json(), "scores": extractor.metrics.get("test", {}), "limits": asdict(limits),
-        }
-        return JSONResponse(about)
+        })
 
-    page = studio(name, characters=limits.characters)
+    page = page_html(name, max_characters=limits.characters)
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def home() -> Response:
         return HTMLResponse(page)
 
+
+def _add_monitoring(app: FastAPI, metrics_text: Callable[[], bytes]) -> None:
     @app.get("/healthz", response_model=Health)
     async def healthz() -> Response:
-        """Whether the service is up."""
+        """Check that the service is up."""
         return JSONResponse({"status": "ok"})
 
-    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, 401: REFUSED[401]})
+    responses: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}}, 401: ERRORS[401]}
+
+    @app.get("/metrics", response_class=Response, responses=responses)
     async def metrics() -> Response:
-        """Counts for Prometheus."""
-        return Response(measures.page(), media_type="text/plain; version=0.0.4")
+        """Show metrics in Prometheus' text format."""
+        return Response(metrics_text(), media_type="text/plain; version=0.0.4")
 
 
-def _check(texts: list[str], limits: Limits) -> None:
-    most = min(limits.texts, limits.waiting)  # more could never be taken
-    if len(texts) > most:
-        raise HTTPException(422, f"{len(texts):,} texts, at most {most:,} are taken; send them in several requests")
+def _check_size(texts: list[str], limits: Limits) -> None:
+    max_texts = min(limits.texts, limits.waiting)  # the queue never has room for more
+    if len(texts) > max_texts:
+        raise HTTPException(422, f"the request has {len(texts):,} texts, more than the limit of {max_texts:,}; send "
+                                 "several requests")
     for number, text in enumerate(texts, start=1):
         if len(text) > limits.characters:
-            raise HTTPException(422, f"text {number} has {len(text):,} characters, at most {limits.characters:,} are "
-                                     "taken; cut it, at a paragraph say")
+            raise HTTPException(422, f"text {number} has {len(text):,} characters, more than the limit of "
+                                     f"{limits.characters:,}; split it, for instance at a paragraph")
 
 
-def _answer(documents: list[Document], format: str, types: tuple[str, ...]) -> Response:
-    """Half a surrogate pair stays the escape that it was."""
+async def _documents(queue: BatchQueue, texts: list[str], seconds: float) -> list[Document]:
+    try:
+        async with asyncio.timeout(seconds):
+            return await queue.submit(texts)
+    except QueueFullError:
+        raise HTTPException(503, "too many texts are waiting; try again", {"retry-after": "1"}) from None
+    except TimeoutError:
+        message = f"extraction took more than {seconds:g} seconds; try again, or send shorter texts"
+        raise HTTPException(503, message, {"retry-after": "5"}) from None
+    except ExtractionError as error:
+        LOGGER.exception("the model failed: %s", error)
+        raise HTTPException(500, f"the model failed on a text ({type(error.__cause__).__name__})") from error
+
+
+def _response(documents: list[Document], format: str, types: tuple[str, ...]) -> Response:
+    """A lone surrogate stays an escape in JSON; HTML, which cannot hold it, shows a question mark."""
+    if format in ("html", "fragment"):
+        page = to_html(documents, types=types) if format == "html" else documents_html(documents, types)
+        return Response(page.encode("utf-8", "replace"), media_type="text/html; charset=utf-8")
     values = [document.to_json(tokens=False) for document in documents]
-    if format == "fragment":
-        return Response(fragment(documents, types).encode("utf-8", "replace"), media_type="text/html; charset=utf-8")
-    if format == "html":
-        return Response(to_html(documents, types=types).encode("utf-8", "replace"), media_type="text/html; charset=utf-8")
     if format == "jsonl":
-        lines = "".join(json.dumps(value) + "\n" for value in values)
-        return Response(lines, media_type="application/x-ndjson")
+        return Response("".join(json.dumps(value) + "\n" for value in values), media_type="application/x-ndjson")
     return Response(json.dumps({"documents": values}), media_type="application/json")
 
 
-def _explain(app: FastAPI) -> None:
-    """Whatever is refused is refused with a JSON reason."""
+def _add_error_handlers(app: FastAPI) -> None:
+    """Every error is answered as JSON, `{"error": "…"}`."""
 
     @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> Response:
-        told = {400: "the body is not JSON in UTF-8", 404: f"there is nothing at {request.url.path}; /docs lists what is",
-                405: f"{request.url.path} does not take {request.method}; /docs says what it takes"}
-        return JSONResponse({"error": told.get(error.status_code, str(error.detail))}, error.status_code, error.headers)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        path = request.url.path
+        messages = {400: "the body is not UTF-8; send JSON in UTF-8", 404: f"there is no {path}; /docs lists the routes",
+                    405: f"{path} does not accept {request.method}; /docs lists the routes"}
+        return JSONResponse({"error": messages.get(error.status_code, error.detail)}, error.status_code, error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def not_as_described(request: Request, error: RequestValidationError) -> Response:
-        kind = request.headers.get("content-type", "")
-        told = "; ".join(sentence(problem, content_type=kind) for problem in error.errors()[:5])
-        return Response(json.dumps({"error": told}), 422, media_type="application/json")
+    async def invalid_request(request: Request, error: RequestValidationError) -> Response:
+        content_type = request.headers.get("content-type", "")
+        message = "; ".join(describe_problem(problem, content_type=content_type) for problem in error.errors()[:5])
+        return Response(json.dumps({"error": message}), 422, media_type="application/json")

@@ -1,4 +1,4 @@
-"""How much a service takes, from one request and from all together."""
+"""Limits of the service."""
 
 from __future__ import annotations
 
@@ -9,8 +9,19 @@ from conjoin.errors import SettingError
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a service refuses beyond: bytes of a request's body, texts of a request, characters of a text, texts that
-    wait at once, requests under way for one client, and the seconds after which a request is given up."""
+    """Upper limits, of one request and of all together.
+
+    Attributes:
+        body_bytes: Bytes of a request's body.
+        texts: Texts of a request.
+        characters: Characters of a text.
+        waiting: Texts that wait or are extracted at once.
+        requests_per_client: Requests of one client in progress.
+        seconds: Time for a body to arrive, and for the texts to be extracted.
+
+    Raises:
+        SettingError: If a limit is not above 0.
+    """
 
     body_bytes: int = 1_000_000
     texts: int = 64
@@ -20,6 +31,7 @@ class Limits:
     seconds: float = 30.0
 
     def __post_init__(self) -> None:
-        for value in fields(self):
-            if not getattr(self, value.name) > 0:
-                raise SettingError(f"the limit {value.name} is {getattr(self, value.name)}; give more than 0")
+        for limit in fields(self):
+            value = getattr(self, limit.name)
+            if not value > 0:
+                raise SettingError(f"the limit {limit.name} is {value}; give a number above 0")

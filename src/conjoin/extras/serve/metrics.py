@@ -1,8 +1,8 @@
-"""What a service counts, in Prometheus' text format."""
+"""Metrics of the service, for Prometheus."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from conjoin.errors import require_extra
 
@@ -15,25 +15,30 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
-class Measures:
-    """Counters of one service, in a registry of their own."""
+class Metrics:
+    """The metrics of one service, in a registry of their own."""
 
-    def __init__(self, waiting: Callable[[], float]) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter("conjoin_requests", "Requests by route and status.", ["route", "status"],
-                                registry=self.registry)
-        self.seconds = Histogram("conjoin_request_seconds", "Time to the answer of /extract.", buckets=SECONDS,
-                                 registry=self.registry)
-        self.texts = Counter("conjoin_texts", "Texts that were extracted.", registry=self.registry)
-        self.characters = Counter("conjoin_characters", "Characters of them.", registry=self.registry)
-        self.batches = Histogram("conjoin_batch_texts", "Texts that were extracted together.", buckets=TEXTS,
-                                 registry=self.registry)
-        Gauge("conjoin_waiting_texts", "Texts that wait or are under way.", registry=self.registry).set_function(waiting)
+    def __init__(self, waiting_texts: Callable[[], float]) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter("conjoin_requests", "Requests by route and status.", ["route", "status"], registry=registry)
+        self.seconds = Histogram("conjoin_request_seconds", "Seconds to extract the texts of a request.", buckets=SECONDS,
+                                 registry=registry)
+        self.texts = Counter("conjoin_texts", "Texts extracted.", registry=registry)
+        self.characters = Counter("conjoin_characters", "Characters of the texts extracted.", registry=registry)
+        self.batches = Histogram("conjoin_batch_texts", "Texts extracted together.", buckets=TEXTS, registry=registry)
+        waiting = Gauge("conjoin_waiting_texts", "Texts waiting or being extracted.", registry=registry)
+        waiting.set_function(waiting_texts)
 
-    def count(self, route: str, status: int) -> None:
-        """Count a request by how it was answered."""
+    def count_request(self, route: str, status: int) -> None:
+        """Count an answered request."""
         self.requests.labels(route, str(status)).inc()
 
-    def page(self) -> bytes:
-        """All of it as text."""
+    def count_texts(self, texts: Sequence[str], seconds: float) -> None:
+        """Count the texts of a request, extracted in so many seconds."""
+        self.seconds.observe(seconds)
+        self.texts.inc(len(texts))
+        self.characters.inc(sum(map(len, texts)))
+
+    def to_text(self) -> bytes:
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)

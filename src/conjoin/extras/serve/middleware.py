@@ -1,4 +1,4 @@
-"""What every request passes before it is read: it is counted, its token, its size and its client are looked at."""
+"""Middleware: counts requests, checks the token and limits clients and bodies before a request is parsed."""
 
 from __future__ import annotations
 
@@ -7,137 +7,140 @@ import hmac
 import json
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from conjoin.extras.serve.limits import Limits
 
-App = Any  # an ASGI application: scope, receive, send
-OPEN = frozenset({"/", "/healthz"})  # paths that need no token
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+PUBLIC_PATHS = frozenset({"/", "/healthz"})  # need no token
+CLOSE = {"connection": "close"}
 
 
-async def refuse(send: Any, status: int, error: str, headers: dict[str, str] | None = None) -> None:
-    """An answer that says why."""
-    body = json.dumps({"error": error}).encode()
-    named = {"content-type": "application/json", "content-length": str(len(body)), **(headers or {})}
-    raw = [(name.encode(), value.encode()) for name, value in named.items()]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})
+class RequestCounter:
+    """Counts answers, errors of the middleware too, by status and route; the route of unknown paths is `other`."""
+
+    def __init__(self, app: ASGIApp, count: Callable[[str, int], None]) -> None:
+        self.app = app
+        self.count = count
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and count its answer."""
+
+        async def counting_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                routes = {route.path for route in scope["app"].routes}
+                self.count(scope["path"] if scope["path"] in routes else "other", message["status"])
+            await send(message)
+
+        await self.app(scope, receive, counting_send if scope["type"] == "http" else send)
+
+
+class TokenAuth:
+    """Answers 401 to requests without the token."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self.app = app
+        self.authorization = f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on or reject it."""
+        is_public = scope["type"] != "http" or scope["path"] in PUBLIC_PATHS
+        if is_public or hmac.compare_digest(_header(scope, b"authorization"), self.authorization):
+            await self.app(scope, receive, send)
+        else:
+            await _reject(send, 401, "the token is missing or wrong; send it as Authorization: Bearer TOKEN",
+                          {"www-authenticate": "Bearer"})
+
+
+class ClientLimit:
+    """Answers 429 to a client that has too many requests in progress."""
+
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+        self.app = app
+        self.max_requests = limits.requests_per_client
+        self.requests: Counter[str] = Counter()  # in progress, by client
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on or reject it."""
+        if scope["type"] != "http" or scope["path"] != "/extract":
+            await self.app(scope, receive, send)
+            return
+        client = (scope.get("client") or ("",))[0]
+        if self.requests[client] >= self.max_requests:
+            await _reject(send, 429, f"{self.max_requests} requests of this client are in progress; wait for an answer",
+                          {"retry-after": "1"})
+            return
+        self.requests[client] += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.requests[client] -= 1
+            if not self.requests[client]:
+                del self.requests[client]
 
 
 class BodyLimit:
-    """Answers 413 to a body of too many bytes, whether it says its length or not, without reading it all, and 408 to one
-    that takes too long."""
+    """Answers 413 to a body that is too large, without reading it all, and 408 to one that takes too long."""
 
-    def __init__(self, app: App, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self.app = app
-        self.most = limits.body_bytes
+        self.max_bytes = limits.body_bytes
         self.seconds = limits.seconds
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass a request on with its whole body, or refuse it."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the whole body and pass the request on, or reject it."""
         if scope["type"] != "http" or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
-        told = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        body = None
-        if not (told.isdigit() and int(told) > self.most):
-            try:
-                async with asyncio.timeout(self.seconds):
-                    body = await self._body(receive)
-            except ConnectionResetError:
-                return
-            except TimeoutError:
-                await refuse(send, 408, f"the body did not come within {self.seconds:g} seconds; send it again",
-                             {"connection": "close"})
-                return
-        if body is None:
-            await refuse(send, 413, f"the body has more than {self.most:,} bytes; send fewer texts at a time",
-                         {"connection": "close"})
+        try:
+            async with asyncio.timeout(self.seconds):
+                body = await self._read(scope, receive)
+        except ConnectionResetError:
             return
-        given = False
+        except TimeoutError:
+            await _reject(send, 408, f"the body did not arrive within {self.seconds:g} seconds; send it again", CLOSE)
+            return
+        if body is None:
+            await _reject(send, 413, f"the body has more than {self.max_bytes:,} bytes; send fewer texts at a time", CLOSE)
+            return
+        await self.app(scope, _replay(body, receive), send)
 
-        async def whole() -> dict[str, Any]:
-            nonlocal given
-            if given:
-                return dict(await receive())
-            given = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await self.app(scope, whole, send)
-
-    async def _body(self, receive: Any) -> bytes | None:
-        """The whole body; None where it is too large. Raises `ConnectionResetError` when the client has gone."""
+    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The whole body, or None if it is too large. Raises `ConnectionResetError` if the client disconnects."""
+        length = _header(scope, b"content-length")
+        if length.isdigit() and int(length) > self.max_bytes:
+            return None
         body = bytearray()
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ConnectionResetError
             body += message.get("body", b"")
-            if len(body) > self.most:
+            if len(body) > self.max_bytes:
                 return None
             if not message.get("more_body", False):
                 return bytes(body)
 
 
-class ClientLimit:
-    """Answers 429 to a client that has too many requests under way."""
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that returns the body first, then what else arrives."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    def __init__(self, app: App, limits: Limits) -> None:
-        self.app = app
-        self.most = limits.requests_per_client
-        self.under_way: Counter[str] = Counter()
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass a request on, or refuse it."""
-        if scope["type"] != "http" or scope["path"] != "/extract":
-            await self.app(scope, receive, send)
-            return
-        client = (scope.get("client") or ("",))[0]
-        if self.under_way[client] >= self.most:
-            await refuse(send, 429, f"{self.most} requests of yours are under way; wait for an answer",
-                         {"retry-after": "1"})
-            return
-        self.under_way[client] += 1
-        try:
-            await self.app(scope, receive, send)
-        finally:
-            self.under_way[client] -= 1
-            if not self.under_way[client]:
-                del self.under_way[client]
+    return replay
 
 
-class Guard:
-    """Answers 401 to who does not give the token."""
-
-    def __init__(self, app: App, token: str) -> None:
-        self.app = app
-        self.wanted = f"Bearer {token}".encode()
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass a request on, or refuse it."""
-        if scope["type"] == "http" and scope["path"] not in OPEN:
-            given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-            if not hmac.compare_digest(given, self.wanted):
-                await refuse(send, 401, "give the token of this service as Authorization: Bearer TOKEN",
-                             {"www-authenticate": "Bearer"})
-                return
-        await self.app(scope, receive, send)
+def _header(scope: Scope, name: bytes) -> bytes:
+    return next((value for key, value in scope["headers"] if key == name), b"")
 
 
-class Counted:
-    """Counts answers by route, `other` for what is none, and status. Who is refused at a door counts at its route."""
-
-    def __init__(self, app: App, count: Callable[[str, int], None]) -> None:
-        self.app = app
-        self.count = count
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass a request on."""
-
-        async def noted(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                known = {route.path for route in scope["app"].routes}
-                self.count(scope["path"] if scope["path"] in known else "other", message["status"])
-            await send(message)
-
-        await self.app(scope, receive, noted if scope["type"] == "http" else send)
+async def _reject(send: Send, status: int, error: str, headers: dict[str, str]) -> None:
+    body = json.dumps({"error": error}).encode()
+    headers = {"content-type": "application/json", "content-length": str(len(body)), **headers}
+    raw_headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw_headers})
+    await send({"type": "http.response.body", "body": body})

@@ -3,98 +3,95 @@
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const find = (id) => document.getElementById(id);
-  const [form, text, go, status, result, view] = ["form", "text", "go", "status", "result", "view-text"].map(find);
-  const least = { entities: find("least-entities"), relations: find("least-relations") };
+  const [form, text, button, status, results, view] = ["form", "text", "extract", "status", "results", "view-text"].map(find);
+  const sliders = { entities: find("min-entity-score"), relations: find("min-relation-score") };
   const tabs = [...document.querySelectorAll("[role=tab]")];
 
-  const say = (words, wrong = false) => {
-    status.textContent = words;
-    status.classList.toggle("st-wrong", wrong);
+  const setStatus = (message, isError = false) => {
+    status.textContent = message;
+    status.classList.toggle("page-error", isError);
   };
 
-  // ---- asking the service ------------------------------------------------------------------------------------------
+  // ---- requests to the service --------------------------------------------------------------------------------------
 
   async function extract() {
-    if (!text.value.trim()) return say("There is no text yet; type or paste one.", true);
-    go.disabled = true;
-    say("Extracting …");
+    if (!text.value.trim()) return setStatus("There is no text yet; type or paste some.", true);
+    button.disabled = true;
+    setStatus("Extracting …");
     const start = performance.now();
     try {
-      const answer = await fetch("extract", { method: "POST", headers: headers(), body: JSON.stringify({ text: text.value, format: "fragment" }) });
-      if (!answer.ok) return refused(answer.status, (await answer.json()).error);
-      view.innerHTML = await answer.text();
-      result.hidden = false;
-      choose(tabs[0]);
+      const body = JSON.stringify({ text: text.value, format: "fragment" });
+      const response = await fetch("extract", { method: "POST", headers: headers(), body });
+      if (!response.ok) return showError(response.status, (await response.json()).error);
+      view.innerHTML = await response.text();
+      results.hidden = false;
+      selectTab(tabs[0]);
       conjoin.draw(view);
       show();
-      const [found] = conjoin.shown(view);
-      say(`${count(found.entities.length, "entity", "entities")} and ${count(found.relations.length, "relation", "relations")} in ${Math.round(performance.now() - start)} ms.`);
+      const [{ entities, relations }] = conjoin.shown(view);
+      const time = Math.round(performance.now() - start);
+      setStatus(`${count(entities.length, "entity", "entities")} and ${count(relations.length, "relation", "relations")} in ${time} ms.`);
     } catch (error) {
-      say(`The service does not answer (${error.message}); is it still running?`, true);
+      setStatus(`The service does not answer (${error.message}); check that it is running.`, true);
     } finally {
-      go.disabled = false;
+      button.disabled = false;
     }
     return undefined;
   }
 
-  const count = (number, one, many) => `${number} ${number === 1 ? one : many}`;
+  const count = (number, singular, plural) => `${number} ${number === 1 ? singular : plural}`;
 
   function headers() {
     const token = find("token").value;
     return { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }) };
   }
 
-  function refused(code, reason) {
+  function showError(code, message) {
     if (code === 401) {
       find("token-field").hidden = false;
       find("token").focus();
     }
-    say(code === 401 ? "This service asks for a token." : `Refused: ${reason}`, true);
+    setStatus(code === 401 ? "This service requires a token; enter it and extract again." : `Error: ${message}`, true);
   }
 
-  // ---- what is shown: filtered here, without asking again -----------------------------------------------------------
+  // ---- views, filtered by score without another request ---------------------------------------------------------------
 
   function show() {
-    for (const [, slider] of Object.entries(least)) slider.nextElementSibling.textContent = Number(slider.value).toFixed(2);
-    if (result.hidden) return;
-    conjoin.filter(view, { entities: Number(least.entities.value), relations: Number(least.relations.value) });
+    for (const slider of Object.values(sliders)) slider.nextElementSibling.textContent = Number(slider.value).toFixed(2);
+    if (results.hidden) return;
+    conjoin.filter(view, { entities: Number(sliders.entities.value), relations: Number(sliders.relations.value) });
     const documents = conjoin.shown(view);
     find("json").textContent = JSON.stringify(documents, null, 1);
     find("view-table").replaceChildren(...documents.flatMap(tables));
     find("view-graph").replaceChildren(graph(documents));
   }
 
-  const make = (name, attributes = {}, ...children) => {
-    const node = document.createElement(name);
+  const fill = (node, attributes, children) => {
     for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
     node.append(...children);
     return node;
   };
-  const draw = (name, attributes = {}, ...children) => {
-    const node = document.createElementNS(SVG, name);
-    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-    node.append(...children);
-    return node;
-  };
+  const html = (name, attributes = {}, ...children) => fill(document.createElement(name), attributes, children);
+  const svg = (name, attributes = {}, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
 
   function tables({ entities, relations }) {
     const words = new Map(entities.map((entity) => [entity.id, entity.text]));
     const score = (value) => (value.score === undefined ? "" : value.score.toFixed(2));
     return [
-      make("h2", {}, "Entities"),
+      html("h2", {}, "Entities"),
       table(["Type", "Text", "Characters", "Score"], entities.map((e) => [e.type, e.text, `${e.char_start}–${e.char_end}`, score(e)])),
-      make("h2", {}, "Relations"),
+      html("h2", {}, "Relations"),
       table(["Head", "Type", "Tail", "Score"], relations.map((r) => [words.get(r.head), r.type, words.get(r.tail), score(r)])),
     ];
   }
 
   function table(head, rows) {
-    if (rows.length === 0) return make("p", { class: "cj-quiet" }, "none");
-    const cells = (name, values) => make("tr", {}, ...values.map((value) => make(name, name === "th" ? { scope: "col" } : {}, value)));
-    return make("table", { class: "cj-relations" }, make("thead", {}, cells("th", head)), make("tbody", {}, ...rows.map((row) => cells("td", row))));
+    if (rows.length === 0) return html("p", { class: "cj-quiet" }, "None");
+    const cells = (name, values) => html("tr", {}, ...values.map((value) => html(name, name === "th" ? { scope: "col" } : {}, value)));
+    return html("table", { class: "cj-relations" }, html("thead", {}, cells("th", head)), html("tbody", {}, ...rows.map((row) => cells("td", row))));
   }
 
-  // ---- the graph: entities of one name and type are one node --------------------------------------------------------
+  // ---- graph: entities with the same text and type are one node --------------------------------------------------------
 
   function graph(documents) {
     const nodes = new Map();
@@ -111,105 +108,105 @@
       for (const relation of relations) edges.push({ type: relation.type, head: node(relation.head), tail: node(relation.tail) });
     }
     const all = [...nodes.values()];
-    if (all.length === 0) return make("p", { class: "cj-quiet" }, "No relation is shown, so there is no graph.");
-    place(all, edges);
-    return paint(all, edges);
+    if (all.length === 0) return html("p", { class: "cj-quiet" }, "No relations to draw.");
+    layOut(all, edges);
+    return drawGraph(all, edges);
   }
 
-  /** Forces until it rests: nodes push one another apart, edges pull together, and the middle holds all. Always the same. */
-  function place(nodes, edges) {
+  /** Force-directed layout: nodes repel one another, edges attract, the centre attracts all. Deterministic. */
+  function layOut(nodes, edges) {
     nodes.forEach((node, index) => {
       const angle = (2 * Math.PI * index) / nodes.length;
       [node.x, node.y] = [220 * Math.cos(angle), 140 * Math.sin(angle)];
       node.width = Math.max(60, 8 * [...node.words].slice(0, 28).length + 20);
     });
     for (let step = 0; step < 300; step += 1) {
-      const heat = 12 * (1 - step / 300);
-      const push = nodes.map((node) => [-0.02 * node.x, -0.04 * node.y]);
-      nodes.forEach((one, i) => nodes.forEach((other, j) => {
+      const maxStep = 12 * (1 - step / 300);
+      const force = nodes.map((node) => [-0.02 * node.x, -0.04 * node.y]);
+      nodes.forEach((node, i) => nodes.forEach((other, j) => {
         if (i === j) return;
-        const [dx, dy] = [(one.x - other.x) / 1.6 || 0.1 * (i - j), one.y - other.y || 0.1 * (j - i)];
-        const far = Math.max(100, dx * dx + dy * dy);
-        push[i][0] += (9000 * dx) / (far * Math.sqrt(far)) * 4;
-        push[i][1] += (9000 * dy) / (far * Math.sqrt(far)) * 4;
+        const [dx, dy] = [(node.x - other.x) / 1.6 || 0.1 * (i - j), node.y - other.y || 0.1 * (j - i)];
+        const squared = Math.max(100, dx * dx + dy * dy);
+        force[i][0] += (9000 * dx) / (squared * Math.sqrt(squared)) * 4;
+        force[i][1] += (9000 * dy) / (squared * Math.sqrt(squared)) * 4;
       }));
       for (const { head, tail, type } of edges) {
-        const rest = Math.max(150, (head.width + tail.width) / 2 + 7 * type.length + 30); // room for its label
+        const restLength = Math.max(150, (head.width + tail.width) / 2 + 7 * type.length + 30); // room for its label
         const [i, j] = [nodes.indexOf(head), nodes.indexOf(tail)];
         const [dx, dy] = [tail.x - head.x, tail.y - head.y];
-        const pull = (Math.hypot(dx, dy) - rest) / 60;
+        const pull = (Math.hypot(dx, dy) - restLength) / 60;
         const unit = Math.hypot(dx, dy) || 1;
-        push[i][0] += (pull * dx) / unit * 4;
-        push[i][1] += (pull * dy) / unit * 4;
-        push[j][0] -= (pull * dx) / unit * 4;
-        push[j][1] -= (pull * dy) / unit * 4;
+        force[i][0] += (pull * dx) / unit * 4;
+        force[i][1] += (pull * dy) / unit * 4;
+        force[j][0] -= (pull * dx) / unit * 4;
+        force[j][1] -= (pull * dy) / unit * 4;
       }
       nodes.forEach((node, i) => {
-        const size = Math.hypot(...push[i]) || 1;
-        node.x += (push[i][0] / size) * Math.min(size, heat);
-        node.y += (push[i][1] / size) * Math.min(size, heat);
+        const size = Math.hypot(...force[i]) || 1;
+        node.x += (force[i][0] / size) * Math.min(size, maxStep);
+        node.y += (force[i][1] / size) * Math.min(size, maxStep);
       });
     }
   }
 
-  function paint(nodes, edges) {
+  function drawGraph(nodes, edges) {
     const [left, right] = [Math.min(...nodes.map((n) => n.x - n.width / 2)) - 20, Math.max(...nodes.map((n) => n.x + n.width / 2)) + 20];
     const [top, bottom] = [Math.min(...nodes.map((n) => n.y)) - 45, Math.max(...nodes.map((n) => n.y)) + 45];
-    const between = new Map();
-    const told = edges.map(({ head, type, tail }) => `${head.words} ${type} ${tail.words}`).join("; ");
-    const svg = draw("svg", { viewBox: `${left} ${top} ${right - left} ${bottom - top}`, role: "img", "aria-label": `Graph: ${told}` });
-    svg.style.maxWidth = `${1.2 * (right - left)}px`;
-    svg.style.minWidth = `${0.7 * (right - left)}px`;
+    const parallel = new Map(); // edges drawn so far, by pair of nodes
+    const description = edges.map(({ head, type, tail }) => `${head.words} ${type} ${tail.words}`).join("; ");
+    const picture = svg("svg", { viewBox: `${left} ${top} ${right - left} ${bottom - top}`, role: "img", "aria-label": `Graph: ${description}` });
+    picture.style.maxWidth = `${1.2 * (right - left)}px`;
+    picture.style.minWidth = `${0.7 * (right - left)}px`;
     for (const edge of edges) {
       const key = [nodes.indexOf(edge.head), nodes.indexOf(edge.tail)].sort().join();
-      const nth = between.get(key) ?? 0;
-      between.set(key, nth + 1);
-      svg.append(drawEdge(edge, nth * 28 * (nodes.indexOf(edge.head) < nodes.indexOf(edge.tail) ? 1 : -1)));
+      const nth = parallel.get(key) ?? 0;
+      parallel.set(key, nth + 1);
+      picture.append(drawEdge(edge, nth * 28 * (nodes.indexOf(edge.head) < nodes.indexOf(edge.tail) ? 1 : -1)));
     }
     for (const { x, y, width, words, type, colour } of nodes) {
       const name = [...words].length > 28 ? `${[...words].slice(0, 27).join("")}…` : words;
-      svg.append(draw("g", { class: `st-node ${colour}` },
-        draw("title", {}, `${words}, ${type}`),
-        draw("rect", { x: x - width / 2, y: y - 20, width, height: 40, rx: 9 }),
-        draw("text", { x, y: y - 1 }, name),
-        draw("text", { x, y: y + 13, class: "st-kind" }, type)));
+      picture.append(svg("g", { class: `page-node ${colour}` },
+        svg("title", {}, `${words}, ${type}`),
+        svg("rect", { x: x - width / 2, y: y - 20, width, height: 40, rx: 9 }),
+        svg("text", { x, y: y - 1 }, name),
+        svg("text", { x, y: y + 13, class: "page-type" }, type)));
     }
-    return svg;
+    return picture;
   }
 
   function drawEdge({ head, tail, type }, bend) {
     const [dx, dy] = [tail.x - head.x, tail.y - head.y];
-    const far = Math.hypot(dx, dy) || 1;
-    const middle = [(head.x + tail.x) / 2 - (dy / far) * bend, (head.y + tail.y) / 2 + (dx / far) * bend];
+    const length = Math.hypot(dx, dy) || 1;
+    const middle = [(head.x + tail.x) / 2 - (dy / length) * bend, (head.y + tail.y) / 2 + (dx / length) * bend];
     const [from, to] = [border(head, middle), border(tail, middle)];
     const angle = Math.atan2(to[1] - middle[1], to[0] - middle[0]);
     const wing = (turn) => `${to[0] - 9 * Math.cos(angle + turn)},${to[1] - 9 * Math.sin(angle + turn)}`;
-    return draw("g", { class: "st-edge" },
-      draw("path", { d: `M${from}Q${middle} ${to}` }),
-      draw("polygon", { points: `${to} ${wing(0.4)} ${wing(-0.4)}` }),
-      draw("text", { x: (from[0] + 2 * middle[0] + to[0]) / 4, y: (from[1] + 2 * middle[1] + to[1]) / 4 + 4 }, type));
+    return svg("g", { class: "page-edge" },
+      svg("path", { d: `M${from}Q${middle} ${to}` }),
+      svg("polygon", { points: `${to} ${wing(0.4)} ${wing(-0.4)}` }),
+      svg("text", { x: (from[0] + 2 * middle[0] + to[0]) / 4, y: (from[1] + 2 * middle[1] + to[1]) / 4 + 4 }, type));
   }
 
-  /** Where the line from a node's middle to a point leaves its box. */
+  /** The point where the line from a node's centre to another point crosses the node's box. */
   function border({ x, y, width }, [toX, toY]) {
     const [dx, dy] = [toX - x, toY - y];
     const share = Math.min((width / 2 + 2) / (Math.abs(dx) || 1e-9), 22 / (Math.abs(dy) || 1e-9));
     return [x + dx * share, y + dy * share];
   }
 
-  // ---- tabs, copying, sharing ---------------------------------------------------------------------------------------
+  // ---- tabs, clipboard, shared links -------------------------------------------------------------------------------
 
-  function choose(tab) {
-    for (const each of tabs) {
-      each.setAttribute("aria-selected", each === tab);
-      each.tabIndex = each === tab ? 0 : -1;
-      find(each.getAttribute("aria-controls")).hidden = each !== tab;
+  function selectTab(selected) {
+    for (const tab of tabs) {
+      tab.setAttribute("aria-selected", tab === selected);
+      tab.tabIndex = tab === selected ? 0 : -1;
+      find(tab.getAttribute("aria-controls")).hidden = tab !== selected;
     }
   }
 
   tabs.forEach((tab, index) => {
     tab.addEventListener("click", () => {
-      choose(tab);
+      selectTab(tab);
       show();
     });
     tab.addEventListener("keydown", (event) => {
@@ -222,28 +219,28 @@
     });
   });
 
-  async function copy(words, what) {
+  async function copy(content, name) {
     try {
-      await navigator.clipboard.writeText(words);
-      say(`${what} copied.`);
+      await navigator.clipboard.writeText(content);
+      setStatus(`${name} copied.`);
     } catch {
-      say(`${what} could not be copied: the browser allows it on a secure page only.`, true);
+      setStatus(`${name} not copied: browsers allow this on secure pages only.`, true);
     }
   }
 
   find("copy").addEventListener("click", () => copy(find("json").textContent, "JSON"));
   find("share").addEventListener("click", () => {
-    const shared = { text: text.value, entities: least.entities.value, relations: least.relations.value };
-    location.hash = new URLSearchParams(shared).toString();
+    const state = { text: text.value, entities: sliders.entities.value, relations: sliders.relations.value };
+    location.hash = new URLSearchParams(state).toString();
     return copy(location.href, "Link");
   });
 
-  /** A shared link holds text and thresholds behind its #, which never reaches the server by itself. */
-  function fromLink() {
-    const shared = new URLSearchParams(location.hash.slice(1));
-    if (!shared.get("text")) return;
-    text.value = shared.get("text");
-    for (const [name, slider] of Object.entries(least)) slider.value = shared.get(name) ?? 0;
+  /** A shared link holds text and thresholds after its #, which browsers do not send to the server. */
+  function readLink() {
+    const state = new URLSearchParams(location.hash.slice(1));
+    if (!state.get("text")) return;
+    text.value = state.get("text");
+    for (const [name, slider] of Object.entries(sliders)) slider.value = state.get(name) ?? 0;
     show();
     extract();
   }
@@ -255,7 +252,7 @@
   text.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
   });
-  for (const slider of Object.values(least)) slider.addEventListener("input", show);
-  addEventListener("hashchange", fromLink);
-  fromLink();
+  for (const slider of Object.values(sliders)) slider.addEventListener("input", show);
+  addEventListener("hashchange", readLink);
+  readLink();
 })();

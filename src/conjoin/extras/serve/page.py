@@ -1,4 +1,4 @@
-"""The page at `/`: type or paste a text, look at what is found. Drawn by the renderer of all other pages."""
+"""The page at `/`: type or paste text and see what the model extracts."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ EXAMPLE = ("Maria Ortiz leads the Halden Steel of Leeds. Lee Oswald shot Kennedy
            "Depository stands.")
 
 
-def studio(name: str, *, characters: int) -> str:
-    """The page of a model of that name, which takes texts of so many characters."""
+def page_html(name: str, *, max_characters: int) -> str:
+    """The whole page.
+
+    Args:
+        name: The model's name, for the title.
+        max_characters: The longest text that the page lets a user type.
+    """
     folder = files("conjoin.extras.serve")
     body, style, script = (folder.joinpath(f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
-    body = body.replace("{example}", escape(EXAMPLE)).replace("{characters}", str(characters))
+    body = body.replace("{example}", escape(EXAMPLE)).replace("{max_characters}", str(max_characters))
     return page_to_html(body, title=f"conjoin · {name}", style=style, script=script, asks_home=True)
 
 
-def fragment(documents: list[Document], types: tuple[str, ...]) -> str:
-    """What the page shows of an answer."""
+def documents_html(documents: list[Document], types: tuple[str, ...]) -> str:
+    """The documents as HTML to insert into the page; each of the model's entity types keeps its colour."""
     colours = type_colours((*types, *(entity.type for document in documents for entity in document.entities)))
     return "\n".join(document_to_html(document, anchor=f"d{number}", colours=colours)
                      for number, document in enumerate(documents, start=1))

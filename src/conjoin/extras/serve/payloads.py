@@ -1,4 +1,4 @@
-"""What the service is asked and answers: the models behind its OpenAPI description."""
+"""Bodies of requests and answers, described by OpenAPI at `/docs`."""
 
 from __future__ import annotations
 
@@ -9,34 +9,36 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from conjoin.errors import unknown_name
 
-Score = Annotated[float, Field(ge=0, le=1, description="From 0 to 1.")]
+Score = Annotated[float, Field(ge=0, le=1)]
 EXAMPLES: list[JsonValue] = [
     {"text": "Maria Ortiz leads the Halden Steel of Leeds.", "relation_threshold": 0.5},
     {"texts": ["Lee Oswald shot Kennedy in Dallas.", "Oslo is the capital of Norway."]},
 ]
-A_BODY = 'a JSON object such as {"text": "Oslo is the capital of Norway."}'
-NOTHING: JsonValue = {"type": "null"}
-EITHER: list[JsonValue] = [
-    {"required": ["text"], "properties": {"text": {"type": "string"}, "texts": NOTHING}},
-    {"required": ["texts"], "properties": {"texts": {"type": "array"}, "text": NOTHING}},
+REMEDY = 'send a JSON object such as {"text": "Oslo is the capital of Norway."}'
+NULL: JsonValue = {"type": "null"}
+TEXT_OR_TEXTS: list[JsonValue] = [
+    {"required": ["text"], "properties": {"text": {"type": "string"}, "texts": NULL}},
+    {"required": ["texts"], "properties": {"texts": {"type": "array"}, "text": NULL}},
 ]
 
 
-class Asked(BaseModel):
-    """One text or several, what must be scored how high, and how the answer is written."""
+class ExtractRequest(BaseModel):
+    """One text or several, score thresholds and the format of the answer."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": EXAMPLES, "oneOf": EITHER})
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": EXAMPLES, "oneOf": TEXT_OR_TEXTS}
+    )
 
-    text: str | None = Field(None, description="One text; its characters are counted as they are.")
-    texts: list[str] | None = Field(None, description="Several texts, in place of one.")
-    entity_threshold: Score = Field(0.0, description="Least score of an entity.")
-    relation_threshold: Score = Field(0.0, description="Least score of a relation.")
+    text: str | None = Field(None, description="One text; character offsets refer to it as it is.")
+    texts: list[str] | None = Field(None, description="Several texts, instead of `text`.")
+    entity_threshold: Score = Field(0.0, description="Minimum score of an entity, 0 to 1.")
+    relation_threshold: Score = Field(0.0, description="Minimum score of a relation, 0 to 1.")
     format: Literal["json", "jsonl", "html", "fragment"] = Field(
-        "json", description="JSON, a line for each text, a page, or what a page shows of each text."
+        "json", description="JSON, one line of JSON per text, an HTML page, or one HTML fragment per text."
     )
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Asked:
+    def _check_texts(self) -> ExtractRequest:
         if (self.text is None) == (self.texts is None):
             raise ValueError('give either "text" or "texts"')
         return self
@@ -46,27 +48,26 @@ class Asked(BaseModel):
         return [self.text] if self.text is not None else list(self.texts or [])
 
 
-def sentence(problem: Mapping[str, Any], *, content_type: str) -> str:
-    """What is wrong with a body that is no `Asked`, and how it should be, of one problem as pydantic tells it."""
+def describe_problem(problem: Mapping[str, Any], *, content_type: str) -> str:
+    """One sentence for one of pydantic's errors about the body of an `ExtractRequest`."""
     place = [part for part in problem["loc"] if part != "body"]
     match problem["type"]:
         case "missing":
-            return f"the body is empty; send {A_BODY}"
+            return f"the body is empty; {REMEDY}"
         case "json_invalid":
-            return f"the body is not JSON ({problem['ctx']['error']}, at character {place[0]}); send {A_BODY}"
+            return f"the body is not JSON ({problem['ctx']['error']}, at character {place[0]}); {REMEDY}"
         case "extra_forbidden":
-            return unknown_name("field", str(place[-1]), Asked.model_fields)
+            return unknown_name("field", str(place[-1]), ExtractRequest.model_fields)
         case "value_error":
             return str(problem["ctx"]["error"])
     if not place:
-        sent = f", and its content type is {content_type}" if content_type and "json" not in content_type else ""
-        return f"the body is no JSON object{sent}; send {A_BODY} as application/json"
-    told = problem["msg"].replace("Input should be", "must be")
-    return f"{'.'.join(map(str, place))}: {told}"
+        sent = f" (its content type is {content_type})" if content_type and "json" not in content_type else ""
+        return f"the body is not a JSON object{sent}; {REMEDY} as application/json"
+    return f"{'.'.join(map(str, place))}: {problem['msg'].replace('Input should be', 'must be')}"
 
 
-class FoundEntity(BaseModel):
-    """A typed span; characters are counted from 0, the end is exclusive."""
+class EntityPayload(BaseModel):
+    """A typed span of characters, counted from 0; the end is exclusive."""
 
     id: str
     type: str
@@ -76,8 +77,8 @@ class FoundEntity(BaseModel):
     score: float
 
 
-class FoundRelation(BaseModel):
-    """A typed, directed pair of entities, named by their ids."""
+class RelationPayload(BaseModel):
+    """A typed, directed relation between two entities, given by their ids."""
 
     type: str
     head: str
@@ -85,39 +86,39 @@ class FoundRelation(BaseModel):
     score: float
 
 
-class FoundDocument(BaseModel):
-    """What was found in one text."""
+class DocumentPayload(BaseModel):
+    """The entities and relations of one text."""
 
     id: str
     text: str
-    entities: list[FoundEntity]
-    relations: list[FoundRelation]
+    entities: list[EntityPayload]
+    relations: list[RelationPayload]
 
 
-class Found(BaseModel):
-    """A document for each text, in order."""
+class ExtractResponse(BaseModel):
+    """One document per text, in order."""
 
-    documents: list[FoundDocument]
+    documents: list[DocumentPayload]
 
 
-class About(BaseModel):
-    """The model that answers."""
+class ModelInfo(BaseModel):
+    """The model behind the service."""
 
     name: str
-    version: str = Field(description="Of conjoin.")
+    version: str = Field(description="Version of conjoin.")
     settings: dict[str, Any]
-    types: dict[str, Any] = Field(description="Types of entities and relations, and which a relation may connect.")
-    scores: dict[str, Any] = Field(description="On test, if the model was scored; fractions of 1.")
+    types: dict[str, Any] = Field(description="Entity types, relation types and the entity types that each connects.")
+    scores: dict[str, Any] = Field(description="Scores on test, fractions of 1; empty if the model was not scored.")
     limits: dict[str, float]
 
 
-class Reason(BaseModel):
-    """Why a request was refused."""
+class ErrorMessage(BaseModel):
+    """The reason why a request was rejected."""
 
     error: str
 
 
 class Health(BaseModel):
-    """Whether the service answers."""
+    """The state of the service."""
 
     status: Literal["ok"]

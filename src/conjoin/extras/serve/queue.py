@@ -1,4 +1,4 @@
-"""Texts of many requests, extracted together by one thread."""
+"""A queue of requests whose texts one thread extracts in batches."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from dataclasses import dataclass, field
 from conjoin.document import Document
 from conjoin.parallel.batching import Text
 
-TOGETHER_CHARACTERS = 20_000  # as much as some batches hold: who comes next does not wait long
+BATCH_CHARACTERS = 20_000  # some of the model's own batches: the next request does not wait long
 
 Extract = Callable[[Sequence[Text]], list[Document]]
 
 
-class BusyError(Exception):
-    """Too many texts wait already."""
+class QueueFullError(Exception):
+    """Too many texts are waiting."""
+
+
+class ExtractionError(Exception):
+    """The model failed; `__cause__` is what it raised."""
 
 
 @dataclass(eq=False, slots=True)
@@ -31,34 +35,38 @@ class _Request:
     def characters(self) -> int:
         return sum(len(text) + 1 for _, text in self.texts)
 
-    def answer(self, documents: list[Document] | Exception) -> None:
+    def answer(self, result: list[Document] | ExtractionError) -> None:
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-            self.loop.call_soon_threadsafe(self._settle, documents)
+            self.loop.call_soon_threadsafe(self._settle, result)
 
-    def _settle(self, documents: list[Document] | Exception) -> None:
+    def _settle(self, result: list[Document] | ExtractionError) -> None:
         if self.future.done():
             return
-        if isinstance(documents, Exception):
-            self.future.set_exception(documents)
+        if isinstance(result, ExtractionError):
+            self.future.set_exception(result)
         else:
-            self.future.set_result(documents)
+            self.future.set_result(result)
 
 
-class Batcher:
-    """Whatever waits when the model is free is extracted together.
+class BatchQueue:
+    """Extracts together the texts of all requests that arrived while the model was busy.
 
-    A model runs one computation at a time, with all its threads; requests that come meanwhile wait, at most `waiting`
-    texts of them. What nobody waits for any more is left out. When a batch fails its requests are tried one by one, so
-    only the one at fault fails. `observe` is told the number of texts of each batch.
+    One thread runs the model, which uses all its threads for one batch at a time. Cancelled requests are skipped. If a
+    batch fails, its requests are extracted one by one, so that only the one at fault fails.
+
+    Args:
+        extract: The model: texts to documents.
+        max_waiting: Texts that may wait or be extracted at once.
+        observe: Called with the number of texts of each batch.
     """
 
-    def __init__(self, extract: Extract, *, waiting: int, observe: Callable[[int], None] = lambda texts: None) -> None:
+    def __init__(self, extract: Extract, *, max_waiting: int, observe: Callable[[int], None] = lambda texts: None) -> None:
         self._extract = extract
-        self._most = waiting
+        self._max_waiting = max_waiting
         self._observe = observe
-        self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()  # None ends the thread
         self._thread: threading.Thread | None = None
-        self.waiting = 0  # texts, those under way included
+        self.size = 0  # texts that wait or are being extracted
 
     def start(self) -> None:
         """Start the thread."""
@@ -66,57 +74,64 @@ class Batcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish what waits, then end the thread."""
+        """Extract the texts that wait, then end the thread."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
 
     async def submit(self, texts: Sequence[str]) -> list[Document]:
-        """The documents of the texts, in order. Raises `BusyError` at once when too much waits."""
+        """The documents of the texts, in order.
+
+        Raises:
+            QueueFullError: If too many texts are waiting; at once.
+            ExtractionError: If the model fails on a text.
+        """
         if not texts:
             return []
-        if self.waiting + len(texts) > self._most:
-            raise BusyError
+        if self.size + len(texts) > self._max_waiting:
+            raise QueueFullError
         request = _Request([("", text) for text in texts], asyncio.get_running_loop().create_future())
-        self.waiting += len(texts)
+        self.size += len(texts)
         self._queue.put(request)
         try:
             return await request.future
         finally:
-            self.waiting -= len(texts)
+            self.size -= len(texts)
 
     def _run(self) -> None:
-        open_ = True
-        while open_:
-            group: list[_Request] = []
-            request = self._queue.get()
-            characters = 0
-            while request is not None:
-                if not request.future.cancelled():
-                    group.append(request)
-                    characters += request.characters
-                if characters >= TOGETHER_CHARACTERS:
-                    break
-                try:
-                    request = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-            open_ = request is not None
-            if group:
-                self._answer(group)
+        while (batch := self._next_batch()) is not None:
+            if batch:
+                self._answer(batch)
 
-    def _answer(self, group: list[_Request]) -> None:
-        texts = [text for request in group for text in request.texts]
+    def _next_batch(self) -> list[_Request] | None:
+        """Wait for a request and take as many more as fill a batch; None at the end."""
+        batch: list[_Request] = []
+        characters = 0
+        while (request := self._queue.get()) is not None:
+            if not request.future.cancelled():
+                batch.append(request)
+                characters += request.characters
+            if characters >= BATCH_CHARACTERS or self._queue.empty():
+                return batch
+        if not batch:
+            return None
+        self._queue.put(None)  # for the next call
+        return batch
+
+    def _answer(self, batch: list[_Request]) -> None:
+        texts = [text for request in batch for text in request.texts]
         self._observe(len(texts))
         try:
-            found = iter(self._extract(texts))
-        except BaseException as error:  # noqa: BLE001 - whatever the model raises is an answer, a panic of a library too
-            if len(group) == 1:
-                group[0].answer(error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}"))
+            documents = iter(self._extract(texts))
+        except BaseException as error:  # noqa: BLE001 - a panic of a Rust library is no Exception
+            if len(batch) == 1:
+                failure = ExtractionError(f"{type(error).__name__}: {error}")
+                failure.__cause__ = error
+                batch[0].answer(failure)
                 return
-            for request in group:
+            for request in batch:
                 self._answer([request])
             return
-        for request in group:
-            request.answer([next(found) for _ in request.texts])
+        for request in batch:
+            request.answer([next(documents) for _ in request.texts])
