@@ -25,7 +25,7 @@ def test_tune(conjoin: Any, corpus_folder: Path, settings: list[str], tmp_path: 
     trained = conjoin("train", "conjoin-base", "--data", "x", "--output", "y", "--set", "stack.shard=1")
     assert trained.sentence.endswith(told)
     both = conjoin(*command, "--space", "stack.shared=0|1", "--set", "stack.shared=1")
-    assert both.sentence == "'stack.shared' is both set and searched over; set it, or name a --space without it"
+    assert "'stack.shared' is both set and searched" in both.sentence and "--space" in both.sentence
 
 
 @pytest.mark.parametrize("verb", ["train", "experiment", "tune", "affinity", "demo"])

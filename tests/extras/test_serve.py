@@ -50,6 +50,10 @@ class StandIn(doubles.FirstWords):
         self.metrics: dict[str, Any] = {}
 
     @property
+    def pipeline(self) -> StandIn:
+        return self
+
+    @property
     def config(self) -> Any:
         from conjoin import load_config
 

@@ -24,6 +24,10 @@ class StandIn(doubles.FirstWords):
     metrics: dict[str, Any] = {}  # noqa: RUF012
 
     @property
+    def pipeline(self) -> StandIn:
+        return self
+
+    @property
     def config(self) -> Any:
         from conjoin import load_config
 

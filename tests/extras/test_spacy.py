@@ -1,4 +1,4 @@
-"""The component of spaCy: what the extractor finds, on spaCy's tokens and within its sentences."""
+"""The spaCy component: the extractor's entities and relations on spaCy's tokens, within its sentences."""
 
 from __future__ import annotations
 
@@ -30,12 +30,16 @@ def nlp(trained_run: Path):  # type: ignore[no-untyped-def]
     return nlp
 
 
-class Finds:
-    """Finds given characters, and remembers the sentences that it was given."""
+class StandIn:
+    """Finds entities at fixed characters; records the sentences it gets."""
 
-    def __init__(self, *found: tuple[str, int, int], relate: bool = True) -> None:
-        self.found, self.relate = found, relate
+    def __init__(self, *spans: tuple[str, int, int], relate: bool = True) -> None:
+        self.spans, self.relate = spans, relate
         self.sentences: list[object] = []
+
+    @property
+    def pipeline(self) -> StandIn:
+        return self
 
     def extract(self, texts: Sequence[tuple[str, str]], *, sentences: list[object]) -> list[Document]:
         self.sentences += sentences
@@ -44,19 +48,19 @@ class Finds:
     def document(self, text: str) -> Document:
         tokens = [Token(letter, place, place + 1) for place, letter in enumerate(text) if letter.strip()]
         starts = [token.char_start for token in tokens]
-        entities = [Entity(type, starts.index(start), starts.index(end - 1) + 1, 0.9) for type, start, end in self.found]
+        entities = [Entity(type, starts.index(start), starts.index(end - 1) + 1, 0.9) for type, start, end in self.spans]
         relations = [Relation("next", *entities[:2], 0.75)] if self.relate and len(entities) > 1 else []
         return Document(text, tuple(tokens), tuple(entities), tuple(relations))
 
 
-def with_finds(*found: tuple[str, int, int]):  # type: ignore[no-untyped-def]
+def with_stand_in(*spans: tuple[str, int, int]):  # type: ignore[no-untyped-def]
     nlp = spacy.blank("en")
     component = nlp.add_pipe("conjoin")
-    component._extractor = finds = Finds(*found)
-    return nlp, component, finds
+    component._extractor = stand_in = StandIn(*spans)
+    return nlp, component, stand_in
 
 
-def test_the_document_has_what_the_extractor_finds(nlp, trained_run: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_document_has_the_extractors_annotations(nlp, trained_run: Path) -> None:  # type: ignore[no-untyped-def]
     expected = Extractor.load(trained_run)(OSWALD)
     doc = nlp(OSWALD)
     assert expected.entities and expected.relations
@@ -66,7 +70,7 @@ def test_the_document_has_what_the_extractor_finds(nlp, trained_run: Path) -> No
     assert [(head.text, type, tail.text, score) for head, type, tail, score in doc._.relation_spans] == [
         (relation.head.text, relation.type, relation.tail.text, relation.score) for relation in expected.relations
     ]
-    assert not nlp.get_pipe("conjoin").misaligned
+    assert not nlp.get_pipe("conjoin").misalignments
     texts = [OSWALD, "", "Nothing here", f"{OSWALD} {OSWALD}"] * 3
     piped = list(nlp.pipe(texts, batch_size=5))
     assert [doc.text for doc in piped] == texts
@@ -74,40 +78,40 @@ def test_the_document_has_what_the_extractor_finds(nlp, trained_run: Path) -> No
     assert "mark" in spacy.displacy.render(doc, style="ent")
 
 
-def test_it_is_there_without_an_import() -> None:
+def test_the_factory_needs_no_import() -> None:
     code = "import spacy; n = spacy.blank('de'); n.add_pipe('conjoin'); print(n.pipe_names, n.analyze_pipes()['problems'])"
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["['conjoin']", "{'conjoin':", "[]}"]
+    result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["['conjoin']", "{'conjoin':", "[]}"]
 
 
 def test_saved_with_its_model(nlp, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     nlp.to_disk(tmp_path / "pipeline")
     nlp.config["components"]["conjoin"]["model"] = "gone"
-    nlp.to_disk(tmp_path / "pipeline")  # again, and with a model that is elsewhere by now
+    nlp.to_disk(tmp_path / "pipeline")  # again, when the first model is gone
     again = spacy.load(tmp_path / "pipeline")
     assert again.get_pipe("conjoin").folder == tmp_path / "pipeline" / "conjoin"
     assert [span.text for span in again(OSWALD).ents] == [span.text for span in nlp(OSWALD).ents]
     bin_ = DocBin(docs=[again(OSWALD)], store_user_data=True)
-    (kept,) = DocBin().from_bytes(bin_.to_bytes()).get_docs(again.vocab)
-    assert list(kept._.relations) == again(OSWALD)._.relations  # a DocBin makes lists tuples
+    (saved,) = DocBin().from_bytes(bin_.to_bytes()).get_docs(again.vocab)
+    assert list(saved._.relations) == again(OSWALD)._.relations  # a DocBin makes lists tuples
 
 
 def test_sentences_of_spacy_are_respected() -> None:
-    nlp, _, finds = with_finds()
+    nlp, _, stand_in = with_stand_in()
     text = "  Apples fell. Cats slept.\n\nDogs ran off. "
     nlp(text)
-    assert finds.sentences == [None], "nobody has set them"
+    assert stand_in.sentences == [None], "none are set"
     nlp.add_pipe("sentencizer", first=True)
     doc = nlp(text)
-    (bounds,) = finds.sentences[1:]
+    (bounds,) = stand_in.sentences[1:]
     assert [text[start:end] for start, end in bounds] == [sentence.text.strip() for sentence in doc.sents]  # type: ignore[attr-defined]
     assert len(bounds) == 3  # type: ignore[arg-type]
 
 
-def test_sentences_that_are_given_are_read_as_they_are(trained_run: Path) -> None:
+def test_given_sentences_are_kept(trained_run: Path) -> None:
     extractor = Extractor.load(trained_run)
     text = f"{OSWALD} {OSWALD}"
-    whole, half = extractor.extract([("", text)] * 2, sentences=[None, [(0, len(OSWALD))]])
+    whole, half = extractor.pipeline.extract([("", text)] * 2, sentences=[None, [(0, len(OSWALD))]])
     assert whole == extractor(text)
     assert half.tokens[-1].char_end == len(OSWALD)
     assert half.entities == extractor(OSWALD).entities
@@ -115,34 +119,34 @@ def test_sentences_that_are_given_are_read_as_they_are(trained_run: Path) -> Non
 
 def test_an_entity_within_a_token_is_widened_and_counted() -> None:
     text = "X-ray of Leeds"  # spaCy: X, -, ray, of, Leeds
-    nlp, component, _ = with_finds(("part", 9, 12), ("whole", 0, 5))
+    nlp, component, _ = with_stand_in(("part", 9, 12), ("whole", 0, 5))
     doc = nlp(text)
     assert [(span.text, span.label_) for span in doc.ents] == [("X-ray", "whole"), ("Leeds", "part")]
-    assert component.misaligned == {"widened": 1}
+    assert component.misalignments == {"widened": 1}
     assert doc._.relations == [{"type": "next", "head": (4, 5, "part"), "tail": (0, 3, "whole"), "score": 0.75}]
 
 
-def test_two_that_are_widened_to_one_are_one() -> None:
-    nlp, component, _ = with_finds(("part", 0, 3), ("part", 3, 5))
+def test_two_entities_of_one_token_become_one() -> None:
+    nlp, component, _ = with_stand_in(("part", 0, 3), ("part", 3, 5))
     doc = nlp("Leeds")
     assert [span.text for span in doc.ents] == ["Leeds"]
-    assert component.misaligned == {"widened": 2, "lost": 1}
-    assert doc._.relations == [], "nothing is related to itself"
+    assert component.misalignments == {"widened": 2, "lost": 1}
+    assert doc._.relations == [], "no relation of an entity to itself"
 
 
 def test_overlapping_entities_are_a_group_of_spans() -> None:
-    nlp, _, _ = with_finds(("city", 9, 14), ("phrase", 0, 14))
+    nlp, _, _ = with_stand_in(("city", 9, 14), ("phrase", 0, 14))
     doc = nlp("Museum - Leeds")
     assert [span.label_ for span in doc.ents] == ["phrase"]
     assert [span.label_ for span in doc.spans["conjoin"]] == ["phrase", "city"]
 
 
-def test_a_model_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+def test_missing_models(tmp_path: Path) -> None:
     nlp = spacy.blank("en")
     nlp.add_pipe("conjoin")
-    with pytest.raises(ModelError, match="has no model; name its folder"):
+    with pytest.raises(ModelError, match=r"'conjoin' has no model; .*nlp.add_pipe"):
         nlp("x")
-    with pytest.raises(ModelError, match="has no model that could be written"):
+    with pytest.raises(ModelError, match=r"'conjoin' has no model to save; .*nlp.add_pipe"):
         nlp.get_pipe("conjoin").to_disk(tmp_path / "x")
     late = make_component(nlp, "late", str(tmp_path / "gone"), 0.0, 0.0)
     assert isinstance(late, Component)

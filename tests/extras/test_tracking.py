@@ -1,4 +1,4 @@
-"""Trackers get every number once, under its name and step; curves stand beside every run."""
+"""Trackers log every number once, by name and step; every run has curves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from conjoin.document import Document, Entity
 from conjoin.errors import SettingError
 from conjoin.evaluation.metrics import score
 from conjoin.experiments.curves import read_history, with_curves
-from conjoin.extras.tracking import flat, scalars, tracked
+from conjoin.extras.tracking import flatten, scalars, with_trackers
 from conjoin.training import EpochDone, Event, Finished, Started, StepDone
 
 GOLD = Document.from_words(["a", "b"], [Entity("A", 0, 1), Entity("A", 1, 2)])
@@ -43,23 +43,23 @@ def test_tensorboard_has_every_number(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    heard: list[Event] = []
+    passed_on: list[Event] = []
     events = run(epoch(1), epoch(2))
-    with tracked(["tensorboard"], heard.append, folder=tmp_path, settings={"training": {"seed": 3}}) as listen:
+    with with_trackers(passed_on.append, ["tensorboard"], folder=tmp_path, settings={"training": {"seed": 3}}) as listen:
         for event in events:
             listen(event)
-    assert heard == events
-    read = EventAccumulator(str(tmp_path / "tensorboard"))
-    read.Reload()
-    found = {(tag, row.step): row.value for tag in read.Tags()["scalars"] for row in read.Scalars(tag)}
-    first = {key: value for key, value in found.items() if key[1] == 2}
+    assert passed_on == events
+    log = EventAccumulator(str(tmp_path / "tensorboard"))
+    log.Reload()
+    values = {(tag, row.step): row.value for tag in log.Tags()["scalars"] for row in log.Scalars(tag)}
+    first = {key: value for key, value in values.items() if key[1] == 2}
     assert first == {key: pytest.approx(value) if isinstance(value, float) else value for key, value in EXPECTED.items()}
-    assert len(found) == 2 * len(EXPECTED)
-    assert "settings/text_summary" in read.Tags()["tensors"]
+    assert len(values) == 2 * len(EXPECTED)
+    assert "settings/text_summary" in log.Tags()["tensors"]
 
 
 class StandIn:
-    """What MLflow and Weights & Biases are asked for."""
+    """The functions of MLflow and Weights & Biases that are called."""
 
     def __init__(self) -> None:
         self.logged: list[tuple[dict[str, float], int]] = []
@@ -91,59 +91,61 @@ class StandIn:
 
 
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])
-def test_the_others_have_them_too(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against stand-ins: the real ones bring servers and accounts."""
+def test_other_trackers_have_every_number(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against stand-ins: the real ones need servers and accounts."""
     stand_in = StandIn()
     functions = {verb: getattr(stand_in, verb) for verb in ("start_run", "log_params", "log_metrics", "init")}
     monkeypatch.setitem(sys.modules, name, SimpleNamespace(**functions))  # type: ignore[arg-type]
     monkeypatch.delenv("WANDB_PROJECT", raising=False)
     folder = tmp_path / "first"
-    with tracked([name], lambda event: None, folder=folder, settings={"training": {"seed": 3}, "x": None}) as listen:
+    with with_trackers(lambda event: None, [name], folder=folder, settings={"training": {"seed": 3}, "x": None}) as listen:
         for event in run(epoch(1)):
             listen(event)
-    found = {(key, step): value for values, step in stand_in.logged for key, value in values.items() if key != "step"}
-    assert found == EXPECTED
+    logged = {(key, step): value for values, step in stand_in.logged for key, value in values.items() if key != "step"}
+    assert logged == EXPECTED
     assert (stand_in.name, stand_in.closed) == ("first", True)
     assert stand_in.settings == {"training.seed": "3" if name == "mlflow" else 3}
 
 
-def test_a_second_training_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_training_has_names_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in = StandIn()
     functions = {verb: getattr(stand_in, verb) for verb in ("start_run", "log_params", "log_metrics")}
     monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(**functions))  # type: ignore[arg-type]
-    with tracked(["mlflow"], lambda event: None, folder=tmp_path, settings={}) as listen:
+    with with_trackers(lambda event: None, ["mlflow"], folder=tmp_path, settings={}) as listen:
         for event in run(epoch(1)) + run(epoch(1, dev=False)):
             listen(event)
     names = {name for values, _ in stand_in.logged for name in values}
     assert {"step/loss", "train and dev/step/loss"} <= names and "train and dev/dev/entities/f1" not in names
 
 
-def test_what_is_no_tracker(tmp_path: Path) -> None:
-    message = "unknown tracker 'tensorbord'"
+def test_an_unknown_tracker(tmp_path: Path) -> None:
     with (
-        pytest.raises(SettingError, match=message),
-        tracked(["tensorbord"], lambda event: None, folder=tmp_path, settings={}),
+        pytest.raises(SettingError, match="unknown tracker 'tensorbord'"),
+        with_trackers(lambda event: None, ["tensorbord"], folder=tmp_path, settings={}),
     ):
         pass
+
+
+def test_scalars_and_settings() -> None:
     assert scalars(Finished(1, 1, None, 0.0)) == {}
-    assert flat({"a": {"b": {"c": 1}, "d": None}, "e": "x"}) == {"a.b.c": 1, "e": "x"}
+    assert flatten({"a": {"b": {"c": 1}, "d": None}, "e": "x"}) == {"a.b.c": 1, "e": "x"}
 
 
-def test_curves_go_on_with_a_run_that_goes_on(tmp_path: Path) -> None:
-    def told(events: list[Event]) -> list[tuple[int, int]]:
+def test_curves_continue_with_a_resumed_run(tmp_path: Path) -> None:
+    def epochs(events: list[Event]) -> list[tuple[int, int]]:
         listen = with_curves(lambda event: None, tmp_path)
         for event in events:
             listen(event)
         return [(row["stage"], row["epoch"]) for row in read_history(tmp_path)]
 
-    assert told(run(epoch(1), epoch(2))[:-1]) == [(1, 1), (1, 2)]
-    assert told(run(epoch(2), epoch(3), resumed=2, at=2)) == [(1, 1), (1, 2), (1, 3)]
+    assert epochs(run(epoch(1), epoch(2))[:-1]) == [(1, 1), (1, 2)]
+    assert epochs(run(epoch(2), epoch(3), resumed=2, at=2)) == [(1, 1), (1, 2), (1, 3)]
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert read_history(tmp_path)[0] == {
         "stage": 1, "epoch": 1, "seconds": 1.5, "loss": {"entities": 0.25},
         "f1": {"entities": round(2 / 3, 6), "relations": 0.0},
     }
-    assert told(run(epoch(1)) + run(epoch(1, dev=False))) == [(1, 1), (2, 1)], "a new run begins anew"
+    assert epochs(run(epoch(1)) + run(epoch(1, dev=False))) == [(1, 1), (2, 1)], "a new run has a new history"
     first, second = run(resumed=2, at=2), run(epoch(2, dev=False), resumed=2, at=2)
-    assert told(first + second) == [(1, 1), (2, 1), (2, 2)], "the second training goes on; the first one was done"
+    assert epochs(first + second) == [(1, 1), (2, 1), (2, 2)], "the second training resumes; the first one was complete"
     assert "f1" not in json.loads((tmp_path / "history.jsonl").read_text().splitlines()[-1])

@@ -89,7 +89,7 @@ def affinity(
 
     from conjoin.extras.affinity import (
         MIN_SCORE,
-        SingleTask,
+        SingleTaskTraining,
         advised_depth,
         affinities,
         own_scores,
@@ -101,8 +101,8 @@ def affinity(
     if models is not None:
         runs = trained_models(models)
     else:
-        plan = SingleTask(str(preset), overrides(settings, encoder, None), corpus, depth, folder=output / "models",
-                          lenient=lenient, cache_limit=0.0 if no_cache else cache_limit)
+        plan = SingleTaskTraining(str(preset), overrides(settings, encoder, None), corpus, depth, folder=output / "models",
+                                  lenient=lenient, cache_limit=0.0 if no_cache else cache_limit)
         runs = plan.models(seeds=range(seeds), listen=lambda task, seed, event: _follow(console, task, seed, event))
     scores = own_scores(runs, corpus.dev)
     for task, values in scores.items():

@@ -129,9 +129,9 @@ def _tracked(
     if not names or launched_rank() > 0:
         yield listen
         return
-    from conjoin.extras.tracking import tracked
+    from conjoin.extras.tracking import with_trackers
 
-    with tracked(names, listen, folder=output, settings=config.model_dump(mode="json", exclude={"paper"})) as both:
+    with with_trackers(listen, names, folder=output, settings=config.model_dump(mode="json", exclude={"paper"})) as both:
         yield both
 
 

@@ -72,7 +72,7 @@ def tune(
       conjoin train depth/best.toml --data conll04/ --retrain-on-dev --output run
     """
     from conjoin.cli.train import overrides, read_splits
-    from conjoin.extras.space import check_choices, parse_space
+    from conjoin.extras.search_space import check_choices, parse_space
 
     fixed, choices = tuple(overrides(settings, encoder, None)), parse_space(space or ())
     check_choices(preset, fixed, choices)

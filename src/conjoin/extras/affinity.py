@@ -1,11 +1,12 @@
-"""How far two tasks want the same representations: task affinity by depth (Vandenhende et al. 2019, §3.1)."""
+"""Task affinity: how similar the representations of the two tasks are at each depth (Vandenhende et al. 2019, §3.1)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from functools import partial
+from itertools import combinations, takewhile
 from pathlib import Path
 
 import torch
@@ -28,19 +29,26 @@ from conjoin.storage.atomic import make_folder, read_json, whole_file, write_tex
 from conjoin.storage.cache import CACHE_LIMIT
 from conjoin.training import Event
 
-MIN_SCORE = 0.2  # F1 of a model on its own task, below which it has learnt too little to be compared
-SHARED_ABOVE = 0.8  # of the affinity that two runs of one task have
+MIN_SCORE = 0.2  # F1 of a model on its own task; below, it has learnt too little to be compared
+MIN_RATIO = 0.8  # affinity of the tasks to affinity within a task, for a layer to be shared
 TASKS: Mapping[str, tuple[str, ...]] = {
     "entities": ("training.relation_weight=0",),
     "relations": ("training.entity_weight=0", "relations.proposals=gold", "training.relation_ramp=0"),
 }
-PLAN = "plan.json"  # beside a kept model: what it was trained from
-Runs = Mapping[str, Mapping[int, JointModel]]  # by task, then by the seed of the run
+PLAN = "plan.json"  # beside a saved model: its settings and a digest of its data
+Models = Mapping[str, Mapping[int, JointModel]]  # by task, then by seed
+Listener = Callable[[str, int, Event], None]  # task, seed, event of training
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """One depth: `between` is the affinity of the two tasks, `within` that of two runs of the same task, on average."""
+    """The affinities at one depth, each a mean over pairs of models.
+
+    Attributes:
+        name: The layer.
+        between: The affinity of models of different tasks.
+        within: The affinity of models of the same task.
+    """
 
     name: str
     between: float
@@ -48,16 +56,19 @@ class Depth:
 
     @property
     def ratio(self) -> float:
-        """How near the tasks come to being one; 1 where nothing is trained below."""
+        """`between` relative to `within`: 1 if the tasks are as similar as two runs of one task."""
         return self.between / self.within if self.within > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class SingleTask:
-    """How models of one task each are trained: with `depth` recurrent layers and no task-specific ones.
+class SingleTaskTraining:
+    """Trains models of one task each, with shared recurrent layers only.
 
-    The relation model is given gold entities. The last epoch is kept: a task alone has no joint score to choose by. With
-    `folder` the models are kept there, and those that are there already are taken, if they were trained in this way.
+    Relation models get gold entities. The last epoch counts: one task alone has no joint score to select an epoch by.
+
+    Attributes:
+        depth: Number of recurrent layers.
+        folder: If given, models are saved here, and those saved here by an earlier training are loaded.
     """
 
     preset: str
@@ -68,15 +79,20 @@ class SingleTask:
     lenient: bool = False
     cache_limit: float = CACHE_LIMIT
 
-    def models(self, *, seeds: Sequence[int], listen: Callable[[str, int, Event], None] | None = None) -> Runs:
-        """One model for each task and seed."""
+    def models(self, *, seeds: Sequence[int], listen: Listener | None = None) -> Models:
+        """Train or load a model for each task and seed.
+
+        Raises:
+            SettingError: If the settings are invalid.
+            ModelError: If the folder holds a model with other settings or data.
+        """
         for task in TASKS:
             for seed in seeds:
-                self._check(task, seed)  # before an hour is spent
+                self._check(task, seed)  # all of them before any training
         return {task: {seed: self._model(task, seed, listen) for seed in seeds} for task in TASKS}
 
     def config(self, task: str, seed: int) -> Config:
-        """The settings of a run."""
+        """The settings of one training run."""
         return load_config(self.preset, [
             *self.overrides, f"stack.shared={self.depth}", "stack.entities=0", "stack.relations=0", *TASKS[task],
             f"training.seed={seed}", "training.select=last",
@@ -90,19 +106,14 @@ class SingleTask:
         return {"settings": config, "documents": documents_digest(self.corpus.train), "lenient": self.lenient}
 
     def _check(self, task: str, seed: int) -> None:
-        """Raise for settings that are none, and for a folder with the run of another plan."""
         plan, run = self._plan(task, seed), self._run(task, seed)
         if run is None or not ((run / PLAN).is_file() or (run / "model").exists()):
             return
         if not (run / PLAN).is_file() or read_json(run / PLAN) != plan:
-            raise ModelError(f"{run}: holds a run with other settings or data; give another --output, or take what is "
-                             "there with --models")
+            raise ModelError(f"{run}: holds a run with other settings or data; give another --output, or use these models "
+                             "with --models")
 
-    def _model(self, task: str, seed: int, listen: Callable[[str, int, Event], None] | None) -> JointModel:
-        def follow(event: Event) -> None:
-            if listen is not None:
-                listen(task, seed, event)
-
+    def _model(self, task: str, seed: int, listen: Listener | None) -> JointModel:
         run = self._run(task, seed)
         if run is not None and (run / "model").is_dir():
             return read_model(read_contents(run))
@@ -110,137 +121,153 @@ class SingleTask:
             make_folder(run)
             write_text(run / PLAN, json.dumps(self._plan(task, seed), indent=1) + "\n")
         extractor = train(self.config(task, seed), Corpus({"train": self.corpus.train}), output=run, lenient=self.lenient,
-                          cache_limit=self.cache_limit, listen=follow)
+                          cache_limit=self.cache_limit, listen=partial(listen, task, seed) if listen else None)
         return extractor.model
 
 
-def trained_models(folder: Path) -> Runs:
-    """The models of each task in a folder: its `entities-…` and `relations-…` are models or runs of `conjoin train`."""
+def trained_models(folder: Path) -> Models:
+    """Load the models of each task.
+
+    Args:
+        folder: Holds folders `entities-…` and `relations-…`, each a model or a run of `conjoin train`.
+
+    Raises:
+        ModelError: If a task has less than two models, or two with the same seed.
+    """
     models: dict[str, dict[int, JointModel]] = {task: {} for task in TASKS}
-    for task, found in models.items():
+    for task, by_seed in models.items():
         for path in sorted(folder.glob(f"{task}-*")):
             contents = read_contents(model_folder(path))
             seed = contents.config.training.seed
-            if seed in found:
-                raise ModelError(f"{path}: was trained with seed {seed}, as another of its task, and runs of one seed are "
-                                 "alike from the start; train each with a --seed of its own")
-            found[seed] = read_model(contents)
-        if len(found) < 2:
-            raise ModelError(f"{folder}: holds {len(found)} of at least two models called {task}-…; each is a model folder "
-                             "or a run of conjoin train, of a seed of its own")
+            if seed in by_seed:
+                raise ModelError(f"{path}: has seed {seed} like another model of its task, so both start with the same "
+                                 "weights; train each with another --seed")
+            by_seed[seed] = read_model(contents)
+        if len(by_seed) < 2:
+            raise ModelError(f"{folder}: holds {len(by_seed)} models named {task}-…, and two or more are needed; each is a "
+                             "model folder or a run of conjoin train, with a seed of its own")
     return models
 
 
-def own_scores(models: Runs, documents: Sequence[Document]) -> dict[str, dict[int, float]]:
-    """Strict micro F1 of each model on its own task, by task and seed; a relation model is given the gold entities, of the
-    types that it knows."""
+def own_scores(models: Models, documents: Sequence[Document]) -> dict[str, dict[int, float]]:
+    """Strict micro F1 of each model on its own task, by task and seed.
+
+    Relation models get the gold entities whose types they know.
+    """
     scores: dict[str, dict[int, float]] = {}
-    for task, runs in models.items():
-        for seed, model in runs.items():
-            report = score(documents, _annotated(task, model, documents), symmetric=model.schema.symmetric)
+    for task, by_seed in models.items():
+        for seed, model in by_seed.items():
+            report = score(documents, _annotate(task, model, documents), symmetric=model.schema.symmetric)
             scores.setdefault(task, {})[seed] = getattr(report, task)["strict"].micro.f1
     return scores
 
 
-def _annotated(task: str, model: JointModel, documents: Sequence[Document]) -> list[Document]:
+def _annotate(task: str, model: JointModel, documents: Sequence[Document]) -> list[Document]:
     annotator = Annotator(TorchBackEnd(model), model.decoder)
     if task == "entities":
         return annotator.annotate(documents)
-    known = set(model.schema.entity_types)
-    given = [document.annotated([entity for entity in document.entities if entity.type in known], ())
-             for document in documents]
-    return annotator.annotate(given, gold_entities=True)
+    types = set(model.schema.entity_types)
+    documents = [document.annotated([entity for entity in document.entities if entity.type in types], ())
+                 for document in documents]
+    return annotator.annotate(documents, gold_entities=True)
 
 
 @torch.no_grad()
-def representations(model: JointModel, documents: Sequence[Document], *, batch: int = 32) -> dict[str, Tensor]:
-    """Vectors of all words at each depth [word, width]: the layers of a fine-tuned encoder, alone or beside other
-    embedders, then what the shared stack reads, and its layers."""
-    found: dict[str, list[Tensor]] = {}
-    for start in range(0, len(documents), batch):
-        rows = model.collate(documents[start : start + batch], gold=False).to(model.device)
-        alive = torch.arange(int(rows.lengths.max()), device=rows.lengths.device) < rows.lengths.unsqueeze(1)
-        encoded = _encoder_layers(model.embedder, rows.features)
-        layers = {f"encoder {number}": layer for number, layer in enumerate(encoded)}
-        for number, layer in enumerate(model.shared.outputs(model.embedder(rows.features), rows.lengths)):
+def representations(model: JointModel, documents: Sequence[Document], *, batch_size: int = 32) -> dict[str, Tensor]:
+    """The vectors of all words in each layer.
+
+    Returns:
+        [word, width] by layer: `encoder 0` (the input embeddings), `encoder 1`, … of a fine-tuned encoder, `embedder` (all
+        embedders joined), then `shared 1`, … of the shared stack.
+    """
+    vectors: dict[str, list[Tensor]] = {}
+    for start in range(0, len(documents), batch_size):
+        batch = model.collate(documents[start : start + batch_size], gold=False).to(model.device)
+        mask = torch.arange(int(batch.lengths.max()), device=batch.lengths.device) < batch.lengths.unsqueeze(1)
+        layers = dict(_encoder_layers(model.embedder, batch.features))
+        for number, layer in enumerate(model.shared.outputs(model.embedder(batch.features), batch.lengths)):
             layers[f"shared {number}" if number else "embedder"] = layer
         for name, layer in layers.items():
-            found.setdefault(name, []).append(layer[alive])
-    return {name: torch.cat(parts) for name, parts in found.items()}
+            vectors.setdefault(name, []).append(layer[mask])
+    return {name: torch.cat(parts) for name, parts in vectors.items()}
 
 
-def _encoder_layers(embedder: Embedder, features: Mapping[str, Tensor]) -> Sequence[Tensor]:
-    """[batch, word, width] of each layer of a fine-tuned encoder; nothing without one."""
-    transformer = find_transformer(embedder)
-    if transformer is None or not any(value.requires_grad for value in transformer[1].encoder.parameters()):
-        return ()
-    prefix, part = transformer
-    return part.layers(own_features(prefix, features)).unbind(2)
+def _encoder_layers(embedder: Embedder, features: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Name and [batch, word, width] of each layer of a fine-tuned encoder; none without one."""
+    prefix, transformer = find_transformer(embedder) or ("", None)
+    if transformer is not None and any(parameter.requires_grad for parameter in transformer.encoder.parameters()):
+        for number, layer in enumerate(transformer.layers(own_features(prefix, features)).unbind(2)):
+            yield f"encoder {number}", layer
 
 
 def dissimilarities(vectors: Tensor) -> Tensor:
-    """1 - Pearson's correlation of every pair of rows, once each [pair]. vectors: [word, width]."""
+    """1 - Pearson's correlation of each pair of rows: [pair]. vectors: [word, width]."""
     correlation = torch.corrcoef(vectors.double()).nan_to_num()
     rows, columns = torch.triu_indices(len(vectors), len(vectors), offset=1)
     return 1 - correlation[rows, columns]
 
 
 def affinity(first: Tensor, second: Tensor) -> float:
-    """Spearman's correlation of two models' dissimilarities over the same words [word, width] each."""
+    """Spearman's correlation of the dissimilarities of two models: vectors of the same words, [word, width] each."""
     ranks = [_ranks(dissimilarities(vectors)) for vectors in (first, second)]
     return float(torch.corrcoef(torch.stack(ranks))[0, 1].nan_to_num())
 
 
 def _ranks(values: Tensor) -> Tensor:
-    """Ranks, equal values sharing the mean of theirs."""
+    """Ranks from 1; equal values share the mean of their ranks."""
     _, inverse, counts = values.unique(sorted=True, return_inverse=True, return_counts=True)
     ends = counts.cumsum(0).double()
     ranks: Tensor = (ends - (counts - 1) / 2)[inverse]
     return ranks
 
 
-def affinities(models: Runs, documents: Sequence[Document], *, words: int = 500, seed: int = 0) -> list[Depth]:
-    """The affinity of two tasks at each depth, over some words of the documents, averaged over pairs of runs.
+def affinities(models: Models, documents: Sequence[Document], *, words: int = 500, seed: int = 0) -> list[Depth]:
+    """The affinities at each depth.
 
-    Runs of one seed are never compared: they begin with the same weights and meet the same batches, and what they have in
-    common by that would count for the two tasks and not for two runs of one.
+    Models with the same seed are never compared: they start with the same weights and see the same batches, which makes
+    models of two tasks similar, but not two models of one task.
+
+    Args:
+        models: Two or more of each task.
+        documents: The documents whose words are compared.
+        words: How many of the words, drawn at random with `seed`.
+
+    Raises:
+        SettingError: If there are less than two models of a task.
+        ModelError: If the models have different layers.
+        DataError: If the documents have less than three words.
     """
-    vectors = {task: {run: representations(model, documents) for run, model in runs.items()}
-               for task, runs in models.items()}
-    first, second = vectors.values()
+    first, second = ({run: representations(model, documents) for run, model in by_seed.items()}
+                     for by_seed in models.values())
     between = [(first[left], second[right]) for left in first for right in second if left != right]
-    within = [(runs[left], runs[right]) for runs in (first, second) for left, right in combinations(runs, 2)]
+    within = [(task[left], task[right]) for task in (first, second) for left, right in combinations(task, 2)]
     if len(within) < 2 or not between:
-        raise SettingError("affinity compares runs of different seeds: give two or more of each task")
+        raise SettingError("affinity compares models of different seeds; give two or more of each task")
     names = list(between[0][0])
-    if any(list(found) != names for runs in (first, second) for found in runs.values()):
-        raise ModelError("the models have layers of different number or kind; compare those of one --depth and encoder")
+    if any(list(layers) != names for task in (first, second) for layers in task.values()):
+        raise ModelError("the models have different layers; compare models of one --depth and encoder")
     total = len(next(iter(between[0][0].values()), ()))
     if total < 3:
-        raise DataError("affinity needs some words to compare representations of: the documents have too few")
-    chosen = torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:words]
+        raise DataError("the documents have too few words to compare representations; give more documents")
+    rows = torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:words]
 
     def mean(pairs: Sequence[tuple[Mapping[str, Tensor], Mapping[str, Tensor]]], name: str) -> float:
-        return sum(affinity(left[name][chosen], right[name][chosen]) for left, right in pairs) / len(pairs)
+        return sum(affinity(left[name][rows], right[name][rows]) for left, right in pairs) / len(pairs)
 
     return [Depth(name, mean(between, name), mean(within, name)) for name in names]
 
 
 def advised_depth(depths: Sequence[Depth]) -> int:
-    """How many recurrent layers to share: down to the last whose ratio is still above `SHARED_ABOVE`, without a gap.
+    """The number of recurrent layers to share: those before the first whose ratio is below `MIN_RATIO`.
 
     The rule is ours: the paper groups many tasks under a budget, two tasks need a threshold.
     """
-    shared = 0
-    for number, depth in enumerate(depth for depth in depths if depth.name.startswith("shared")):
-        if depth.ratio < SHARED_ABOVE:
-            break
-        shared = number + 1
-    return shared
+    shared = (depth for depth in depths if depth.name.startswith("shared"))
+    return len(list(takewhile(lambda depth: depth.ratio >= MIN_RATIO, shared)))
 
 
 def plot(depths: Sequence[Depth], path: Path) -> None:
-    """Draw affinity by depth into a PNG or SVG file."""
+    """Draw affinities by depth into a PNG or SVG file."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.5), layout="constrained")

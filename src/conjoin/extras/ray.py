@@ -1,7 +1,7 @@
 """Bulk extraction on a Ray cluster, with Ray Data.
 
-One task reads the input and hands partitions out as a stream; actors extract and write them. Input, model and output must
-be paths that every node sees, and conjoin must be installed on every node.
+One task reads the input and streams its partitions; actors extract and write them. Every node needs conjoin and access to
+input, model and output under the same paths.
 """
 
 from __future__ import annotations
@@ -30,24 +30,29 @@ except ImportError as error:
 
 
 def engine(workers: int, *, cpus: float = 1.0, gpus: float = 0.0) -> Engine:
-    """The engine for `conjoin.bulk.job.run`: so many actors, each with so many cores and GPUs of the cluster.
+    """Make an engine for `conjoin.bulk.job.run`.
 
-    A cluster is joined as `ray.init()` finds it (`RAY_ADDRESS`), or started on this machine. As in the engine on one
-    machine, each actor extracts in a process of its own, so a document that ends it becomes a row with an error.
+    The engine connects to the cluster that `ray.init()` finds (`RAY_ADDRESS`), or starts one on this machine. As in the
+    local engine, each actor extracts in a separate process, so a document that kills it becomes a row with an error.
+
+    Args:
+        workers: Number of actors.
+        cpus: Cores of each actor.
+        gpus: GPUs of each actor.
     """
 
-    def run(job: Job, found: list[Source]) -> Iterator[PartitionDone]:
+    def run(job: Job, sources: list[Source]) -> Iterator[PartitionDone]:
         if not ray.is_initialized():
             ray.init(log_to_driver=False, logging_level="warning")
         with _small_blocks():
-            partitions = ray.data.read_datasource(_Partitions(job, found), override_num_blocks=1, num_cpus=0)
-            written = partitions.map_batches(
+            partitions = ray.data.read_datasource(_Partitions(job, sources), override_num_blocks=1, num_cpus=0)
+            results = partitions.map_batches(
                 _Writer, batch_size=1, batch_format="pyarrow", fn_constructor_args=(job.writing(),),
                 compute=ActorPoolStrategy(size=workers), num_cpus=cpus, num_gpus=gpus,
             )
         try:
-            yield from _in_order(PartitionDone(**row) for row in written.iter_rows())
-        except RayTaskError as error:  # which tells the whole way that an error came
+            yield from _in_order(PartitionDone(**row) for row in results.iter_rows())
+        except RayTaskError as error:  # its text is a long traceback
             if isinstance(error.cause, ConjoinError):
                 raise error.cause from error
             raise
@@ -57,23 +62,23 @@ def engine(workers: int, *, cpus: float = 1.0, gpus: float = 0.0) -> Engine:
 
 @contextmanager
 def _small_blocks() -> Iterator[None]:
-    """Ray joins small blocks into large ones, of which one actor would get all partitions of a small job."""
+    """Keep Ray from merging blocks: one actor would get all partitions of a small job."""
     context = DataContext.get_current()
-    before = context.target_max_block_size, context.enable_progress_bars
+    saved = context.target_max_block_size, context.enable_progress_bars
     context.target_max_block_size, context.enable_progress_bars = 1, False
     try:
         yield
     finally:
-        context.target_max_block_size, context.enable_progress_bars = before
+        context.target_max_block_size, context.enable_progress_bars = saved
 
 
 class _Partitions(Datasource):  # type: ignore[misc]
     """The partitions of a job as a stream of one-row blocks."""
 
-    def __init__(self, job: Job, found: list[Source]) -> None:
+    def __init__(self, job: Job, sources: list[Source]) -> None:
         super().__init__()
-        self._job = replace(job, folder=job.folder.resolve())  # the task reads in another working folder
-        self._found = [replace(source, path=source.path.resolve()) for source in found]
+        self._job = replace(job, folder=job.folder.resolve())  # the task has another working folder
+        self._sources = [replace(source, path=source.path.resolve()) for source in sources]
 
     def get_name(self) -> str:
         return "partitions"
@@ -82,17 +87,17 @@ class _Partitions(Datasource):  # type: ignore[misc]
         return None
 
     def get_read_tasks(self, parallelism: int, *_: Any, **__: Any) -> list[Any]:
-        job, found = self._job, self._found
+        job, sources = self._job, self._sources
 
         def read() -> Iterator[Any]:
-            for partition in job.partitions(found):
+            for partition in job.partitions(sources):
                 yield pyarrow.table({"partition": [_to_text(partition)]})
 
         return [ReadTask(read, BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None))]
 
 
 class _Writer:
-    """An actor: extracts and writes one partition at a time, in a process of its own."""
+    """An actor: extracts and writes one partition at a time, in a separate process."""
 
     def __init__(self, writing: Writing) -> None:
         self._pool = Pool(writing, workers=1, again=after_death)
@@ -117,12 +122,12 @@ def _from_text(text: str) -> Partition | PartitionDone:
     return PartitionDone(**value["done"]) if "done" in value else from_json(value)
 
 
-def _in_order(written: Iterator[PartitionDone]) -> Iterator[PartitionDone]:
-    """By number, whatever came first."""
-    waiting: list[tuple[int, PartitionDone]] = []
+def _in_order(results: Iterator[PartitionDone]) -> Iterator[PartitionDone]:
+    """Sort results by number, each as soon as all before it are there."""
+    heap: list[tuple[int, PartitionDone]] = []
     number = 0
-    for done in written:
-        heapq.heappush(waiting, (done.number, done))
-        while waiting and waiting[0][0] == number:
-            yield heapq.heappop(waiting)[1]
+    for done in results:
+        heapq.heappush(heap, (done.number, done))
+        while heap and heap[0][0] == number:
+            yield heapq.heappop(heap)[1]
             number += 1

@@ -5,23 +5,22 @@
     doc = nlp("Maria Ortiz leads Halden Steel.")
     doc.ents, doc._.relations
 
-The factory is registered by an entry point: nothing has to be imported. The model reads the text of a document with its own
-words, those it was trained on, within the sentences of spaCy where an earlier component has set them. What it finds is
-put on spaCy's tokens; where an entity begins or ends inside one, it is widened to the whole token and counted in
-`Component.misaligned`.
+An entry point registers the factory: nothing has to be imported. The model splits the text into words as in training,
+within spaCy's sentences if an earlier component has set them. Entities are aligned with spaCy's tokens; one that begins or
+ends inside a token is widened to the whole token and counted in `Component.misalignments`.
 
-- `doc.ents`: the entities. Where some overlap, which `doc.ents` cannot hold, it has the longest of those that do, of equals
-  the first, and `doc.spans["conjoin"]` has all.
-- `span._.score`: the score of an entity, for spans of both.
-- `doc._.relations`: `{"type", "head", "tail", "score"}` each, where head and tail are (first token, end token, label), the
-  end exclusive: plain values, which a `DocBin` keeps. `doc._.relation_spans` gives (head span, type, tail span, score).
+- `doc.ents`: the entities. spaCy allows no overlaps here: of overlapping entities it has the longest, the first of equals,
+  and `doc.spans["conjoin"]` has all entities.
+- `span._.score`: the score of an entity, in `doc.ents` and `doc.spans`.
+- `doc._.relations`: `{"type", "head", "tail", "score"}` each, where head and tail are (start token, end token, label), the
+  end exclusive: plain values, which a `DocBin` saves. `doc._.relation_spans` has (head span, type, tail span, score).
 """
 
 from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +38,9 @@ try:
 except ImportError as error:
     raise require_extra("spacy", "spacy") from error
 
-SPANS = "conjoin"  # the group of all entities, where some overlap
+SPANS = "conjoin"  # key in doc.spans of all entities, if some overlap
 BATCH = 256
+Place = tuple[int, int, str]  # start token, end token, label
 
 
 def _relation_spans(doc: Doc) -> list[tuple[Span, str, Span, float | None]]:
@@ -49,8 +49,8 @@ def _relation_spans(doc: Doc) -> list[tuple[Span, str, Span, float | None]]:
     ]
 
 
-def _register() -> None:
-    """The extension attributes; those of that name which are there stay."""
+def _set_extensions() -> None:
+    """Set the extension attributes that are not yet set."""
     if not Doc.has_extension("relations"):
         Doc.set_extension("relations", default=None)
     if not Doc.has_extension("relation_spans"):
@@ -60,100 +60,111 @@ def _register() -> None:
 
 
 class Component:
-    """Finds entities and relations in documents.
+    """Extracts entities and relations of spaCy documents.
 
-    `misaligned` counts entities by what spaCy's tokens did to them: `widened`, or `lost` where another of the same type is
-    widened to the same tokens.
+    Attributes:
+        misalignments: Counts of entities that are not whole tokens of spaCy: `widened` to whole tokens, or `lost` because
+            another entity of the same type covers the same tokens.
     """
 
     def __init__(self, name: str, model: Path | None, thresholds: Thresholds) -> None:
         self.name = name
         self.folder = model
         self.thresholds = thresholds
-        self.misaligned: Counter[str] = Counter()
+        self.misalignments: Counter[str] = Counter()
         self._extractor: Extractor | None = None
 
     def load(self) -> Extractor:
-        """The model, loaded once."""
+        """Load the model, once.
+
+        Raises:
+            ModelError: If the component has no model, or its folder has none.
+        """
         if self._extractor is None:
             if self.folder is None:
-                raise ModelError(f"the component '{self.name}' has no model; name its folder: "
+                raise ModelError(f"the component '{self.name}' has no model; give its folder: "
                                  'nlp.add_pipe("conjoin", config={"model": "FOLDER"})')
             self._extractor = Extractor.load(self.folder, thresholds=self.thresholds)
         return self._extractor
 
     def __call__(self, doc: Doc) -> Doc:
-        """The document with what was found in it."""
+        """Add entities and relations to a document."""
         return next(self.pipe([doc]))
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = BATCH) -> Iterator[Doc]:
-        """The documents of a stream in order; so many at a time are read together."""
+        """Add entities and relations to a stream of documents, `batch_size` at a time; their order stays."""
         for docs in minibatch(stream, batch_size):
             texts = [("", doc.text) for doc in docs]
             documents = self.load().pipeline.extract(texts, sentences=list(map(_sentences, docs)))
-            for doc, found in zip(docs, documents, strict=True):
-                self._annotate(doc, found)
+            for doc, document in zip(docs, documents, strict=True):
+                self._annotate(doc, document)
                 yield doc
 
-    def _annotate(self, doc: Doc, found: Document) -> None:
-        spans: dict[Entity, Span] = {}
-        taken: dict[tuple[int, int, str], Span] = {}
-        for entity in found.entities:
-            span = self._aligned(doc, entity)
-            place = span.start, span.end, span.label_
-            if place in taken:
-                self.misaligned["lost"] += 1
+    def _annotate(self, doc: Doc, document: Document) -> None:
+        places: dict[Entity, Place] = {}
+        spans: dict[Place, Span] = {}
+        for entity in document.entities:
+            span = self._align(doc, entity)
+            places[entity] = place = span.start, span.end, span.label_
+            if place in spans:
+                self.misalignments["lost"] += 1
             else:
                 span._.score = entity.score
-            spans[entity] = taken.setdefault(place, span)
-        every = sorted(taken.values(), key=lambda span: (span.start, -span.end))
-        flat = filter_spans(every)
-        doc.set_ents(flat)
-        if len(flat) < len(every):
-            doc.spans[SPANS] = every
-        relations = []
-        for relation in found.relations:
-            head, tail = spans[relation.head], spans[relation.tail]
-            if head is not tail:
-                row: dict[str, Any] = {"type": relation.type, "head": _place(head), "tail": _place(tail)}
-                relations.append(row if relation.score is None else row | {"score": relation.score})
-        doc._.relations = relations
+                spans[place] = span
+        all_spans = sorted(spans.values(), key=lambda span: (span.start, -span.end))
+        flat_spans = filter_spans(all_spans)
+        doc.set_ents(flat_spans)
+        if len(flat_spans) < len(all_spans):
+            doc.spans[SPANS] = all_spans
+        doc._.relations = _relation_rows(document, places)
 
-    def _aligned(self, doc: Doc, entity: Entity) -> Span:
+    def _align(self, doc: Doc, entity: Entity) -> Span:
         span = doc.char_span(entity.char_start, entity.char_end, label=entity.type)
         if span is None:
-            self.misaligned["widened"] += 1
+            self.misalignments["widened"] += 1
             span = doc.char_span(entity.char_start, entity.char_end, label=entity.type, alignment_mode="expand")
         return span
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write a copy of the model's folder, whole or not at all."""
+        """Write a copy of the model's folder, whole or not at all; spaCy calls this.
+
+        Raises:
+            ModelError: If the component has no model.
+        """
         if self.folder is None:
-            raise ModelError(f"the component '{self.name}' has no model that could be written")
+            raise ModelError(f"the component '{self.name}' has no model to save; give its folder: "
+                             'nlp.add_pipe("conjoin", config={"model": "FOLDER"})')
         with whole_folder(Path(path), replaces=MODEL_FILES) as folder:
             shutil.copytree(model_folder(self.folder), folder, dirs_exist_ok=True)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> Component:
-        """Use the model that `to_disk` wrote."""
+        """Use the model that `to_disk` wrote; spaCy calls this."""
         self.folder, self._extractor = Path(path), None
         return self
 
 
 def _sentences(doc: Doc) -> list[tuple[int, int]] | None:
-    """The sentences that another component has set, without the white space at their ends."""
+    """(char_start, char_end) of the sentences that another component has set, without white space around them."""
     if not doc.has_annotation("SENT_START"):
         return None
-    found = []
+    bounds = []
     for sentence in doc.sents:
         text = sentence.text
         if text.strip():
             start = sentence.start_char + len(text) - len(text.lstrip())
-            found.append((start, start + len(text.strip())))
-    return found
+            bounds.append((start, start + len(text.strip())))
+    return bounds
 
 
-def _place(span: Span) -> tuple[int, int, str]:
-    return span.start, span.end, span.label_
+def _relation_rows(document: Document, places: Mapping[Entity, Place]) -> list[dict[str, Any]]:
+    """Relations as plain values, without those whose head and tail are now one span."""
+    rows: list[dict[str, Any]] = []
+    for relation in document.relations:
+        head, tail = places[relation.head], places[relation.tail]
+        if head != tail:
+            score = {} if relation.score is None else {"score": relation.score}
+            rows.append({"type": relation.type, "head": head, "tail": tail, **score})
+    return rows
 
 
 @Language.factory(
@@ -164,13 +175,23 @@ def _place(span: Span) -> tuple[int, int, str]:
 def make_component(
     nlp: Language, name: str, model: str | None, entity_threshold: float, relation_threshold: float
 ) -> Component:
-    """The component `conjoin`. `model` is the folder of a trained model or of an export; thresholds are least scores.
+    """Make the component `conjoin`; spaCy calls this.
 
-    A pipeline that was saved names the folder of before, and brings its own: a folder that is not there is an error when
-    the first document comes.
+    A pipeline loaded from disk first names the folder the model once had, then its own: a missing folder is an error at the
+    first document only.
+
+    Args:
+        nlp: The pipeline.
+        name: Name of the component.
+        model: Folder of a trained model or of an export.
+        entity_threshold: Minimum score of an entity.
+        relation_threshold: Minimum score of a relation.
+
+    Raises:
+        ModelError: If the folder exists and has no model.
     """
-    _register()
+    _set_extensions()
     component = Component(name, Path(model) if model else None, Thresholds(entity_threshold, relation_threshold))
     if model and Path(model).exists():
-        component.load()  # what is wrong with it is said now
+        component.load()  # raises now, not at the first document
     return component

@@ -1,6 +1,6 @@
-"""Bulk extraction from data frames of Spark, by `mapInPandas`.
+"""Bulk extraction from Spark data frames, with `mapInPandas`.
 
-The model must be a path that every node sees, and conjoin must be installed on every node.
+Every node needs conjoin and access to the model under the same path.
 """
 
 from __future__ import annotations
@@ -33,59 +33,76 @@ _RELATIONS = "array<struct<type: string, head: bigint, tail: bigint, score: doub
 
 
 def extract(
-    df: DataFrame,
-    text_column: str,
-    model: str | Path,
-    *,
-    id_column: str | None = None,
-    keep_text: bool = False,
-    thresholds: Thresholds | None = None,
-    precision: Precision = "no",
-    partition_documents: int = PARTITION_DOCUMENTS,
+    df: DataFrame, text_column: str, model: str | Path, *, id_column: str | None = None, keep_text: bool = False,
+    thresholds: Thresholds | None = None, precision: Precision = "no", partition_documents: int = PARTITION_DOCUMENTS,
     load: Callable[[int], Extracts] | None = None,
 ) -> DataFrame:
-    """A row for each row of `df`, in order, with the columns `doc_id`, `text` (with `keep_text`), `entities`, `relations`
-    and `error`, as `conjoin bulk` writes them.
+    """Extract entities and relations of all texts of a data frame.
 
-    Within each partition of `df` so many documents at a time are read together. Without an `id_column`, `doc_id` counts
-    partitions and rows from 0 (`3:17`). Each Python worker of Spark loads the model once, in a process of its own: give an
-    executor as many cores as it has memory for models, or `spark.task.cpus` cores to a task. `load`, in place of `model`,
-    gives the extractor. Raises `SettingError` for a column that `df` does not have, and for texts that are no strings.
+    Each Python worker of Spark loads the model once, in a separate process. An executor has one worker per core; if its
+    memory holds fewer models, raise `spark.task.cpus`.
+
+    Args:
+        df: The data frame.
+        text_column: The column of texts.
+        model: Folder of a trained model or of an export.
+        id_column: The column of ids; without it ids are numbers of partition and row, from 0 (`3:17`).
+        keep_text: If True, the result has the texts too.
+        partition_documents: Documents that are extracted together.
+        load: Makes the extractor, instead of `model`, `thresholds` and `precision`.
+
+    Returns:
+        One row for each row of `df`, in order, with the columns `doc_id`, `text` (with `keep_text`), `entities`,
+        `relations` and `error`, as `conjoin bulk` writes them.
+
+    Raises:
+        SettingError: If `df` does not have a column, or the texts are not strings.
     """
-    for name in (text_column, id_column):
-        if name is not None and name not in df.columns:
-            raise SettingError(unknown_name("column", name, df.columns))
-    if (held := dict(df.dtypes)[text_column]) != "string":
-        raise SettingError(f"the column '{text_column}' holds {held}, where strings are expected; cast it, or name another")
+    _check_columns(df, text_column, id_column)
     extraction = Extraction(load or ExtractorLoader(str(Path(model).resolve()), thresholds, precision=precision), keep_text)
     text = "text string, " if keep_text else ""
     schema = f"doc_id string, {text}entities {_ENTITIES}, relations {_RELATIONS}, error string"
+    ids = [df[id_column].cast("string").alias("id")] if id_column is not None else []
+    extract_frames = _frame_extraction(extraction, text_column, partition_documents)
+    return df.select(df[text_column].alias("text"), *ids).mapInPandas(extract_frames, schema)
 
-    def work(frames: Iterator[Any]) -> Iterator[Any]:
+
+def _frame_extraction(
+    extraction: Extraction, text_column: str, partition_documents: int
+) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    def extract_frames(frames: Iterator[Any]) -> Iterator[Any]:
         import pandas
 
         pool = _pool(extraction)
         context = TaskContext.get()
-        place = context.partitionId() if context is not None else 0
-        for rows in pool.map(partitions(_documents(frames, text_column, place), partition_documents)):
+        number = context.partitionId() if context is not None else 0
+        for rows in pool.map(partitions(_documents(frames, text_column, number), partition_documents)):
             yield pandas.DataFrame(rows)
 
-    ids = [df[id_column].cast("string").alias("id")] if id_column is not None else []
-    return df.select(df[text_column].alias("text"), *ids).mapInPandas(work, schema)
+    return extract_frames
 
 
-def as_rows(collected: Iterable[Any]) -> list[Row]:
-    """Rows that Spark has collected as those that `conjoin.bulk.rows.write_rows` writes."""
-    return [row.asDict(recursive=True) for row in collected]
+def as_rows(spark_rows: Iterable[Any]) -> list[Row]:
+    """Convert rows that Spark has collected for `conjoin.bulk.rows.write_rows`."""
+    return [row.asDict(recursive=True) for row in spark_rows]
 
 
-def _documents(frames: Iterator[Any], text_column: str, place: int) -> Iterator[Raw]:
+def _check_columns(df: DataFrame, text_column: str, id_column: str | None) -> None:
+    for name in (text_column, id_column):
+        if name is not None and name not in df.columns:
+            raise SettingError(unknown_name("column", name, df.columns))
+    column_type = dict(df.dtypes)[text_column]
+    if column_type != "string":
+        raise SettingError(f"the column '{text_column}' is of type {column_type}, not string; cast it, or give another one")
+
+
+def _documents(frames: Iterator[Any], text_column: str, partition: int) -> Iterator[Raw]:
     number = 0
     for frame in frames:
         texts = frame["text"].tolist()
         ids = frame["id"].tolist() if "id" in frame.columns else [None] * len(texts)
         for id, text in zip(ids, texts, strict=True):
-            name = id if isinstance(id, str) else f"{place}:{number}"  # null is None or not a number
+            name = id if isinstance(id, str) else f"{partition}:{number}"  # null is None or NaN
             number += 1
             if isinstance(text, str):
                 yield Raw(name, text)
@@ -95,5 +112,5 @@ def _documents(frames: Iterator[Any], text_column: str, place: int) -> Iterator[
 
 @functools.lru_cache(maxsize=1)
 def _pool(extraction: Extraction) -> Pool[Partition, list[Row]]:
-    """The process of this Python worker, which Spark uses for one task after another."""
+    """The process of this Python worker; Spark runs several tasks in one worker."""
     return Pool(extraction, workers=1, again=Partition.after_death)

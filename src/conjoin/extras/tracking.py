@@ -1,8 +1,8 @@
-"""Experiment trackers as listeners to training: TensorBoard, MLflow, Weights & Biases.
+"""Experiment trackers as listeners of training: TensorBoard, MLflow, Weights & Biases.
 
-Where they write is theirs to say: TensorBoard beside the run, the others by their own variables (`MLFLOW_TRACKING_URI`,
-`MLFLOW_EXPERIMENT_NAME`, `WANDB_PROJECT`, `WANDB_MODE`, …). Each gets the settings, and at every step the losses and the
-learning rate, at every epoch the means of the losses and the scores on dev.
+Each logs the settings once, losses and learning rate after every step, mean losses and scores on dev after every epoch.
+TensorBoard writes into the run's folder; the others follow their own environment variables (`MLFLOW_TRACKING_URI`,
+`MLFLOW_EXPERIMENT_NAME`, `WANDB_PROJECT`, `WANDB_MODE`, …).
 """
 
 from __future__ import annotations
@@ -10,37 +10,49 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from conjoin.errors import SettingError, require_extra, unknown_name
 from conjoin.training import EpochDone, Event, Started, StepDone
 
-Log = Callable[[Mapping[str, float], int], None]
+Log = Callable[[Mapping[str, float], int], None]  # values by name, step
+Listener = Callable[[Event], None]
 PROJECT = "conjoin"
 
 
 @contextmanager
-def tracked(
-    names: list[str], listen: Callable[[Event], None], *, folder: Path, settings: Mapping[str, Any]
-) -> Iterator[Callable[[Event], None]]:
-    """A listener that passes events on to `listen` and to the trackers of these names, which are closed at the end.
+def with_trackers(
+    listen: Listener, names: list[str], *, folder: Path, settings: Mapping[str, Any]
+) -> Iterator[Listener]:
+    """Pass events on and log them to trackers, which are closed at the end of the block.
 
-    `folder` is that of the run, whose name the trackers show. Raises `SettingError` for an unknown tracker and
-    `ExtraMissingError` for one that is not installed, both before anything is written.
+    Args:
+        listen: Called with each event first.
+        names: The trackers, of `TRACKERS`.
+        folder: Folder of the run; trackers show its name.
+        settings: Settings of the run, nested tables allowed.
+
+    Yields:
+        The listener for training.
+
+    Raises:
+        SettingError: If a tracker is unknown; before anything is written.
+        MissingExtraError: If a tracker is not installed.
     """
     for name in names:
         if name not in TRACKERS:
             raise SettingError(unknown_name("tracker", name, TRACKERS))
     with ExitStack() as stack:
-        logs = [stack.enter_context(TRACKERS[name](folder, flat(settings))) for name in names]
+        logs = [stack.enter_context(TRACKERS[name](folder, flatten(settings))) for name in names]
         yield _listener(listen, logs)
 
 
-def _listener(listen: Callable[[Event], None], logs: list[Log]) -> Callable[[Event], None]:
+def _listener(listen: Listener, logs: list[Log]) -> Listener:
     step = stage = 0
 
-    def heard(event: Event) -> None:
+    def log_event(event: Event) -> None:
         nonlocal step, stage
         listen(event)
         if isinstance(event, Started):
@@ -48,17 +60,17 @@ def _listener(listen: Callable[[Event], None], logs: list[Log]) -> Callable[[Eve
             step = event.resumed
         elif isinstance(event, StepDone):
             step = event.step
-        values = scalars(event)
+        prefix = "train and dev/" if stage > 1 else ""
+        values = {prefix + name: value for name, value in scalars(event).items()}
         if values:
-            named = values if stage <= 1 else {f"train and dev/{name}": value for name, value in values.items()}
             for log in logs:
-                log(named, step)
+                log(values, step)
 
-    return heard
+    return log_event
 
 
 def scalars(event: Event) -> dict[str, float]:
-    """The numbers of an event by name: `step/…` of a step, `epoch/…` and `dev/task/measure` of an epoch."""
+    """The numbers of an event by name: `step/…` of a step, `epoch/…` and `dev/TASK/METRIC` of an epoch."""
     if isinstance(event, StepDone):
         terms = {f"step/loss/{name}": value for name, value in event.terms.items()}
         return {"step/loss": event.loss, "step/learning_rate": event.learning_rate, **terms}
@@ -67,29 +79,33 @@ def scalars(event: Event) -> dict[str, float]:
     values = {f"epoch/loss/{name}": value for name, value in event.terms.items()} | {"epoch/seconds": event.seconds}
     if event.report is not None:
         for task in ("entities", "relations"):
-            figures = getattr(event.report, task)["strict"].micro
-            values |= {f"dev/{task}/{name}": getattr(figures, name) for name in ("precision", "recall", "f1")}
+            scores = getattr(event.report, task)["strict"].micro
+            values |= {f"dev/{task}/{name}": getattr(scores, name) for name in ("precision", "recall", "f1")}
     return values
 
 
-def flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Settings as one table, `training.learning_rate`; what is not set is left out."""
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key, such as `training.learning_rate`; those that are None are left out."""
     result: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            result |= flat(value, f"{before}{name}.")
+            result |= flatten(value, f"{prefix}{name}.")
         elif value is not None:
-            result[before + name] = value
+            result[prefix + name] = value
     return result
+
+
+def _import(module: str, *, extra: str, package: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise require_extra(extra, package) from error
 
 
 @contextmanager
 def _tensorboard(folder: Path, settings: Mapping[str, Any]) -> Iterator[Log]:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise require_extra("tensorboard", "tensorboard") from error
-    with SummaryWriter(str(folder / "tensorboard")) as writer:
+    tensorboard = _import("torch.utils.tensorboard", extra="tensorboard", package="tensorboard")
+    with tensorboard.SummaryWriter(str(folder / "tensorboard")) as writer:
         writer.add_text("settings", "\n".join(f"    {name} = {value!r}" for name, value in settings.items()))
 
         def log(values: Mapping[str, float], step: int) -> None:
@@ -101,10 +117,7 @@ def _tensorboard(folder: Path, settings: Mapping[str, Any]) -> Iterator[Log]:
 
 @contextmanager
 def _mlflow(folder: Path, settings: Mapping[str, Any]) -> Iterator[Log]:
-    try:
-        import mlflow
-    except ImportError as error:
-        raise require_extra("mlflow", "mlflow-skinny") from error
+    mlflow = _import("mlflow", extra="mlflow", package="mlflow-skinny")
     with mlflow.start_run(run_name=folder.name):
         mlflow.log_params({name: str(value)[:500] for name, value in settings.items()})
         yield lambda values, step: mlflow.log_metrics(dict(values), step=step)
@@ -112,14 +125,11 @@ def _mlflow(folder: Path, settings: Mapping[str, Any]) -> Iterator[Log]:
 
 @contextmanager
 def _wandb(folder: Path, settings: Mapping[str, Any]) -> Iterator[Log]:
-    try:
-        import wandb
-    except ImportError as error:
-        raise require_extra("wandb", "wandb") from error
+    wandb = _import("wandb", extra="wandb", package="wandb")
     folder.mkdir(parents=True, exist_ok=True)
     with wandb.init(project=os.environ.get("WANDB_PROJECT", PROJECT), name=folder.name, config=dict(settings),
                     dir=str(folder)) as run:
-        # An epoch ends at the step before: one number of its own for each call, the step as a value.
+        # wandb takes each of its own steps once, and an epoch ends at the step already logged: log the step as a value.
         yield lambda values, step: run.log({**values, "step": step})
 
 

@@ -13,12 +13,7 @@ EXAMPLE = ("Maria Ortiz leads the Halden Steel of Leeds. Lee Oswald shot Kennedy
 
 
 def page_html(name: str, *, max_characters: int) -> str:
-    """The whole page.
-
-    Args:
-        name: The model's name, for the title.
-        max_characters: The longest text that the page lets a user type.
-    """
+    """The page of a model; its text field takes at most `max_characters`."""
     folder = files("conjoin.extras.serve")
     body, style, script = (folder.joinpath(f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
     body = body.replace("{example}", escape(EXAMPLE)).replace("{max_characters}", str(max_characters))

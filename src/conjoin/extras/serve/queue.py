@@ -22,7 +22,7 @@ class QueueFullError(Exception):
 
 
 class ExtractionError(Exception):
-    """The model failed; `__cause__` is what it raised."""
+    """The model failed; `__cause__` is its exception."""
 
 
 @dataclass(eq=False, slots=True)
