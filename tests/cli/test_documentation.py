@@ -223,7 +223,7 @@ class Reader:
 
     def call(self, piece: Piece, arguments: list[str]) -> None:
         """conjoin itself: it ends well, and what was to be written is there. Examples that write to one place are apart."""
-        written = [Path(word) for option, word in pairwise(arguments) if option in ("--output", "--page")]
+        written = [Path(word) for option, word in pairwise(arguments) if option in ("--output", "--html")]
         for path in filter(Path.is_dir, written):
             shutil.rmtree(path)
         done = self.conjoin(*self.shortened(arguments))

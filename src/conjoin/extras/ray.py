@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from conjoin.bulk.inputs import Source
 from conjoin.bulk.job import Engine, Job
-from conjoin.bulk.partition import Partition, PartitionDone, Writing, after_death, from_json, to_json
+from conjoin.bulk.partition import Partition, PartitionResult, PartitionWriter, after_crash, from_json, to_json
 from conjoin.errors import ConjoinError, require_extra
 from conjoin.parallel.process_pool import Pool
+from conjoin.text.sources import Source
 
 try:
     import pyarrow
@@ -36,17 +36,17 @@ def engine(workers: int, *, cpus: float = 1.0, gpus: float = 0.0) -> Engine:
     machine, each actor extracts in a process of its own, so a document that ends it becomes a row with an error.
     """
 
-    def run(job: Job, found: list[Source]) -> Iterator[PartitionDone]:
+    def run(job: Job, found: list[Source]) -> Iterator[PartitionResult]:
         if not ray.is_initialized():
             ray.init(log_to_driver=False, logging_level="warning")
         with _small_blocks():
             partitions = ray.data.read_datasource(_Partitions(job, found), override_num_blocks=1, num_cpus=0)
             written = partitions.map_batches(
-                _Writer, batch_size=1, batch_format="pyarrow", fn_constructor_args=(job.writing(),),
+                _Writer, batch_size=1, batch_format="pyarrow", fn_constructor_args=(job.writer(),),
                 compute=ActorPoolStrategy(size=workers), num_cpus=cpus, num_gpus=gpus,
             )
         try:
-            yield from _in_order(PartitionDone(**row) for row in written.iter_rows())
+            yield from _in_order(PartitionResult(**row) for row in written.iter_rows())
         except RayTaskError as error:  # which tells the whole way that an error came
             if isinstance(error.cause, ConjoinError):
                 raise error.cause from error
@@ -94,32 +94,32 @@ class _Partitions(Datasource):  # type: ignore[misc]
 class _Writer:
     """An actor: extracts and writes one partition at a time, in a process of its own."""
 
-    def __init__(self, writing: Writing) -> None:
-        self._pool = Pool(writing, workers=1, again=after_death)
+    def __init__(self, writing: PartitionWriter) -> None:
+        self._pool = Pool(writing, workers=1, again=after_crash)
 
     def __call__(self, batch: Any) -> Any:
         texts = batch.column("partition").to_pylist()
         return pyarrow.Table.from_pylist([_values(done) for done in self._pool.map(map(_from_text, texts))])
 
 
-def _values(done: PartitionDone) -> dict[str, Any]:
-    return {name: getattr(done, name) for name in PartitionDone.__slots__}
+def _values(done: PartitionResult) -> dict[str, Any]:
+    return {name: getattr(done, name) for name in PartitionResult.__slots__}
 
 
-def _to_text(partition: Partition | PartitionDone) -> str:
-    if isinstance(partition, PartitionDone):
+def _to_text(partition: Partition | PartitionResult) -> str:
+    if isinstance(partition, PartitionResult):
         return json.dumps({"done": _values(partition)})
     return json.dumps(to_json(partition))
 
 
-def _from_text(text: str) -> Partition | PartitionDone:
+def _from_text(text: str) -> Partition | PartitionResult:
     value = json.loads(text)
-    return PartitionDone(**value["done"]) if "done" in value else from_json(value)
+    return PartitionResult(**value["done"]) if "done" in value else from_json(value)
 
 
-def _in_order(written: Iterator[PartitionDone]) -> Iterator[PartitionDone]:
+def _in_order(written: Iterator[PartitionResult]) -> Iterator[PartitionResult]:
     """By number, whatever came first."""
-    waiting: list[tuple[int, PartitionDone]] = []
+    waiting: list[tuple[int, PartitionResult]] = []
     number = 0
     for done in written:
         heapq.heappush(waiting, (done.number, done))

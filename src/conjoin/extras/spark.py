@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from conjoin.bulk.inputs import Raw
-from conjoin.bulk.partition import PARTITION_DOCUMENTS, Extraction, Partition, partitions
+from conjoin.bulk.partition import PARTITION_SIZE, Partition, PartitionExtractor, partitions
 from conjoin.bulk.rows import Row
 from conjoin.config.options import Precision
 from conjoin.errors import SettingError, require_extra, unknown_name
 from conjoin.extractor import ExtractorLoader
 from conjoin.parallel.process_pool import Pool
 from conjoin.parallel.streaming import Extracts
+from conjoin.text.sources import TextRecord
 
 try:
     from pyspark import TaskContext
@@ -41,7 +41,7 @@ def extract(
     keep_text: bool = False,
     thresholds: Thresholds | None = None,
     precision: Precision = "no",
-    partition_documents: int = PARTITION_DOCUMENTS,
+    partition_size: int = PARTITION_SIZE,
     load: Callable[[int], Extracts] | None = None,
 ) -> DataFrame:
     """A row for each row of `df`, in order, with the columns `doc_id`, `text` (with `keep_text`), `entities`, `relations`
@@ -57,7 +57,8 @@ def extract(
             raise SettingError(unknown_name("column", name, df.columns))
     if (held := dict(df.dtypes)[text_column]) != "string":
         raise SettingError(f"the column '{text_column}' holds {held}, where strings are expected; cast it, or name another")
-    extraction = Extraction(load or ExtractorLoader(str(Path(model).resolve()), thresholds, precision=precision), keep_text)
+    load = load or ExtractorLoader(str(Path(model).resolve()), thresholds, precision=precision)
+    extraction = PartitionExtractor(load, keep_text)
     text = "text string, " if keep_text else ""
     schema = f"doc_id string, {text}entities {_ENTITIES}, relations {_RELATIONS}, error string"
 
@@ -67,7 +68,7 @@ def extract(
         pool = _pool(extraction)
         context = TaskContext.get()
         place = context.partitionId() if context is not None else 0
-        for rows in pool.map(partitions(_documents(frames, text_column, place), partition_documents)):
+        for rows in pool.map(partitions(_documents(frames, text_column, place), partition_size)):
             yield pandas.DataFrame(rows)
 
     ids = [df[id_column].cast("string").alias("id")] if id_column is not None else []
@@ -79,7 +80,7 @@ def as_rows(collected: Iterable[Any]) -> list[Row]:
     return [row.asDict(recursive=True) for row in collected]
 
 
-def _documents(frames: Iterator[Any], text_column: str, place: int) -> Iterator[Raw]:
+def _documents(frames: Iterator[Any], text_column: str, place: int) -> Iterator[TextRecord]:
     number = 0
     for frame in frames:
         texts = frame["text"].tolist()
@@ -88,12 +89,12 @@ def _documents(frames: Iterator[Any], text_column: str, place: int) -> Iterator[
             name = id if isinstance(id, str) else f"{place}:{number}"  # null is None or not a number
             number += 1
             if isinstance(text, str):
-                yield Raw(name, text)
+                yield TextRecord(name, text)
             else:
-                yield Raw(name, None, f"'{text_column}' is missing or null")
+                yield TextRecord(name, None, f"'{text_column}' is missing or null")
 
 
 @functools.lru_cache(maxsize=1)
-def _pool(extraction: Extraction) -> Pool[Partition, list[Row]]:
+def _pool(extraction: PartitionExtractor) -> Pool[Partition, list[Row]]:
     """The process of this Python worker, which Spark uses for one task after another."""
-    return Pool(extraction, workers=1, again=Partition.after_death)
+    return Pool(extraction, workers=1, again=Partition.after_crash)
