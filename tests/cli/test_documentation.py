@@ -48,7 +48,7 @@ SHOWN = re.compile(r"^```(\w*)\n(.*?)^```$|`((?:conjoin|pip) [^`]+)`", re.DOTALL
 COMMAND = re.compile(r"^(?:\w+=\S+ )*(?:conjoin|curl|torchrun|accelerate) ", re.MULTILINE)
 PLACEHOLDER = re.compile(r"(?<!\S)(?!DATA\b)[A-Z]+(?!\S)|…")
 TRAINING = ("train", "demo", "tune", "affinity", "experiment", "reproduce")
-MOST = {"--workers": 1, "--trials": 1, "--folds": 2, "--seeds": 1}
+MOST = {"--workers": 1, "--trials": 1, "--folds": 2, "--max-folds": 2, "--seeds": 1, "--max-seeds": 1}
 SHORT = ("training.epochs=1", "stack.size=8", "relations.size=16")
 
 

@@ -27,7 +27,7 @@ from conjoin.errors import SettingError
 from conjoin.schema import Schema
 
 pytest.importorskip("fastapi")
-from conjoin.cli.serve import check_free, serve
+from conjoin.cli.serve import LimitOptions, check_free, serve
 from conjoin.extras.serve import Limits, create_app
 
 OSWALD = "Lee Oswald shot Kennedy in Dallas."
@@ -343,8 +343,8 @@ def service(trained_run: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 def test_a_port_that_is_taken_is_told_before_the_model_is_loaded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(SettingError, match=rf"cannot listen at 127.0.0.1, port {port} \(.*in use\); give another"):
-            serve(Path("nowhere"), port=port)
+        with pytest.raises(SettingError, match=rf"cannot listen on 127.0.0.1, port {port} \(.*in use\); give another"):
+            serve(Path("nowhere"), port=port, limits=LimitOptions())
     check_free("127.0.0.1", port)
     check_free("localhost", 0)
     with pytest.raises(SettingError, match="or another --host"):

@@ -8,20 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from conjoin.cli.check import check
-from conjoin.cli.convert import convert
+from conjoin.cli import app
 from conjoin.document import Corpus, Document, Entity, Relation
 from conjoin.errors import ConjoinError, DataError, SettingError
 from conjoin.readers import read_corpus, read_documents, write_corpus, write_documents
 
 DATA = Path(__file__).parents[1] / "data"
-
-app = typer.Typer()
-app.command("check")(check)
-app.command("convert")(convert)
 
 
 def run(*arguments: object) -> tuple[int, str]:

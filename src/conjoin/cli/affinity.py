@@ -37,18 +37,19 @@ if TYPE_CHECKING:
 
 def affinity(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results and of the models.")],
-    data: TrainingData,
-    settings: SettingOptions,
-    cache: CacheOptions,
+    *,
     preset: Annotated[
         str | None, typer.Argument(metavar="PRESET|CONFIG", help="Preset or TOML file to train models with.")
     ] = None,
     models: Annotated[
         Path | None, typer.Option(help="Folder of trained models: entities-0, entities-1, relations-0, relations-1.")
     ] = None,
+    data: TrainingData,
+    settings: SettingOptions,
     depth: Annotated[int, typer.Option(min=1, help="Recurrent layers of the models to train.")] = 4,
     seeds: Annotated[int, typer.Option(min=2, help="Runs of each task.")] = 2,
     max_words: Annotated[int, typer.Option(min=3, help="Maximum number of words of dev to compare.")] = 500,
+    cache: CacheOptions,
 ) -> None:
     if (preset is None) == (models is None):
         raise typer.BadParameter("give a preset to train models with, or --models with a folder of trained ones")

@@ -38,15 +38,16 @@ def bulk(
     inputs: Annotated[list[Path], typer.Argument(metavar="FILES|FOLDERS", help="Input: .txt, .jsonl, .csv, .parquet.")],
     model: Annotated[Path, typer.Option("--model", "-m", help="Folder of a training run, a model or an export.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results.")],
-    texts: TextOptions,
-    thresholds: ThresholdOptions,
+    *,
     format: Annotated[str, choice("output format", list(RowFormat), help="Format of the results.")] = "jsonl",
+    texts: TextOptions,
     keep_text: Annotated[bool, typer.Option("--keep-text", help="Write the texts too.")] = False,
     partition_size: Annotated[int, typer.Option(min=1, help="Documents per file of results.")] = PARTITION_SIZE,
     engine: Annotated[str, choice("engine", ("local", "ray"), help="This machine (local), or a cluster (ray).")] = "local",
     workers: Workers = 1,
     gpus_per_worker: Annotated[float, typer.Option(min=0, help="GPUs per process, with --engine ray.")] = 0.0,
     precision: PrecisionName = "no",
+    thresholds: ThresholdOptions,
     progress: ShowProgress = None,
 ) -> None:
     start = _engine(engine, workers, gpus_per_worker)

@@ -52,16 +52,16 @@ def check(
 ) -> None:
     find_limits = _limits(preset, model)
     problems = Problems(lenient=True)
-    chosen, streams = open_corpus(path, problems, format, options=parse_options(option))
+    file_format, streams = open_corpus(path, problems, format, options=parse_options(option))
     inspection = inspect(streams)
     _note_repeated_ids(path, inspection, problems)
     beyond = list(find_limits(inspection))
     remarks = [*torn_texts(inspection), *beyond]
     if as_json:
-        value = _as_json(chosen.name, inspection, problems) | {"limits": beyond}
+        value = _as_json(file_format.name, inspection, problems) | {"limits": beyond}
         typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
     else:
-        _print(chosen.name, inspection, problems, remarks)
+        _print(file_format.name, inspection, problems, remarks)
     if html is not None:
         from conjoin.render.statistics import inspection_to_html
 

@@ -59,10 +59,10 @@ def convert(
     console = Console()
     console.print(f"{source} ({corpus.format}) → {target} ({to})", markup=False, highlight=False, soft_wrap=True)
     console.print(counts_table(columns))
-    for title, found in (("in the source:", problems.found), (f"what {to} does not hold:", losses)):
-        if found:
+    for title, listed in (("in the source:", problems.found), (f"what {to} does not hold:", losses)):
+        if listed:
             console.print(f"\n{title}", highlight=False)
-            print_problems(found, console)
+            print_problems(listed, console)
 
 
 def _write(corpus: Corpus, source: Path, target: Path, to: str) -> Sequence[Problem]:
@@ -110,7 +110,7 @@ def _check_others(source: Path, written: Sequence[Path], target: Path) -> None:
     mixing = [path for path in staying if path.is_file() and path.suffix.lower() in endings
               and not path.name.startswith("README")]
     if mixing:
-        raise DataError(f"{target}: {_named(mixing)} would stay beside the files written and be taken for the same corpus; "
+        raise DataError(f"{target}: {_named(mixing)} would stay beside the new files and be read with them; "
                         "move them away, or name a new folder")
     if staying:
         message(f"{target}: {_named(staying)} stay as they are")

@@ -32,10 +32,11 @@ rash that followed was caused by ibuprofen.
 
 
 def demo(
-    settings: SettingOptions,
+    *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")] = Path("demo-run"),
     html: Annotated[Path, typer.Option(help="HTML page to write.")] = Path("demo.html"),
     preset: Annotated[str, typer.Option(help="Name of a preset, or a TOML file of settings.")] = "conjoin-base",
+    settings: SettingOptions,
     overwrite: Overwrite = False,
     progress: ShowProgress = None,
 ) -> None:

@@ -52,17 +52,18 @@ class FoldOptions:
 def experiment(
     preset: Preset,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the runs and of results.json.")],
+    *,
     data: TrainingData,
-    folds: FoldOptions,
-    settings: SettingOptions,
-    cache: CacheOptions,
     test_file: TestFile = None,
+    settings: SettingOptions,
+    folds: FoldOptions,
     dev_use: Annotated[Literal["choose", "retrain", "join"], choice(
         "use of dev", ("choose", "retrain", "join"), help="Dev chooses the epoch, does so before retraining on train and "
         "dev, or joins the training data.")] = "choose",
     seeds: Annotated[int, typer.Option(min=1, help="Number of random seeds, from training.seed on.")] = 1,
     workers: Workers = 1,
     keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep the model of every run.")] = False,
+    cache: CacheOptions,
     as_json: Json = False,
 ) -> None:
     config = settings.config(preset)

@@ -50,8 +50,7 @@ _REMEDY = "give the same input as before, or remove the file to start again"
 
 def extract(
     model: Model,
-    texts: TextOptions,
-    thresholds: ThresholdOptions,
+    *,
     files: Annotated[
         list[Path] | None, typer.Argument(metavar="FILES|FOLDERS|-", help="Files and folders of text; - reads stdin.")
     ] = None,
@@ -59,6 +58,8 @@ def extract(
     format: Annotated[str | None, choice("output format", FORMATS, help="Format of the results.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the FILE.part of a stopped run.")] = False,
+    texts: TextOptions,
+    thresholds: ThresholdOptions,
     workers: Workers = 1,
     precision: PrecisionName = "no",
     progress: ShowProgress = None,

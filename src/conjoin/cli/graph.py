@@ -29,8 +29,9 @@ from conjoin.graph import FORMATS, export_graph, read_records
 def graph(
     inputs: Annotated[list[Path], typer.Argument(metavar="FILES|FOLDERS", help="Results of conjoin extract or bulk.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the graph's files.")],
-    thresholds: ThresholdOptions,
+    *,
     format: Annotated[str, choice("format of a graph", list(FORMATS), help="Format of the graph.")] = "graphml",
+    thresholds: ThresholdOptions,
     isolated: Annotated[bool, typer.Option("--isolated", help="Keep entities without relations too.")] = False,
 ) -> None:
     summary = export_graph(read_records(inputs), output, format, alone=isolated,

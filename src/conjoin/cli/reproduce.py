@@ -32,13 +32,14 @@ def reproduce(
     table: Annotated[str, typer.Argument(metavar="TABLE", help=f"One of {NAMES}.")],
     data: Annotated[Path, typer.Option(help="Folder with the corpora: conll04/, ade/, ace04/, ace05/, i2b2/.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the runs and the table.")],
+    *,
     settings: SettingOptions,
-    cache: CacheOptions,
     quick: Annotated[bool, typer.Option("--quick", help="A quick test on a few sentences; scores mean nothing.")] = False,
     row: Annotated[list[str] | None, typer.Option("--row", help="Row to run; repeatable; all by default.")] = None,
     max_seeds: Annotated[int | None, typer.Option(min=1, help="Maximum number of seeds; the paper's by default.")] = None,
     max_folds: Annotated[int | None, typer.Option(min=1, help="Maximum number of folds, from the first.")] = None,
     workers: Workers = 1,
+    cache: CacheOptions,
 ) -> None:
     from conjoin.experiments.reproduce import Options
     from conjoin.experiments.reproduce import reproduce as run

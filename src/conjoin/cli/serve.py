@@ -56,10 +56,11 @@ class LimitOptions:
 
 def serve(
     model: Model,
-    limits: LimitOptions,
+    *,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every address of this machine.")] = LOCAL[0],
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8000,
     precision: PrecisionName = "no",
+    limits: LimitOptions,
 ) -> None:
     check_free(host, port)
 

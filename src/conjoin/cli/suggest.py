@@ -33,10 +33,11 @@ def suggest(
     model: Model,
     pool: Annotated[list[Path], typer.Argument(metavar="FILES|FOLDERS|-", help="Texts to choose from; - reads stdin.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File or folder of the chosen sentences.")],
-    texts: TextOptions,
+    *,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of sentences to choose.")] = 100,
     format: Annotated[str, typer.Option(help="Format to write: labelstudio, brat, prodigy, jsonl, ….")] = "labelstudio",
     diversity: Annotated[float, typer.Option(min=0.0, max=1.0, help="Weight of difference from those chosen.")] = 0.5,
+    texts: TextOptions,
     overwrite: Overwrite = False,
 ) -> None:
     formats = [name for name, one in FORMATS.items() if one.writable]

@@ -40,10 +40,11 @@ if TYPE_CHECKING:
 def train(
     preset: Preset,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run; the model is in its model/.")],
+    *,
     data: TrainingData,
-    settings: SettingOptions,
-    cache: CacheOptions,
     test_file: TestFile = None,
+    settings: SettingOptions,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     retrain_on_dev: Annotated[
         bool, typer.Option("--retrain-on-dev", help="Choose the epoch on dev, then train again on train and dev.")
     ] = False,
@@ -51,9 +52,9 @@ def train(
         Path | None, typer.Option(help="File whose sentences without relations are training data too.")
     ] = None,
     max_relation_free: Annotated[int | None, typer.Option(min=1, help="Maximum number of those sentences.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     overwrite: Overwrite = False,
     track: Annotated[list[str] | None, typer.Option(help="Tracker: tensorboard, mlflow or wandb; repeatable.")] = None,
+    cache: CacheOptions,
     progress: ShowProgress = None,
 ) -> None:
     config = settings.config(preset, seed=seed)

@@ -38,13 +38,14 @@ SPACE_HELP = ("Values to search, as stack.shared=1..3, stack.cell=gru|lstm or tr
 def tune(
     preset: Preset,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the study.")],
+    *,
     data: TrainingData,
     settings: SettingOptions,
-    cache: CacheOptions,
     space: Annotated[list[str] | None, typer.Option(metavar="KEY=CHOICES", help=SPACE_HELP)] = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials of the whole study.")] = 20,
     workers: Workers = 1,
     no_prune: Annotated[bool, typer.Option("--no-prune", help="Run every trial to its end.")] = False,
+    cache: CacheOptions,
 ) -> None:
     from conjoin.extras.space import check_choices, parse_space
 
