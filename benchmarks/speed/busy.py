@@ -26,7 +26,8 @@ from conjoin.modeling.build import build_model
 from conjoin.training import EpochDone, train
 
 WAYS = {
-    "as OpenMP waits": {}, "as conjoin's commands wait": {"GOMP_SPINCOUNT": SPIN_COUNT}, "one thread": {"OMP_NUM_THREADS": "1"},
+    "as OpenMP waits": {}, "as conjoin's commands wait": {"GOMP_SPINCOUNT": SPIN_COUNT},
+    "one thread": {"OMP_NUM_THREADS": "1"},
 }
 
 
