@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from conjoin.extractor import _annotator
+from conjoin.modeling.precision import usable_precision
 
 ORTIZ = "Maria Ortiz leads the Halden Steel of Leeds."
 OSWALD = "Lee Oswald shot Kennedy in Dallas."
@@ -261,12 +261,13 @@ def test_wrong_usage(arguments: list[str], conjoin: Any, trained_run: Path) -> N
 
 
 def test_half_precision(conjoin: Any, trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    models = []
-    monkeypatch.setattr("conjoin.extractor._annotator", lambda *given: models.append(_annotator(*given)) or models[-1])
+    used = []
+    monkeypatch.setattr("conjoin.modeling.backend.usable_precision",
+                        lambda name: used.append(usable_precision(name)) or used[-1])
     for name in ("no", "bf16"):
         (value,) = parsed(conjoin("extract", trained_run, "--text", OSWALD, "--precision", name).out)
         assert triples(value) == KILL
-    assert [model.bf16 for model in models] == [False, True]
+    assert used == ["no", "bf16"]
     told = conjoin("extract", trained_run, "--text", OSWALD, "--precision", "bf15").sentence
     assert "bf15" in told and "bf16" in told
 

@@ -6,9 +6,7 @@ model on its own task, the affinity at each depth, and the number of layers to s
 folder: the same command does not train them again, and --models uses them, or others.
 
 Examples:
-
   conjoin affinity crone2020-conll04-minilm --data conll04/ --output affinity
-
   conjoin affinity --models affinity/models --data conll04/ --max-words 1000 --output more-words
 """
 

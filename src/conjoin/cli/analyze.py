@@ -5,9 +5,7 @@ relation that is right but for an entity. Prints their numbers and writes an HTM
 predicted, which can be filtered by kind.
 
 Examples:
-
   conjoin analyze run --data corpus/
-
   conjoin analyze run --data dev.jsonl --html dev-errors.html
 """
 

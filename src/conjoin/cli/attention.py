@@ -4,9 +4,7 @@ Prints the heads that attend most to the next piece, to the previous one, to the
 An HTML view is BertViz's and loads two scripts from the network when it is opened. Needs the extra attention.
 
 Examples:
-
   conjoin attention run --text "Maria Ortiz leads Halden Steel." --output maps.png --layer 0 --layer 5
-
   conjoin attention run --text "Maria Ortiz leads Halden Steel." --output view.html
 """
 

@@ -1,15 +1,12 @@
 """Extract entities and relations from very many documents.
 
-Every --partition-size documents make a partition, which becomes a file of the output folder, whole or not at all. After a
-stop the same command goes on. A document that cannot be read, or over which the model or its process fails, becomes a row
-with an error. docs/scale.md describes the results and how to run on clusters.
+Every --partition-size documents make a partition, which becomes a file of the output folder, whole or not at all. The
+same command resumes a stopped job. A document that cannot be read, or over which the model or its process fails, becomes
+a row with an error. docs/scale.md describes the results and how to run on clusters.
 
 Examples:
-
   conjoin bulk articles/ --model run --output found --workers 4
-
   conjoin bulk news.parquet --model run --output found --format parquet --text-column body --id-column url
-
   conjoin bulk /shared/news --model /shared/run --output /shared/found --engine ray --workers 64 --gpus-per-worker 1
 """
 

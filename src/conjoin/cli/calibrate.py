@@ -1,4 +1,4 @@
-"""Fit scores to frequencies, with a threshold for each type.
+"""Calibrate the scores of a model, and fit a threshold for each type.
 
 Fits a temperature for each task, so that of all results with score 0.8 about 80 % are right, and for each type the
 threshold with the best F1. Uses dev by default; give documents that the model was not trained on. Writes the result into
@@ -6,9 +6,7 @@ the model's folder, with its card and a picture, and from then on extract, evalu
 starts from the model's own scores; remove calibration.json to undo it.
 
 Examples:
-
   conjoin calibrate run --data corpus/
-
   conjoin calibrate run --data held-out.jsonl
 """
 

@@ -1,18 +1,13 @@
 """Count what annotated files hold and list what is wrong.
 
 Names every problem with its file and line. Exits with 1 when something had to be repaired, unless --lenient is given, and
-when there are no documents. Notes, and what an option leaves out, are listed but are no errors.
+when there are no documents. Lists notes, and what an option leaves out, but does not count them as errors.
 
 Examples:
-
   conjoin check train.jsonl
-
   conjoin check conll04/ --html conll04.html
-
   conjoin check DRUG-AE.rel --option overlap=keep-longer
-
   conjoin check corpus.tsv --json | jq .kinds
-
   conjoin check new-data.jsonl --model run
 """
 

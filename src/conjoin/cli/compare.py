@@ -3,7 +3,6 @@
 Compares the strict micro F1 of two experiments, tested on the same documents, by a paired bootstrap.
 
 Examples:
-
   conjoin compare with-layers/ without-layers/
 """
 

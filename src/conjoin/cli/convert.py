@@ -5,11 +5,8 @@ relations were read and written, and lists what the target format cannot hold. A
 existing one is replaced only with --overwrite, and the source never.
 
 Examples:
-
   conjoin convert train.txt train.jsonl --to jsonl
-
   conjoin convert conll04/ conll04-jsonl/ --to jsonl
-
   conjoin convert DRUG-AE.rel ade.json --to spert --option overlap=keep-longer
 """
 

@@ -4,9 +4,7 @@ Writes an HTML page with the entities and relations of a paragraph of raw text. 
 finished model in the output folder is replaced only with --overwrite.
 
 Examples:
-
   conjoin demo
-
   conjoin demo --set training.epochs=3 --html quick.html --overwrite
 """
 

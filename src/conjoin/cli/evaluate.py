@@ -5,11 +5,8 @@ averages, and every type. The JSON holds fractions of 1 and names the split and 
 entities. With --gold-entities the figures for entities are those of the annotated ones.
 
 Examples:
-
   conjoin evaluate run --data corpus/
-
   conjoin evaluate run --data corpus/ --split dev --json
-
   conjoin evaluate run --data test.jsonl --raw-text
 """
 

@@ -1,14 +1,11 @@
 """Train and score over folds and seeds.
 
-Prints means with their deviations and the value of each fold. Every run has a folder of its own. After a stop the same
-command goes on, run by run.
+Prints means with their deviations and the value of each fold. Every run has a folder of its own. The same command resumes
+a stopped experiment, run by run.
 
 Examples:
-
   conjoin experiment conjoin-base --data conll04/ --dev-use join --seeds 5 --output five-seeds
-
   conjoin experiment conjoin-base --data ade.jsonl --folds 10 --dev-share 0.1 --workers 2 --output ten-folds
-
   conjoin experiment conjoin-base --data conll04/ --folds 5 --split train --split dev --stratified --output tuning
 """
 

@@ -4,11 +4,8 @@ extract, evaluate and serve take an export like any model; it needs the extra on
 in F1, evaluate the model and its export.
 
 Examples:
-
   conjoin export run --output small --int8
-
   conjoin evaluate small --data corpus/
-
   conjoin extract small --text "Maria Ortiz leads Halden Steel in Leeds."
 """
 

@@ -4,15 +4,12 @@ A text file is one text, or one per line with --lines. The lines of a .jsonl fil
 are one text each, in the column --text-column. A folder stands for all its .txt, .jsonl, .csv and .parquet files. Offsets
 count characters of the text as it is, with its line ends and byte-order mark.
 
-JSON lines are written as they come. After a stop the same command with --resume goes on from FILE.part, to the same file
-as without the stop. Results stay in order with any number of --workers.
+JSON lines are written as they come. With --resume the same command continues a stopped run from FILE.part, and the file
+is then the same as without the stop. Results stay in order with any number of --workers.
 
 Examples:
-
   conjoin extract run --text "Maria Ortiz leads Halden Steel in Leeds." --format table
-
   conjoin extract run articles/ --output found.jsonl --workers 4
-
   cat notes.txt | conjoin extract run - --lines
 """
 

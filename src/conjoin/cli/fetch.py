@@ -3,11 +3,8 @@
 A download that was cut off goes on with the same command. Every file is checked against its published checksum.
 
 Examples:
-
   conjoin fetch conll04
-
   conjoin fetch ade --output corpora/ade
-
   conjoin fetch ace05
 """
 

@@ -6,11 +6,8 @@ the document, the characters of both entities, and the score. Edges are written 
 number of nodes only. The format neo4j is CSV files and the command that imports them.
 
 Examples:
-
   conjoin extract run articles/ --output found.jsonl
-
   conjoin graph found.jsonl --output graph --relation-threshold 0.8
-
   conjoin graph found/ --output graph --format neo4j
 """
 

@@ -3,9 +3,7 @@
 The settings are printed as TOML, which can be edited and given to conjoin train.
 
 Examples:
-
   conjoin presets
-
   conjoin presets conjoin-base > my.toml
 """
 

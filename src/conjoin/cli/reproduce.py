@@ -1,14 +1,11 @@
 """Reproduce a table of the papers beside the published one.
 
 The row of a corpus that is not under --data stays empty and is named; deviations from the paper are listed below the
-table. Writes TABLE.md, TABLE.json and TABLE.tex. After a stop the same command goes on.
+table. Writes TABLE.md, TABLE.json and TABLE.tex. The same command resumes a stopped run.
 
 Examples:
-
   conjoin reproduce crone2020-table3 --data corpora/ --output tables --encoder minilm
-
   conjoin reproduce giorgi2019-table1 --data corpora/ --output smoke --encoder minilm --quick
-
   conjoin reproduce giorgi2019-a1 --data corpora/ --output tables
 """
 

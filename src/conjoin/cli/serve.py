@@ -7,9 +7,7 @@ environment variable CONJOIN_TOKEN requests must carry that token. Ctrl-C or SIG
 arrived, then stops.
 
 Examples:
-
   conjoin serve run
-
   CONJOIN_TOKEN=secret conjoin serve small --host 0.0.0.0 --port 80
 """
 

@@ -5,9 +5,7 @@ differ from one another. Writes them with the model's annotations, for an annota
 conjoin train read the corrected file like any other.
 
 Examples:
-
   conjoin suggest run pool.txt --lines --count 100 --output tasks.json
-
   conjoin suggest run texts/ --count 50 --format brat --output to-correct/
 """
 
@@ -36,7 +34,7 @@ def suggest(
     *,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of sentences to choose.")] = 100,
     format: Annotated[str, typer.Option(help="Format to write: labelstudio, brat, prodigy, jsonl, ….")] = "labelstudio",
-    diversity: Annotated[float, typer.Option(min=0.0, max=1.0, help="Weight of difference from those chosen.")] = 0.5,
+    diversity: Annotated[float, typer.Option(min=0.0, max=1.0, help="Weight of the difference between sentences.")] = 0.5,
     texts: TextOptions,
     overwrite: Overwrite = False,
 ) -> None:

@@ -1,17 +1,13 @@
 """Train a joint model, score it on test and save it.
 
 Keeps the best epoch on dev, or the last one under training.select=last, as some presets say. Writes a checkpoint after
-every epoch (more often with training.checkpoint_steps). After a stop the same command goes on from the last checkpoint,
-unless it has --overwrite, which starts again. An old model stays until the new one is saved.
+every epoch (more often with training.checkpoint_steps). The same command resumes a stopped run from its last checkpoint;
+with --overwrite it starts again, and an old model stays until the new one is saved.
 
 Examples:
-
   conjoin train conjoin-base --data corpus/ --output run
-
   conjoin train conjoin-base --train a.jsonl --dev b.jsonl --output run --set training.epochs=10
-
   conjoin train giorgi2019-conll04 --encoder minilm --data conll04/ --retrain-on-dev --output run
-
   torchrun --nproc-per-node 2 -m conjoin train conjoin-base --data corpus/ --output run
 """
 

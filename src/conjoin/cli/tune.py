@@ -1,15 +1,12 @@
 """Search over settings for the best scores on dev.
 
-A trial scores what training keeps, its best epoch on dev, or the last one under training.select=last. Trials below the
+A trial scores what training keeps: its best epoch on dev, or the last one under training.select=last. Trials below the
 median of the others are stopped early. Writes the settings of the best trial to best.toml, with which conjoin train comes
-to the same score. After a stop the same command goes on.
+to the same score. The same command resumes a stopped search.
 
 Examples:
-
   conjoin tune crone2020-conll04-minilm --data conll04/ --output depth --trials 30
-
   conjoin tune conjoin-base --data corpus/ --output rates --space training.learning_rate=1e-5..1e-3:log
-
   conjoin train depth/best.toml --data conll04/ --retrain-on-dev --output run
 """
 

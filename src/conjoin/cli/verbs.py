@@ -21,7 +21,7 @@ PANELS = {
         "train": "Train a joint model, score it on test and save it.",
         "evaluate": "Score a trained model on annotated text.",
         "analyze": "Show which errors a model makes, by kind.",
-        "calibrate": "Fit scores to frequencies, with a threshold for each type.",
+        "calibrate": "Calibrate the scores of a model, and fit a threshold for each type.",
         "experiment": "Train and score over folds and seeds.",
         "compare": "Test whether one experiment beats another.",
         "tune": "Search over settings for the best scores on dev.",
@@ -71,7 +71,8 @@ class Verbs(TyperGroup):
             return None
         module = import_module(f"conjoin.cli.{cmd_name}")
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-        app.command(cmd_name, help=module.__doc__)(spread(getattr(module, cmd_name)))
+        help = (module.__doc__ or "").replace("\nExamples:", "\n\b\nExamples:")  # not wrapped
+        app.command(cmd_name, help=help)(spread(getattr(module, cmd_name)))
         return typer.main.get_command(app)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
