@@ -136,7 +136,7 @@ def write_ace(documents: Sequence[Document], path: Path) -> None:
     path.mkdir(parents=True)
     mention = '<charseq START="2" END="4">Cid</charseq>'
     for split in ("train", "dev", "test"):
-        listed = resources.files("conjoin") / f"readers/splits_ace/ace05-{split}.txt"
+        listed = resources.files("conjoin") / f"readers/formats/splits_ace/ace05-{split}.txt"
         for name in listed.read_text().split():
             (path / f"{name}.sgm").write_text("<DOC>\n<TEXT>\nCid leads the mill.\n</TEXT>\n</DOC>\n")
             (path / f"{name}.apf.xml").write_text(

@@ -1,4 +1,4 @@
-"""Calibrate the scores of a model, and fit a threshold for each type.
+"""Calibrate scores, with a threshold for each type.
 
 Fits a temperature for each task, so that of all results with score 0.8 about 80 % are right, and for each type the
 threshold with the best F1. Uses dev by default; give documents that the model was not trained on. Writes the result into

@@ -21,7 +21,7 @@ PANELS = {
         "train": "Train a joint model, score it on test and save it.",
         "evaluate": "Score a trained model on annotated text.",
         "analyze": "Show which errors a model makes, by kind.",
-        "calibrate": "Calibrate the scores of a model, and fit a threshold for each type.",
+        "calibrate": "Calibrate scores, with a threshold for each type.",
         "experiment": "Train and score over folds and seeds.",
         "compare": "Test whether one experiment beats another.",
         "tune": "Search over settings for the best scores on dev.",
