@@ -49,12 +49,7 @@ def affinity(
     max_words: Annotated[int, typer.Option(min=3, help="Maximum number of words of dev to compare.")] = 500,
     cache: CacheOptions,
 ) -> None:
-    if (preset is None) == (models is None):
-        raise typer.BadParameter("give a preset to train models with, or --models with a folder of trained ones")
-    if models is not None and settings.overrides():
-        raise typer.BadParameter("--set and --encoder are for models to be trained, and --models takes trained ones")
-    if preset is not None:
-        settings.config(preset)
+    _check_usage(preset, models, settings)
     corpus = data.read_splits(needed="train" if models is None else "dev")
     if not corpus.dev:
         raise DataError("affinity compares the words of a dev split; name a file with --dev, or call it dev")
@@ -73,6 +68,16 @@ def affinity(
     source = {"models": str(models)} if preset is None else {"preset": preset, "settings": list(settings.settings or [])}
     _write({**source, "seeds": {task: list(models) for task, models in runs.items()}, "dev_f1": scores, "words": max_words},
            depths, output)
+
+
+def _check_usage(preset: str | None, models: Path | None, settings: SettingOptions) -> None:
+    """Raise for a wrong combination of options, and for wrong settings, before any data is read."""
+    if (preset is None) == (models is None):
+        raise typer.BadParameter("give a preset to train models with, or --models with a folder of trained ones")
+    if models is not None and settings.overrides():
+        raise typer.BadParameter("--set and --encoder are for models to be trained, and --models takes trained ones")
+    if preset is not None:
+        settings.config(preset)
 
 
 def _print_epoch(task: str, seed: int, event: Event) -> None:

@@ -62,11 +62,11 @@ def train(
     from conjoin.experiments.train import train as run
     from conjoin.training.distributed import leave_processes
 
-    extra = chosen(_relation_free(relation_free, data.files.lenient), max_relation_free, seed=config.training.seed)
+    sentences = chosen(_relation_free(relation_free, data.files.lenient), max_relation_free, seed=config.training.seed)
     try:
         with (TrainingProgress(shown=progress is not False) as bar,
               _tracked(track, bar.listen, output, config) as listen):
-            extractor = run(config, corpus, output=output, retrain_on_dev=retrain_on_dev, relation_free=extra,
+            extractor = run(config, corpus, output=output, retrain_on_dev=retrain_on_dev, relation_free=sentences,
                             lenient=data.files.lenient, overwrite=overwrite, cache_limit=cache.limit, listen=listen)
     except KeyboardInterrupt:
         raise stopped(_how_to_go_on(output)) from None
