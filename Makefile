@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: demo test slow check bench clean
 
 demo: .venv/installed
-	$(BIN)/conjoin demo --output demo-run --page demo.html --overwrite
+	$(BIN)/conjoin demo --output demo-run --html demo.html --overwrite
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2
@@ -32,10 +32,10 @@ bench: .venv/installed bench-run/base/model bench-run/recurrent/model
 	$(BIN)/python benchmarks/speed/busy.py --output benchmarks/speed/busy-sample.json
 
 bench-run/base/model: .venv/installed
-	$(BIN)/conjoin demo --output bench-run/base --page bench-run/base.html --overwrite
+	$(BIN)/conjoin demo --output bench-run/base --html bench-run/base.html --overwrite
 
 bench-run/recurrent/model: .venv/installed
-	$(BIN)/conjoin demo --preset crone2020-conll04-minilm --output bench-run/recurrent --page bench-run/recurrent.html --overwrite
+	$(BIN)/conjoin demo --preset crone2020-conll04-minilm --output bench-run/recurrent --html bench-run/recurrent.html --overwrite
 
 .venv/installed: pyproject.toml constraints.txt
 	@echo "installing into .venv: some minutes, once"

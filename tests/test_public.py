@@ -14,7 +14,7 @@ import pytest
 import conjoin
 from conjoin import cli
 from conjoin.cli import app
-from conjoin.cli.verbs import VERBS
+from conjoin.cli.verbs import PANELS, VERBS
 
 HEAVY = ("torch", "transformers", "accelerate", "pydantic")
 
@@ -38,7 +38,7 @@ def test_every_public_name_is_imported_for_type_checkers_too() -> None:
 @pytest.mark.parametrize("name", sorted(conjoin._HOMES))
 def test_a_public_name_is_importable_and_says_what_it_is(name: str) -> None:
     value = getattr(conjoin, name)
-    assert value.__module__ == conjoin._HOMES[name]
+    assert getattr(import_module(conjoin._HOMES[name]), name) is value
     assert len((value.__doc__ or "").split()) >= 3
     for method, member in vars(value).items() if inspect.isclass(value) else ():
         if inspect.isfunction(member) and not method.startswith("_") and len(inspect.signature(member).parameters) > 1:
@@ -66,8 +66,9 @@ def test_reading_data_and_help_do_not_import_torch(code: str) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_table_of_verbs_says_what_each_says_of_itself(verb: str) -> None:
-    found = getattr(import_module(f"conjoin.cli.{verb}"), verb)
-    assert found.__doc__.splitlines()[0] == VERBS[verb]
+    module = import_module(f"conjoin.cli.{verb}")
+    assert callable(getattr(module, verb))
+    assert (module.__doc__ or "").splitlines()[0] == VERBS[verb]
     files = {path.stem for path in Path(cli.__file__).parent.glob("*.py")}
     assert set(VERBS) <= files
 
@@ -89,4 +90,6 @@ def test_every_verb_has_help(verb: tuple[str, ...]) -> None:
         assert f"conjoin {verb[0]}" in result.output.partition("Examples:")[2]
     else:
         assert set(VERBS) <= set(result.output.split())
-        assert "..." not in result.output.partition("Commands:")[2]  # each first sentence fits on its line
+        lines = result.output.splitlines()
+        assert all(f"{panel}:" in lines for panel in PANELS)
+        assert all(any(f" {line}" in shown for shown in lines) for line in VERBS.values())  # each fits on its line

@@ -20,13 +20,14 @@ from pathlib import Path
 from measuring import HERE, machine, write
 
 from conjoin import Schema, load_config
-from conjoin.__main__ import SPINS
+from conjoin.__main__ import SPIN_COUNT
 from conjoin.corpora.sample import sample_corpus
 from conjoin.modeling.build import build_model
 from conjoin.training import EpochDone, train
 
 WAYS = {
-    "as OpenMP waits": {}, "as conjoin's commands wait": {"GOMP_SPINCOUNT": SPINS}, "one thread": {"OMP_NUM_THREADS": "1"},
+    "as OpenMP waits": {}, "as conjoin's commands wait": {"GOMP_SPINCOUNT": SPIN_COUNT},
+    "one thread": {"OMP_NUM_THREADS": "1"},
 }
 
 

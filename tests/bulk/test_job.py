@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import doubles
-from conjoin.bulk.inputs import Columns, Raw
-from conjoin.bulk.job import Job, Started, local, run
-from conjoin.bulk.partition import MAX_DEATHS, Partition, PartitionDone, from_json, rows_of, to_json
+from conjoin.bulk.job import Job, JobStarted, local_engine, run
+from conjoin.bulk.partition import MAX_CRASHES, Partition, PartitionResult, extract_rows, from_json, to_json
 from conjoin.bulk.rows import RowFormat, read_rows
 from conjoin.errors import DataError, ModelError, SettingError, WorkerError
+from conjoin.text.sources import Columns, TextRecord
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def write(path: Path, texts: list[Any]) -> Path:
     return path
 
 
-def done(job: Job, workers: int = 1) -> list[PartitionDone]:
-    return [event for event in run(job, local(workers)) if isinstance(event, PartitionDone)]
+def done(job: Job, workers: int = 1) -> list[PartitionResult]:
+    return [event for event in run(job, local_engine(workers)) if isinstance(event, PartitionResult)]
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
@@ -50,7 +50,7 @@ def test_partitions_are_written_in_order_whatever_the_number_of_processes(model:
     source = write(tmp_path / "in.jsonl", texts)
     written = []
     for workers in (1, 3):
-        job = Job((source,), model, tmp_path / f"out{workers}", partition_documents=10, load=doubles.load)
+        job = Job((source,), model, tmp_path / f"out{workers}", partition_size=10, load=doubles.load)
         assert [event.number for event in done(job, workers)] == list(range(10))
         assert [row["doc_id"] for row in rows(job.folder)] == [f"d{number}" for number in range(95)]
         written.append(parts(job.folder))
@@ -64,7 +64,7 @@ def test_poisonous_documents_are_rows_with_errors(model: Path, tmp_path: Path) -
     texts: list[Any] = [f"word {number}" for number in range(40)]
     for number, poison in ((3, "raise"), (13, "die here"), (14, "die there"), (20, 5), (21, None), (33, "raise")):
         texts[number] = poison
-    job = Job((write(tmp_path / "in.jsonl", texts),), model, tmp_path / "out", keep_text=True, partition_documents=10,
+    job = Job((write(tmp_path / "in.jsonl", texts),), model, tmp_path / "out", keep_text=True, partition_size=10,
               load=doubles.load)
     events = done(job, 2)
     assert [event.errors for event in events] == [1, 2, 2, 1]
@@ -84,24 +84,24 @@ def test_a_process_that_is_killed_from_outside_costs_nothing(
     monkeypatch.setenv("MARK", str(tmp_path / "mark"))
     texts = ["one", "once", "two"]
     job = Job((write(tmp_path / "in.jsonl", texts),), model, tmp_path / "out", load=doubles.load_late)
-    assert done(job) == [PartitionDone(0, 3, 0, 3, 0, (tmp_path / "in.jsonl").stat().st_size)]
+    assert done(job) == [PartitionResult(0, 3, 0, 3, 0, (tmp_path / "in.jsonl").stat().st_size)]
     assert (tmp_path / "mark").exists()
 
 
-def test_too_many_deaths_are_not_the_fault_of_documents(model: Path, tmp_path: Path) -> None:
-    partition = Partition(4, tuple(Raw(f"d{number}", "a") for number in range(50)))
-    partition = partition.after_death(("chunk", 0))
-    for number in range(MAX_DEATHS - 1):
-        partition = partition.after_death(("document", number))
-    assert (len(partition.alone), len(partition.lethal)) == (1, MAX_DEATHS - 1)
-    with pytest.raises(WorkerError, match=r"partition 4: 20 processes ended over it, the last at document 'd30'"):
-        partition.after_death(("document", 30))
+def test_too_many_crashes_are_not_the_fault_of_documents(model: Path, tmp_path: Path) -> None:
+    partition = Partition(4, tuple(TextRecord(f"d{number}", "a") for number in range(50)))
+    partition = partition.after_crash(("chunk", 0))
+    for number in range(MAX_CRASHES - 1):
+        partition = partition.after_crash(("document", number))
+    assert (len(partition.split_chunks), len(partition.crashing)) == (1, MAX_CRASHES - 1)
+    with pytest.raises(WorkerError, match=r"partition 4: 20 processes crashed over it, the last at document 'd30'"):
+        partition.after_crash(("document", 30))
     job = Job((write(tmp_path / "in.jsonl", ["a"]),), model, tmp_path / "out", load=doubles.load_never)
     with pytest.raises(WorkerError, match="while it loaded the model"):
         done(job)
 
 
-def test_who_is_read_with_whom_does_not_depend_on_lethal_documents() -> None:
+def test_who_is_read_with_whom_does_not_depend_on_crashing_documents() -> None:
     seen: list[int] = []
 
     class Counting(doubles.FirstWords):
@@ -109,13 +109,13 @@ def test_who_is_read_with_whom_does_not_depend_on_lethal_documents() -> None:
             seen.append(len(texts))
             return super().extract(texts)
 
-    raws = tuple(Raw(str(number), "x" * 60_000) for number in range(10))
+    raws = tuple(TextRecord(str(number), "x" * 60_000) for number in range(10))
     places: list[object] = []
-    rows_of(Counting(), Partition(0, raws), places.append, keep_text=False)
+    extract_rows(Counting(), Partition(0, raws), places.append, keep_text=False)
     assert (seen, places) == ([4, 4, 2], [("chunk", 0), ("chunk", 1), ("chunk", 2)])
     seen.clear()
-    partition = Partition(0, raws, alone=frozenset({0}), lethal=frozenset({1}))
-    told = rows_of(Counting(), partition, places.append, keep_text=False)
+    partition = Partition(0, raws, split_chunks=frozenset({0}), crashing=frozenset({1}))
+    told = extract_rows(Counting(), partition, places.append, keep_text=False)
     assert seen == [1, 1, 1, 4, 2]
     assert [row["doc_id"] for row in told if row["error"]] == ["1"]
     assert from_json(json.loads(json.dumps(to_json(partition)))) == Partition(0, raws)
@@ -123,11 +123,11 @@ def test_who_is_read_with_whom_does_not_depend_on_lethal_documents() -> None:
 
 def test_a_job_goes_on_where_it_was(model: Path, tmp_path: Path) -> None:
     source = write(tmp_path / "in.jsonl", [f"word {number}" for number in range(60)])
-    whole = Job((source,), model, tmp_path / "whole", partition_documents=7, load=doubles.load)
+    whole = Job((source,), model, tmp_path / "whole", partition_size=7, load=doubles.load)
     done(whole)
-    job = Job((source,), model, tmp_path / "out", partition_documents=7, load=doubles.load)
-    events = run(job, local(2))
-    assert isinstance(next(events), Started)
+    job = Job((source,), model, tmp_path / "out", partition_size=7, load=doubles.load)
+    events = run(job, local_engine(2))
+    assert isinstance(next(events), JobStarted)
     next(events)
     next(events)
     events.close()  # type: ignore[attr-defined]
@@ -137,8 +137,8 @@ def test_a_job_goes_on_where_it_was(model: Path, tmp_path: Path) -> None:
     assert {f"part-{event.number:08d}.jsonl" for event in again if event.skipped} == before
     assert sum(event.documents for event in again) == 60
     assert parts(job.folder) == parts(whole.folder)
-    (started,) = run(job, local())
-    assert isinstance(started, Started)
+    (started,) = run(job, local_engine())
+    assert isinstance(started, JobStarted)
     assert started.finished
 
 
@@ -148,7 +148,7 @@ def test_another_job_is_refused_in_the_same_folder(model: Path, tmp_path: Path) 
     done(job)
     for other, told in (
         (Job((source,), model, job.folder, keep_text=True, load=doubles.load), "keep text differ"),
-        (Job((source,), model, job.folder, partition_documents=3, load=doubles.load), "partition documents differ"),
+        (Job((source,), model, job.folder, partition_size=3, load=doubles.load), "partition documents differ"),
         (Job((source,), model, job.folder, relation_threshold=0.5, load=doubles.load), "relation threshold differ"),
     ):
         with pytest.raises(DataError, match=rf"out: holds another job \({told}\)"):
@@ -161,17 +161,21 @@ def test_another_job_is_refused_in_the_same_folder(model: Path, tmp_path: Path) 
         done(job)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("mine")
-    with pytest.raises(DataError, match="full: holds files of something else"):
+    with pytest.raises(DataError, match="full: holds other files"):
         done(Job((source,), model, tmp_path / "full", load=doubles.load))
     with pytest.raises(ModelError, match="no such folder"):
         done(Job((source,), tmp_path / "no", tmp_path / "new", load=doubles.load))
+    (tmp_path / "a.pdf").write_text("")
+    for other in (tmp_path / "a.pdf", Path("-")):
+        with pytest.raises(DataError, match=r"is no .txt, .jsonl, .csv or .parquet file"):
+            done(Job((other,), model, tmp_path / "new", load=doubles.load))
     with pytest.raises(SettingError, match="partitions of 0 documents"):
-        Job((source,), model, tmp_path / "new", partition_documents=0)
+        Job((source,), model, tmp_path / "new", partition_size=0)
 
 
 def test_two_runs_do_not_write_into_one_folder(model: Path, tmp_path: Path) -> None:
     job = Job((write(tmp_path / "in.jsonl", ["a"]),), model, tmp_path / "out", load=doubles.load)
-    events = run(job, local())
+    events = run(job, local_engine())
     next(events)
     with pytest.raises(DataError, match="another run is writing there"):
         done(job)

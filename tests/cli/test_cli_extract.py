@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from conjoin.extractor import _annotator
+from conjoin.modeling.precision import usable_precision
 
 ORTIZ = "Maria Ortiz leads the Halden Steel of Leeds."
 OSWALD = "Lee Oswald shot Kennedy in Dallas."
@@ -144,7 +144,7 @@ def test_a_second_run_does_not_read_the_output_of_the_first(conjoin: Any, traine
 def test_an_input_is_not_replaced_by_what_is_found_in_it(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": OSWALD}) + "\n")
     sentence = conjoin("extract", trained_run, tmp_path / "a.jsonl", "-o", tmp_path / "a.jsonl").sentence
-    assert sentence.endswith("a.jsonl: is the output too, and would be replaced; give --output another name")
+    assert "a.jsonl: is part of the output" in sentence and "--output" in sentence
 
 
 def test_a_target_that_cannot_be_written_is_named(conjoin: Any, trained_run: Path) -> None:
@@ -170,14 +170,14 @@ def test_thresholds(conjoin: Any, trained_run: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "raw", "more", "told"), [
-    ("a.txt", b"caf\xe9 Lee", [], "a.txt: not UTF-8 (byte 0xe9 at position 3); convert it first"),
+    ("a.txt", b"caf\xe9 Lee", [], "a.txt: not UTF-8 (byte 0xe9 at position 3); texts must be UTF-8"),
     ("a.txt", b"one\ntwo\nthr\xffee", ["--lines"], "a.txt:3: not UTF-8 (byte 0xff at position 3)"),
-    ("a.jsonl", b'{"text": "a"}\n{"txt": 3}\n', [], 'a.jsonl:2: no "text" string; every line must hold one object'),
+    ("a.jsonl", b'{"text": "a"}\n{"txt": 3}\n', [], 'a.jsonl:2: \'text\' is missing or null; texts must'),
     ("a.jsonl", b'{"text": "a"}\n\n{"text": \n', [], "a.jsonl:3: not JSON at column"),
-    ("a.jsonl", b'["text"]\n', [], 'a.jsonl:1: no "text" string'),
-    ("a.jsonl", b'{"text": 3}\n', [], 'a.jsonl:1: no "text" string'),
-    ("a.jsonl", b'{"text": "a", "n": ' + b"1" * 5000 + b"}", [], "a.jsonl:1: not JSON (a number of thousands of digits)"),
-    ("a.jsonl", b"[" * 100_000, [], "a.jsonl:1: JSON nested too deeply"),
+    ("a.jsonl", b'["text"]\n', [], "a.jsonl:1: no JSON object"),
+    ("a.jsonl", b'{"text": 3}\n', [], "a.jsonl:1: 'text' is no string but of type int"),
+    ("a.jsonl", b'{"text": "a", "n": ' + b"1" * 5000 + b"}", [], "a.jsonl:1: not JSON ("),
+    ("a.jsonl", b"[" * 100_000, [], "a.jsonl:1: not JSON (nested too deeply"),
     ("a.jsonl", b'{"text": "\xff"}\n', [], "a.jsonl:1: not UTF-8"),
 ])
 def test_bad_input_is_one_sentence_and_finishes_nothing(
@@ -199,22 +199,33 @@ def test_after_an_error_what_is_kept_is_told_and_gone_on_with(conjoin: Any, trai
     told = conjoin("extract", trained_run, texts, "-o", found).sentence
     kept = sum(1 for _ in (tmp_path / "found.jsonl.part").open())
     assert 0 < kept <= 100
-    assert f"found.jsonl.part holds the {kept} results before it: mend that and give the same command with --resume" in told
-    assert "a.jsonl:101: not JSON" in told and "conjoin bulk" in told
+    assert f"found.jsonl.part holds the {kept} results before it: " in told
+    assert "a.jsonl:101: not JSON" in told and "--resume" in told and "conjoin bulk" in told
     texts.write_text(good * 102)
     assert "wrote " in conjoin("extract", trained_run, texts, "-o", found, "--resume").err
     assert sum(1 for _ in found.open()) == 102
 
 
-@pytest.mark.parametrize("name", ["a.csv", "A.CSV", "a.parquet"])
-def test_a_table_is_not_read_as_a_text(name: str, conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
-    (tmp_path / name).write_text("id,text\n1,Oslo\n")
-    assert "is a table, not a text; conjoin bulk reads tables" in conjoin("extract", trained_run, tmp_path / name).sentence
+@pytest.mark.parametrize("name", ["a.csv", "A.CSV"])
+def test_the_rows_of_a_table_are_texts(name: str, conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(f"key,body\n1,{OSWALD}\n,{ORTIZ}\n")
+    columns = ["--text-column", "body", "--id-column", "key"]
+    for path in (tmp_path / name, tmp_path):
+        values = parsed(conjoin("extract", trained_run, path, *columns).out)
+        assert [value["id"] for value in values] == ["1", f"{name}:2"]
+        assert [triples(value) for value in values] == [KILL, WORK]
+    assert "--text-column" in conjoin("extract", trained_run, tmp_path / name).sentence
+
+
+def test_a_parquet_file_that_is_none(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    (tmp_path / "a.parquet").write_text("id,text\n1,Oslo\n")
+    assert "a.parquet: is no Parquet file" in conjoin("extract", trained_run, tmp_path / "a.parquet").sentence
 
 
 def test_paths_that_are_not_there(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
     assert conjoin("extract", trained_run, tmp_path / "no.txt").sentence.endswith("no.txt: no such file or folder")
-    assert "holds no .txt or .jsonl file" in conjoin("extract", trained_run, tmp_path).sentence
+    assert "the folder holds no .txt" in conjoin("extract", trained_run, tmp_path).sentence
     assert "no such folder; give a model folder" in conjoin("extract", tmp_path / "no", "--text", "a").sentence
     assert "not a conjoin model" in conjoin("extract", tmp_path, "--text", "a").sentence
     (tmp_path / "file").write_text("")
@@ -228,7 +239,7 @@ def test_paths_that_are_not_there(conjoin: Any, trained_run: Path, tmp_path: Pat
 def test_no_permission(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")
     (tmp_path / "a.txt").chmod(0)
-    assert "a.txt: Permission denied" in conjoin("extract", trained_run, tmp_path / "a.txt").sentence
+    assert "a.txt: cannot be read (Permission denied)" in conjoin("extract", trained_run, tmp_path / "a.txt").sentence
 
 
 def test_truncated_weights(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
@@ -250,12 +261,13 @@ def test_wrong_usage(arguments: list[str], conjoin: Any, trained_run: Path) -> N
 
 
 def test_half_precision(conjoin: Any, trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    models = []
-    monkeypatch.setattr("conjoin.extractor._annotator", lambda *given: models.append(_annotator(*given)) or models[-1])
+    used = []
+    monkeypatch.setattr("conjoin.modeling.backend.usable_precision",
+                        lambda name: used.append(usable_precision(name)) or used[-1])
     for name in ("no", "bf16"):
         (value,) = parsed(conjoin("extract", trained_run, "--text", OSWALD, "--precision", name).out)
         assert triples(value) == KILL
-    assert [model.bf16 for model in models] == [False, True]
+    assert used == ["no", "bf16"]
     told = conjoin("extract", trained_run, "--text", OSWALD, "--precision", "bf15").sentence
     assert "bf15" in told and "bf16" in told
 

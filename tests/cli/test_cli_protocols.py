@@ -1,4 +1,4 @@
-"""`conjoin experiment`, `compare`, `reproduce`, `errors` and `fetch`."""
+"""`conjoin experiment`, `compare`, `reproduce`, `analyze` and `fetch`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_seeds_on_the_splits_of_a_folder(experiment: Any, conjoin: Any, tmp_path
     again = experiment(tmp_path / "a", "--seeds", 2, "--json")
     assert json.loads(again.out) == value
 
-    assert experiment(tmp_path / "b", "--dev", "join").code == 0
+    assert experiment(tmp_path / "b", "--dev-use", "join").code == 0
     compared = conjoin("compare", tmp_path / "a", tmp_path / "b", "--samples", 50)
     assert [line.split(":")[0] for line in compared.out.splitlines()] == ["entities", "relations"]
     assert "of 50 resamples of 3 documents" in compared.out
@@ -43,7 +43,7 @@ def test_seeds_on_the_splits_of_a_folder(experiment: Any, conjoin: Any, tmp_path
 
 
 def test_folds_of_some_splits(experiment: Any, tmp_path: Path) -> None:
-    result = experiment(tmp_path, "--folds", 3, "--of", "train", "--of", "dev", "--stratified")
+    result = experiment(tmp_path, "--folds", 3, "--split", "train", "--split", "dev", "--stratified")
     assert "over 3 folds" in result.out
     assert "fold1 " in result.out
     assert "F1 of mean precision and recall" in result.out
@@ -51,8 +51,8 @@ def test_folds_of_some_splits(experiment: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("more", "wrong"), [
     (["--folds", 1], "folds = 1: give 2 or more, or 0 for the splits of the corpus"),
-    (["--dev", "pick"], "unknown use of dev 'pick'"),
-    (["--folds", 2, "--of", "valid"], "the data has no split 'valid' to fold; it has train, dev, test"),
+    (["--dev-use", "pick"], "unknown use of dev 'pick'"),
+    (["--folds", 2, "--split", "valid"], "the data has no split 'valid' to fold; it has train, dev, test"),
     (["--hold-out", 0.1], "hold_out and splits are for folds"),
 ])
 def test_what_cannot_be_is_one_sentence(experiment: Any, tmp_path: Path, more: list[object], wrong: str) -> None:
@@ -75,17 +75,17 @@ def test_a_table_in_three_forms(conjoin: Any, corpus_folder: Path, encoder: str,
     assert "unknown table 'table9'" in conjoin("reproduce", "table9", "--data", tmp_path, "--output", tmp_path).sentence
 
 
-def test_errors_of_a_run(conjoin: Any, corpus_folder: Path, settings: list[str], tmp_path: Path) -> None:
+def test_analyze_a_run(conjoin: Any, corpus_folder: Path, settings: list[str], tmp_path: Path) -> None:
     conjoin("train", "conjoin-base", "--data", corpus_folder, "--output", tmp_path / "run", *settings)
-    result = conjoin("errors", tmp_path / "run", "--data", corpus_folder, "--page", tmp_path / "page.html")
+    result = conjoin("analyze", tmp_path / "run", "--data", corpus_folder, "--html", tmp_path / "page.html")
     assert result.code == 0
     assert "entity-missed" in result.out
     assert result.err.splitlines()[-1] == f"wrote {tmp_path / 'page.html'}"
     assert "(dev)" in (tmp_path / "page.html").read_text()
-    value = json.loads(conjoin("errors", tmp_path / "run", "--data", corpus_folder, "--split", "test", "--json",
-                               "--page", tmp_path / "test.html").out)
+    value = json.loads(conjoin("analyze", tmp_path / "run", "--data", corpus_folder, "--split", "test", "--json",
+                               "--html", tmp_path / "test.html").out)
     assert (value["split"], value["documents"]) == ("test", 3)
-    wrong = conjoin("errors", tmp_path / "run", "--data", corpus_folder, "--split", "valid")
+    wrong = conjoin("analyze", tmp_path / "run", "--data", corpus_folder, "--split", "valid")
     assert "no valid split among train, dev, test" in wrong.sentence
 
 

@@ -17,7 +17,8 @@ TOOLS = [("labelstudio", "tasks.json"), ("brat", "folder"), ("prodigy", "tasks.j
 def test_from_texts_to_a_tool_and_back(format: str, name: str, conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
     texts = [f"Lee Oswald shot Kennedy in Dallas . Ann number {number} met Bob ." for number in range(5)]
     (tmp_path / "pool.txt").write_text("\n".join([*texts, texts[0]]))
-    command = ["suggest", trained_run, tmp_path / "pool.txt", "--lines", "-n", 4, "--output", tmp_path / name, "--format"]
+    command = ["suggest", trained_run, tmp_path / "pool.txt", "--lines", "--count", 4, "--output", tmp_path / name,
+               "--format"]
     done = conjoin(*command, format)
     assert done.code == 0, done.err
     assert done.err.startswith("4 of ")

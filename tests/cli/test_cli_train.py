@@ -17,8 +17,9 @@ from xml.etree import ElementTree
 import pytest
 
 from conjoin.__main__ import main as command_line
+from conjoin.cli.corpus import FormatOptions, TrainingData
+from conjoin.cli.options import SettingOptions
 from conjoin.cli.progress import TrainingProgress
-from conjoin.cli.train import overrides, read_splits
 from conjoin.config.presets import load_config, preset_names
 from conjoin.document import Corpus, Document, Entity, Relation
 from conjoin.extractor import Extractor
@@ -86,7 +87,7 @@ def test_retrain_on_dev_and_relation_free_sentences(
     write_documents([*free, bare, related], tmp_path / "free.jsonl", "jsonl")
     common = ["train", "conjoin-base", "--data", corpus_folder, "--retrain-on-dev", "--relation-free",
               tmp_path / "free.jsonl", *settings]
-    result = conjoin(*common, "--relation-free-count", 4, "--output", tmp_path / "four")
+    result = conjoin(*common, "--max-relation-free", 4, "--output", tmp_path / "four")
     assert "again, on train and dev together" in result.err
     assert metrics(tmp_path / "four")["data"]["train"]["documents"] == 7
     assert metrics(tmp_path / "four")["training"]["documents"] == 10
@@ -128,9 +129,9 @@ def test_other_verbs_say_what_they_do_not_look_at(
 ) -> None:
     for split in ("train", "extra", "dev"):
         write_documents(documents, tmp_path / f"{split}.jsonl", "jsonl")
-    corpus = read_splits(tmp_path, {}, None, None, False)
+    corpus = TrainingData(data=tmp_path, files=FormatOptions()).read_splits()
     assert list(corpus.splits) == ["train", "dev"]
-    assert capsys.readouterr().err == "splits other than train, dev and test are not looked at: 'extra' (3 documents)\n"
+    assert capsys.readouterr().err == "splits other than train, dev and test are not used: 'extra' (3 documents)\n"
 
 
 @pytest.mark.parametrize("name", ["--train", "--dev", "--test"])
@@ -141,7 +142,7 @@ def test_a_split_is_a_file(name: str, conjoin: Any, corpus_folder: Path, tmp_pat
 
 @pytest.mark.parametrize("encoder", ["plain", "zoë", "🦜 x", 'it\'s "mine"', "back\\slash\\n", "[a]", "5", "tab\there"])
 def test_an_encoder_is_named_as_written(encoder: str) -> None:
-    assert load_config("conjoin-base", overrides(None, encoder, None)).encoder.name == encoder
+    assert load_config("conjoin-base", SettingOptions(encoder=encoder).overrides()).encoder.name == encoder
 
 
 def test_format_and_options_and_lenient(
@@ -307,6 +308,12 @@ def test_one_epoch_is_not_several(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split(", ")[1] for line in said if "parameters" in line] == ["1 epoch", "2 epochs"]
 
 
+def test_no_progress_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingProgress(shown=False) as progress:
+        progress.listen(Started(steps=1, epochs=1, parameters=5, trainable=5, resumed=0))
+    assert capsys.readouterr() == ("", "")
+
+
 def test_a_run_that_goes_on_says_where(capsys: pytest.CaptureFixture[str]) -> None:
     TrainingProgress().listen(Started(steps=9, epochs=3, parameters=5, trainable=5, resumed=4, epoch=2, select="last"))
     assert "3 epochs, the last epoch counts, going on after step 4, in epoch 2\n" in capsys.readouterr().err
@@ -415,7 +422,7 @@ def test_what_evaluate_refuses(conjoin: Any, trained_run: Path, corpus_folder: P
     assert ("document 'd': entity type 'Planet' is not one of the model's: Loc, Org, Peop; train a model on data with "
             "that type, or correct the data") in conjoin("evaluate", trained_run, "--data", tmp_path / "a.jsonl").sentence
     write_documents([Document.from_words(["Mars"], id="d")], tmp_path / "b.jsonl", "jsonl")
-    assert "no document of the all split holds an entity, so there is nothing to score against; " in conjoin(
+    assert "b.jsonl: no document of the all split holds an entity to score against" in conjoin(
         "evaluate", trained_run, "--data", tmp_path / "b.jsonl").sentence
     (tmp_path / "dev.json").write_text("[]")
     assert "dev.json: holds no documents" in conjoin(
@@ -512,14 +519,14 @@ def test_demo(
     corpus = Corpus({"train": (text,) * 300, "dev": (text,), "test": (text,)})
     monkeypatch.setattr("conjoin.corpora.sample.sample_corpus", lambda: corpus)
     page, run = tmp_path / "demo.html", tmp_path / "run"
-    result = conjoin("demo", "--output", run, "--page", page, *settings, "--set", "training.epochs=1")
+    result = conjoin("demo", "--output", run, "--html", page, *settings, "--set", "training.epochs=1")
     assert result.code == 0, result.err
     assert "scores on test" in result.out
     assert "Ines Karlsen, who has led" in result.out
     assert "│ Ines Karlsen" in result.out
     assert page.read_text(encoding="utf-8").count("<mark") >= 2
     assert Extractor.load(run).config.training.epochs == 1
-    assert "--page" in conjoin("demo", "--help").out
+    assert "--html" in conjoin("demo", "--help").out
 
 
 def test_the_demo_removes_nothing_that_it_did_not_write(
@@ -527,7 +534,7 @@ def test_the_demo_removes_nothing_that_it_did_not_write(
 ) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     monkeypatch.setattr("conjoin.corpora.sample.sample_corpus", lambda: Corpus({"train": tuple(documents)}))
-    command = ["demo", "--output", tmp_path, "--page", tmp_path / "x.html", *settings]
+    command = ["demo", "--output", tmp_path, "--html", tmp_path / "x.html", *settings]
     assert conjoin(*command).code == 0
     model = (tmp_path / "model/weights.safetensors").read_bytes()
     again = conjoin(*command, "--set", "training.seed=1")
@@ -554,7 +561,10 @@ def test_a_refused_run_leaves_no_folder(verb: str, conjoin: Any, corpus_folder: 
 
 def test_without_a_verb_and_with_a_wrong_one(conjoin: Any) -> None:
     assert conjoin().code == 2
-    assert conjoin("tarin").code == 2
+    wrong = conjoin("tarin")
+    assert (wrong.code, "did you mean 'train'?" in wrong.err) == (2, True)
+    option = conjoin("train", "conjoin-base", "--outptu", "run")
+    assert (option.code, "--output" in option.err) == (2, True)
     assert conjoin("--version").out.count(".") == 2
 
 

@@ -48,7 +48,7 @@ SHOWN = re.compile(r"^```(\w*)\n(.*?)^```$|`((?:conjoin|pip) [^`]+)`", re.DOTALL
 COMMAND = re.compile(r"^(?:\w+=\S+ )*(?:conjoin|curl|torchrun|accelerate) ", re.MULTILINE)
 PLACEHOLDER = re.compile(r"(?<!\S)(?!DATA\b)[A-Z]+(?!\S)|…")
 TRAINING = ("train", "demo", "tune", "affinity", "experiment", "reproduce")
-MOST = {"--workers": 1, "--trials": 1, "--folds": 2, "--seeds": 1}
+MOST = {"--workers": 1, "--trials": 1, "--folds": 2, "--max-folds": 2, "--seeds": 1, "--max-seeds": 1}
 SHORT = ("training.epochs=1", "stack.size=8", "relations.size=16")
 
 
@@ -136,7 +136,7 @@ def write_ace(documents: Sequence[Document], path: Path) -> None:
     path.mkdir(parents=True)
     mention = '<charseq START="2" END="4">Cid</charseq>'
     for split in ("train", "dev", "test"):
-        listed = resources.files("conjoin") / f"readers/splits_ace/ace05-{split}.txt"
+        listed = resources.files("conjoin") / f"readers/formats/splits_ace/ace05-{split}.txt"
         for name in listed.read_text().split():
             (path / f"{name}.sgm").write_text("<DOC>\n<TEXT>\nCid leads the mill.\n</TEXT>\n</DOC>\n")
             (path / f"{name}.apf.xml").write_text(
@@ -223,7 +223,7 @@ class Reader:
 
     def call(self, piece: Piece, arguments: list[str]) -> None:
         """conjoin itself: it ends well, and what was to be written is there. Examples that write to one place are apart."""
-        written = [Path(word) for option, word in pairwise(arguments) if option in ("--output", "--page")]
+        written = [Path(word) for option, word in pairwise(arguments) if option in ("--output", "--html")]
         for path in filter(Path.is_dir, written):
             shutil.rmtree(path)
         done = self.conjoin(*self.shortened(arguments))

@@ -54,7 +54,7 @@ def test_what_the_readme_writes_is_not_put_under_version_control() -> None:
 def test_the_python_and_then_the_commands(
     conjoin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "src/conjoin").mkdir(parents=True)
+    (tmp_path / "src/conjoin/corpora").mkdir(parents=True)
     (tmp_path / "src/conjoin/corpora/sample").symlink_to(HOME / "src/conjoin/corpora/sample")
     monkeypatch.chdir(tmp_path)
     (code,) = blocks(README, "python")

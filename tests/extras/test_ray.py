@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import doubles
-from conjoin.bulk.job import Job, local, run
+from conjoin.bulk.job import Job, local_engine, run
 
 pytest.importorskip("ray")
 HERE = Path(__file__).parents[1]
@@ -20,13 +20,13 @@ import sys
 from pathlib import Path
 import ray
 import doubles
-from conjoin.bulk.inputs import Source
+from conjoin.text.sources import Source
 from conjoin.bulk.job import Job, run
 from conjoin.errors import DataError
 from conjoin.extras.ray import engine
 ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
 source, model, folder = map(Path, sys.argv[1:])
-job = Job((source,), model, folder, keep_text=True, partition_documents=7, load=doubles.load)
+job = Job((source,), model, folder, keep_text=True, partition_size=7, load=doubles.load)
 print([event.number for event in run(job, engine(2)) if hasattr(event, "number")])
 try:
     list(engine(1)(job, [Source("gone.txt", folder / "gone.txt")]))
@@ -43,8 +43,8 @@ def test_the_same_bytes_as_the_local_engine(tmp_path: Path) -> None:
     model.mkdir()
     for name in ("config.json", "schema.json"):
         (model / name).write_text("{}")
-    job = Job((source,), model, tmp_path / "local", keep_text=True, partition_documents=7, load=doubles.load)
-    list(run(job, local()))
+    job = Job((source,), model, tmp_path / "local", keep_text=True, partition_size=7, load=doubles.load)
+    list(run(job, local_engine()))
     folder = tmp_path / "ray"
     folder.mkdir()
     for name in ("manifest.json", "part-00000001.jsonl"):  # of a stopped run

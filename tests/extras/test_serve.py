@@ -27,7 +27,7 @@ from conjoin.errors import SettingError
 from conjoin.schema import Schema
 
 pytest.importorskip("fastapi")
-from conjoin.cli.serve import check_free, serve
+from conjoin.cli.serve import LimitOptions, check_free, serve
 from conjoin.extras.serve import Limits, create_app
 
 OSWALD = "Lee Oswald shot Kennedy in Dallas."
@@ -351,7 +351,7 @@ def test_address_is_checked_before_the_model_is_loaded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(SettingError, match=rf"127.0.0.1.*port {port} \(.*in use\)"):
-            serve(Path("nowhere"), port=port)
+            serve(Path("nowhere"), port=port, limits=LimitOptions())
     check_free("127.0.0.1", port)
     check_free("localhost", 0)
     with pytest.raises(SettingError, match="--host"):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import doubles
-from conjoin.bulk.job import Job, local, run
+from conjoin.bulk.job import Job, local_engine, run
 
 pytest.importorskip("pyspark")
 if shutil.which("java") is None:
@@ -55,8 +55,8 @@ def test_the_same_bytes_as_the_local_engine(tmp_path: Path) -> None:
     model.mkdir()
     for name in ("config.json", "schema.json"):
         (model / name).write_text("{}")
-    job = Job((source,), model, tmp_path / "local", keep_text=True, partition_documents=7, load=doubles.load)
-    list(run(job, local()))
+    job = Job((source,), model, tmp_path / "local", keep_text=True, partition_size=7, load=doubles.load)
+    list(run(job, local_engine()))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, sys.path)]),
                    "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
     result = subprocess.run([sys.executable, "-c", SCRIPT, source, tmp_path / "spark"], env=environment, cwd=tmp_path,

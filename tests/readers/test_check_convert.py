@@ -8,20 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from conjoin.cli.check import check
-from conjoin.cli.convert import convert
+from conjoin.cli import app
 from conjoin.document import Corpus, Document, Entity, Relation
 from conjoin.errors import ConjoinError, DataError, SettingError
 from conjoin.readers import read_corpus, read_documents, write_corpus, write_documents
 
 DATA = Path(__file__).parents[1] / "data"
-
-app = typer.Typer()
-app.command("check")(check)
-app.command("convert")(convert)
 
 
 def run(*arguments: object) -> tuple[int, str]:
@@ -52,7 +46,7 @@ def test_check_lists_every_repair_and_fails() -> None:
 
 
 def test_check_json() -> None:
-    code, output = run("check", DATA / "giorgi" / "broken.tsv", "--json", "-o", "direction=effect-drug")
+    code, output = run("check", DATA / "giorgi" / "broken.tsv", "--json", "--option", "direction=effect-drug")
     value = json.loads(output)
     assert code == 1
     assert value["format"] == "giorgi"
@@ -68,7 +62,7 @@ def test_check_writes_a_page_and_says_what_a_preset_or_model_cannot_hold(tmp_pat
     nested = tmp_path / "nested.jsonl"
     nested.write_text('{"text": "Halden Steel", "entities": [{"type": "Org", "char_start": 0, "char_end": 12}, '
                       '{"type": "Loc", "char_start": 0, "char_end": 6}]}\n')
-    code, output = run("check", nested, "--page", tmp_path / "page.html", "--preset", "giorgi2019-conll04")
+    code, output = run("check", nested, "--html", tmp_path / "page.html", "--preset", "giorgi2019-conll04")
     assert code == 0
     assert "1 pairs of entities share words in 1 documents; a tagger holds one entity a word" in output
     assert "a tagger holds one entity a word" in (tmp_path / "page.html").read_text()
@@ -146,7 +140,7 @@ def test_convert_file(tmp_path: Path) -> None:
 
 
 def test_convert_folder(tmp_path: Path) -> None:
-    code, output = run("convert", DATA / "tfmtrnn", tmp_path / "out", "--to", "jsonl", "-o", "relation-free=yes")
+    code, output = run("convert", DATA / "tfmtrnn", tmp_path / "out", "--to", "jsonl", "--option", "relation-free=yes")
     assert code == 0
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["extra.jsonl", "test.jsonl", "train.jsonl"]
     assert "problem" not in output
@@ -205,7 +199,7 @@ def test_convert_to_brat_and_back(tmp_path: Path) -> None:
     counted = {line.split()[0]: line.split()[1:] for line in output.splitlines() if line.strip()}
     assert (counted["documents"], counted["entities"], counted["relations"]) == (["3", "3"], ["5", "5"], ["2", "2"])
     assert run("check", tmp_path / "brat")[0] == 0
-    code, _ = run("convert", tmp_path / "brat", tmp_path / "back", "--to", "jsonl", "-o", "sentences=whole")
+    code, _ = run("convert", tmp_path / "brat", tmp_path / "back", "--to", "jsonl", "--option", "sentences=whole")
     assert code == 0
     back = {document.text: document for document in read_corpus(tmp_path / "back" / "all.jsonl")}
     for document in read_documents(source)[0]:

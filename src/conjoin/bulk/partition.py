@@ -1,202 +1,204 @@
-"""One partition: so many documents of the input in order, and how they become rows, whatever the engine.
+"""Partitions: consecutive texts of the input, and how they become rows, with any engine.
 
-Within a partition documents are read together as their characters say, so every engine comes to the same rows.
+Within a partition texts are batched by their numbers of characters alone, so every engine gives the same rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from conjoin.bulk.inputs import Raw
 from conjoin.bulk.rows import Row, RowFormat, count, error_row, row_of, write_rows
+from conjoin.document import Document
 from conjoin.errors import WorkerError
 from conjoin.parallel.batching import CHUNK_CHARACTERS, chunks
 from conjoin.parallel.process_pool import Say, Work
 from conjoin.parallel.streaming import Extracts
+from conjoin.text.sources import TextRecord
 
-T = TypeVar("T")
-PARTITION_DOCUMENTS = 2_000  # unless told otherwise: what a stop costs at most, and a file of results
-MAX_DEATHS = 20  # of processes over one partition, after which it is not the documents that are at fault
+PARTITION_SIZE = 2_000  # texts: the most that a stop can cost, and the size of a results file
+MAX_CRASHES = 20  # of processes over one partition, after which the texts are not the cause
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """Documents in order, and what is known of them from processes that died: `alone` are the chunks to be read document
-    by document, `lethal` the documents that end the process even then."""
+    """Consecutive texts of the input.
+
+    Attributes:
+        number: Position among the partitions, from 0.
+        records: The texts.
+        split_chunks: Chunks that are extracted text by text, because a process crashed over them.
+        crashing: Texts that crash the process even by themselves.
+    """
 
     number: int
-    documents: tuple[Raw, ...]
-    alone: frozenset[int] = field(default=frozenset())
-    lethal: frozenset[int] = field(default=frozenset())
+    records: tuple[TextRecord, ...]
+    split_chunks: frozenset[int] = frozenset()
+    crashing: frozenset[int] = frozenset()
 
-    def after_death(self, place: object) -> Partition:
-        """What to try after a process died at `place`. Raises `WorkerError` when that has happened too often."""
-        if len(self.alone) + len(self.lethal) >= MAX_DEATHS:
-            raise WorkerError(f"partition {self.number}: {MAX_DEATHS} processes ended over it, the last at document "
-                              f"'{self._name(place)}'; give them more memory or look at the model; the same command "
+    def after_crash(self, place: object) -> Partition:
+        """The partition to retry after a process crashed at `place`. Raises `WorkerError` after too many crashes."""
+        if len(self.split_chunks) + len(self.crashing) >= MAX_CRASHES:
+            raise WorkerError(f"partition {self.number}: {MAX_CRASHES} processes crashed over it, the last at document "
+                              f"'{self._id_at(place)}'; give them more memory or look at the model; the same command "
                               "goes on")
         match place:
             case ("chunk", int(number)):
-                return replace(self, alone=self.alone | {number})
+                return replace(self, split_chunks=self.split_chunks | {number})
             case ("document", int(number)):
-                return replace(self, lethal=self.lethal | {number})
-        raise WorkerError(f"partition {self.number}: the process ended before it came to any document")
+                return replace(self, crashing=self.crashing | {number})
+        raise WorkerError(f"partition {self.number}: the process crashed before it came to any document")
 
-    def _name(self, place: object) -> str:
+    def _id_at(self, place: object) -> str:
         match place:
             case ("document", int(number)):
-                return self.documents[number].id
-        return self.documents[0].id if self.documents else ""
+                return self.records[number].id
+        return self.records[0].id if self.records else ""
 
 
 @dataclass(frozen=True, slots=True)
-class PartitionDone:
-    """What a partition came to. `skipped` ones were written by an earlier run, whose errors are not counted again."""
+class PartitionResult:
+    """Counts of an extracted partition. A `skipped` one was written by an earlier run; its errors are not counted again."""
 
     number: int
     documents: int
     errors: int = 0
     entities: int = 0
     relations: int = 0
-    read: int = 0
+    bytes_read: int = 0
     skipped: bool = False
 
 
-def after_death(work: Partition | PartitionDone, place: object) -> Partition | PartitionDone:
-    """What to try after a process died over it."""
-    return work if isinstance(work, PartitionDone) else work.after_death(place)
+def after_crash(work: Partition | PartitionResult, place: object) -> Partition | PartitionResult:
+    """The work to retry after a process crashed over it."""
+    return work if isinstance(work, PartitionResult) else work.after_crash(place)
 
 
-def partitions(documents: Iterable[Raw], size: int) -> Iterator[Partition]:
-    """The documents in order, so many in each partition; the last has what is left."""
-    for number, group in enumerate(groups(documents, size)):
+def partitions(records: Iterable[TextRecord], size: int) -> Iterator[Partition]:
+    """Cut a stream of texts into partitions of `size`; the last one has the rest."""
+    number, group = 0, list[TextRecord]()
+    for record in records:
+        group.append(record)
+        if len(group) == size:
+            yield Partition(number, tuple(group))
+            number, group = number + 1, []
+    if group:
         yield Partition(number, tuple(group))
 
 
-def groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """So many items in order at a time; the last group has what is left."""
-    group: list[T] = []
-    for item in items:
-        group.append(item)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
+def extract_rows(extractor: Extracts, partition: Partition, say: Say, *, keep_text: bool) -> list[Row]:
+    """Extract a row for each text of a partition, in order.
 
+    When a chunk fails, its texts are extracted one by one, and those that fail again get a row with the error.
 
-def rows_of(extractor: Extracts, partition: Partition, say: Say, *, keep_text: bool) -> list[Row]:
-    """A row for each document, in order. Where a chunk fails, its documents are read one by one, and those that fail again
-    have an error in their row. `say` is told every chunk and every single document before it is read."""
+    Args:
+        extractor: Extracts the texts of a chunk together.
+        partition: The texts.
+        say: Called with the place of every chunk, and of every single text, before it is extracted.
+        keep_text: Rows hold the text as well.
+    """
     rows: dict[int, Row] = {}
-    readable: list[tuple[int, str]] = []
-    for index, raw in enumerate(partition.documents):
-        if raw.text is None or index in partition.lethal:
-            error = raw.error or "the process ended when it read this document, and again when it read it alone"
-            rows[index] = error_row(raw.id, raw.text, error, keep_text=keep_text)
-        if raw.text is not None:  # lethal ones too: who is read with whom stays the same
-            readable.append((index, raw.text))
-    for number, chunk in enumerate(_chunks(partition, readable)):
-        if number in partition.alone or not _together(extractor, partition, chunk, ("chunk", number), say, rows, keep_text):
-            _one_by_one(extractor, partition, chunk, say, rows, keep_text)
-    return [rows[index] for index in range(len(partition.documents))]
+    for index, record in enumerate(partition.records):
+        if record.text is None or index in partition.crashing:
+            error = record.error or "the process ended when it read this document, and again when it read it alone"
+            rows[index] = error_row(record.id, record.text, error, keep_text=keep_text)
+    for number, chunk in enumerate(_chunks(partition.records)):
+        texts = [(partition.records[index].id, partition.records[index].text or "") for index in chunk]
+        documents: Sequence[Document | None] = [None] * len(chunk)
+        if number not in partition.split_chunks:
+            say(("chunk", number))
+            documents = _extract(extractor, texts) or documents
+        for index, text, document in zip(chunk, texts, documents, strict=True):
+            if document is not None:
+                rows[index] = row_of(document, keep_text=keep_text)
+            elif index not in partition.crashing:
+                say(("document", index))
+                rows[index] = _single_row(extractor, text, keep_text)
+    return [rows[index] for index in range(len(partition.records))]
 
 
-def _chunks(partition: Partition, readable: list[tuple[int, str]]) -> Iterator[list[int]]:
-    """Indices of the documents that are read together."""
-    named = ((str(index), text) for index, text in readable)
-    for chunk in chunks(named, first=CHUNK_CHARACTERS):
-        yield [int(name) for name, _ in chunk]
+def _chunks(records: tuple[TextRecord, ...]) -> Iterator[list[int]]:
+    """Indices of the texts that are extracted together. Crashing texts count too, so that chunks stay the same."""
+    texts = ((str(index), record.text) for index, record in enumerate(records) if record.text is not None)
+    for chunk in chunks(texts, first=CHUNK_CHARACTERS):
+        yield [int(index) for index, _ in chunk]
 
 
-def _together(
-    extractor: Extracts, partition: Partition, chunk: list[int], place: object, say: Say, rows: dict[int, Row],
-    keep_text: bool,
-) -> bool:
-    """Read a chunk; False when that fails."""
-    say(place)
-    texts = [(partition.documents[index].id, partition.documents[index].text or "") for index in chunk]
+def _extract(extractor: Extracts, texts: list[tuple[str, str]]) -> list[Document] | None:
+    """The documents of a chunk, or None when the model fails over it."""
     try:
-        found = extractor.extract(texts)
-    except Exception:  # noqa: BLE001 - whatever the model raises; its documents are read one by one
-        return False
-    for index, document in zip(chunk, found, strict=True):
-        rows[index] = row_of(document, keep_text=keep_text)
-    return True
+        return extractor.extract(texts)
+    except Exception:  # noqa: BLE001 - whatever the model raises; its texts are extracted one by one
+        return None
 
 
-def _one_by_one(
-    extractor: Extracts, partition: Partition, chunk: list[int], say: Say, rows: dict[int, Row], keep_text: bool
-) -> None:
-    for index in chunk:
-        if index in partition.lethal:
-            continue
-        raw = partition.documents[index]
-        say(("document", index))
-        try:
-            (document,) = extractor.extract([(raw.id, raw.text or "")])
-        except Exception as error:  # noqa: BLE001 - whatever the model raises is said in the row
-            told = (str(error).splitlines() or [""])[0][:300]
-            rows[index] = error_row(raw.id, raw.text, f"{type(error).__name__}: {told}", keep_text=keep_text)
-        else:
-            rows[index] = row_of(document, keep_text=keep_text)
+def _single_row(extractor: Extracts, text: tuple[str, str], keep_text: bool) -> Row:
+    try:
+        (document,) = extractor.extract([text])
+    except Exception as error:  # noqa: BLE001 - whatever the model raises is written into the row
+        message = (str(error).splitlines() or [""])[0][:300]
+        return error_row(*text, f"{type(error).__name__}: {message}", keep_text=keep_text)
+    return row_of(document, keep_text=keep_text)
 
 
 @dataclass(frozen=True, slots=True)
-class Extraction:
-    """How the rows of a partition are made, as a process prepares it: called with its number it loads the model."""
+class PartitionExtractor:
+    """Prepares a process: called with its number, it loads the model and returns the function from partition to rows."""
 
     load: Callable[[int], Extracts]
     keep_text: bool = False
 
     def __call__(self, number: int) -> Work[Partition, list[Row]]:
         extractor = self.load(number)
-        return lambda partition, say: rows_of(extractor, partition, say, keep_text=self.keep_text)
+        return lambda partition, say: extract_rows(extractor, partition, say, keep_text=self.keep_text)
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
-    """How a partition is extracted and written, as a process prepares it. What is done stays as it is."""
+class PartitionWriter:
+    """Prepares a process that extracts partitions and writes them. Results of an earlier run pass through."""
 
-    extraction: Extraction
+    extractor: PartitionExtractor
     folder: Path
     format: RowFormat
 
-    def __call__(self, number: int) -> Work[Partition | PartitionDone, PartitionDone]:
-        work = self.extraction(number)
+    def __call__(self, number: int) -> Work[Partition | PartitionResult, PartitionResult]:
+        extract = self.extractor(number)
 
-        def extract_and_write(partition: Partition | PartitionDone, say: Say) -> PartitionDone:
-            if isinstance(partition, PartitionDone):
+        def extract_and_write(partition: Partition | PartitionResult, say: Say) -> PartitionResult:
+            if isinstance(partition, PartitionResult):
                 return partition
-            rows = work(partition, say)
-            write_rows(rows, part_path(self.folder, partition.number, self.format), self.format,
-                       keep_text=self.extraction.keep_text)
-            return done(partition, rows)
+            rows = extract(partition, say)
+            path = partition_path(self.folder, partition.number, self.format)
+            write_rows(rows, path, self.format, keep_text=self.extractor.keep_text)
+            return _result(partition, rows)
 
         return extract_and_write
 
 
-def done(partition: Partition, rows: list[Row]) -> PartitionDone:
-    """What the rows of a partition hold."""
-    errors = sum(row["error"] is not None for row in rows)
-    read = partition.documents[-1].read if partition.documents else 0
-    return PartitionDone(partition.number, len(rows), errors, count(rows, "entities"), count(rows, "relations"), read)
+def _result(partition: Partition, rows: list[Row]) -> PartitionResult:
+    return PartitionResult(
+        partition.number,
+        documents=len(rows),
+        errors=sum(row["error"] is not None for row in rows),
+        entities=count(rows, "entities"),
+        relations=count(rows, "relations"),
+        bytes_read=partition.records[-1].bytes_read if partition.records else 0,
+    )
 
 
-def part_path(folder: Path, number: int, format: RowFormat) -> Path:
+def partition_path(folder: Path, number: int, format: RowFormat) -> Path:
     """The file of a partition."""
     return folder / f"part-{number:08d}.{format.value}"
 
 
 def to_json(partition: Partition) -> dict[str, Any]:
     """A partition as plain values, for engines that carry nothing else."""
-    documents = [[raw.id, raw.text, raw.error, raw.read] for raw in partition.documents]
-    return {"number": partition.number, "documents": documents}
+    records = [[record.id, record.text, record.error, record.bytes_read] for record in partition.records]
+    return {"number": partition.number, "records": records}
 
 
 def from_json(value: dict[str, Any]) -> Partition:
-    """The partition that `to_json` gave."""
-    return Partition(value["number"], tuple(Raw(*fields) for fields in value["documents"]))
+    """The partition of `to_json`."""
+    return Partition(value["number"], tuple(TextRecord(*fields) for fields in value["records"]))

@@ -1,4 +1,4 @@
-"""What bulk extraction writes: a row for each document, as JSON lines or as Parquet."""
+"""The results of bulk extraction: a row for each document, as JSON lines or as Parquet."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from conjoin.errors import require_extra
 from conjoin.storage.atomic import whole_file
 
 Row = dict[str, Any]
-_HALVES = re.compile("[\ud800-\udfff]")  # halves of surrogate pairs
+_SURROGATES = re.compile("[\ud800-\udfff]")  # halves of surrogate pairs
 
 
 class RowFormat(StrEnum):
-    """How rows are written."""
+    """The file format of rows."""
 
     jsonl = "jsonl"
     parquet = "parquet"
 
 
 def row_of(document: Document, *, keep_text: bool) -> Row:
-    """The row of an extracted document; `head` and `tail` count its entities from 0.
+    """The row of an extracted document; `head` and `tail` are indices of its entities.
 
-    Scores have four decimals, so that they do not depend on which documents were read together.
+    Scores have four decimals, so that they do not depend on which documents are extracted together.
     """
     index = {entity: number for number, entity in enumerate(document.entities)}
     entities = [
@@ -96,14 +96,14 @@ def parquet_schema(*, keep_text: bool) -> Any:
 
 
 def _storable(value: Any) -> Any:
-    """What Parquet can hold: halves of surrogate pairs, which are no UTF-8, become U+FFFD; offsets stay right."""
+    """The value as UTF-8 can hold it: halves of surrogate pairs become U+FFFD; offsets stay right."""
     if isinstance(value, str):
-        return value if value.isascii() else _HALVES.sub("\ufffd", value)
+        return value if value.isascii() else _SURROGATES.sub("\ufffd", value)
     if isinstance(value, dict):
         return {key: _storable(inner) for key, inner in value.items()}
     return list(map(_storable, value)) if isinstance(value, list) else value
 
 
 def count(rows: Iterable[Row], column: str) -> int:
-    """How many entities or relations the rows hold."""
+    """The number of entities or relations in the rows."""
     return sum(len(row[column]) for row in rows)

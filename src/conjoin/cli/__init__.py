@@ -1,4 +1,8 @@
-"""The command line: one file per verb. Verbs import what is heavy inside, so that `--help` answers at once."""
+"""The command line: one file per verb.
+
+The docstring of the file is the verb's help, and the function of the same name takes its arguments and options. What is
+slow to import, such as torch, is imported inside the function, so that `--help` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-SECONDS_TO_BE_ENDED = 5.0  # a launcher looks about ten times a second whether one of its processes has failed
+LAUNCHER_SECONDS = 5.0  # more than a launcher takes to stop all processes after one has failed
 
 
 @app.callback(invoke_without_command=True)
@@ -45,7 +49,7 @@ def root(
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 good, 1 failed, 2 wrong usage."""
+    """Run the command line. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 Ctrl-C."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -58,44 +62,41 @@ def main() -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     logging.getLogger("conjoin").handlers[:] = [PlainLines()]
     try:
-        with only_the_first_prints():
+        with silent_unless_first():
             app(prog_name="conjoin")
     except ConjoinError as error:
-        let_others_speak(error)
+        wait_for_launcher(error)
         fail(str(error))
     except OSError as error:
-        let_others_speak(error)
+        wait_for_launcher(error)
         place = f"{error.filename}: " if error.filename else ""
-        fail(f"{place}{error.strerror or error}; see that the path is right, that it may be read or written, and that "
-             "there is space left")
+        fail(f"{place}{error.strerror or error}; check the path, its permissions and the space left on the disk")
 
 
 @contextmanager
-def only_the_first_prints() -> Iterator[None]:
-    """Of several processes at one training run the others are silent; what ends one of them is still told."""
+def silent_unless_first() -> Iterator[None]:
+    """Silence all but the first of several processes that train together, save for errors."""
     if launched_rank() == 0:
         yield
         return
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+    with Path(os.devnull).open("w") as null, redirect_stdout(null), redirect_stderr(null):
         yield
 
 
-def let_others_speak(error: Exception) -> None:
-    """Wait before telling what another process tells as well, or what its end has caused: the launcher then ends all."""
+def wait_for_launcher(error: Exception) -> None:
+    """Let the launcher stop this process before it prints an error that another prints too, or has caused."""
     if launched_rank() > 0 or isinstance(error, LostProcessError):
-        time.sleep(SECONDS_TO_BE_ENDED)
+        time.sleep(LAUNCHER_SECONDS)
 
 
 class PlainLines(logging.Handler):
-    """Warnings of the library as plain lines on standard error, above a progress bar that may be there."""
+    """Prints warnings of the library as plain lines on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         typer.echo(record.getMessage(), err=True)
 
 
 def fail(message: str) -> None:
-    """One sentence on standard error, exit code 1."""
-    from conjoin.cli.messages import messages
-
-    messages().print(f"conjoin: {message}", markup=False, style="red")
+    """Print one sentence on standard error and exit with 1."""
+    typer.secho(f"conjoin: {message}", err=True, fg="red")
     sys.exit(1)

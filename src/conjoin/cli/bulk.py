@@ -1,91 +1,70 @@
-"""`conjoin bulk`: entities and relations from very many documents."""
+"""Extract entities and relations from very many documents.
+
+Every --partition-size documents make a partition, which becomes a file of the output folder, whole or not at all. The
+same command resumes a stopped job. A document that cannot be read, or over which the model or its process fails, becomes
+a row with an error. docs/scale.md describes the results and how to run on clusters.
+
+Examples:
+  conjoin bulk articles/ --model run --output found --workers 4
+  conjoin bulk news.parquet --model run --output found --format parquet --text-column body --id-column url
+  conjoin bulk /shared/news --model /shared/run --output /shared/found --engine ray --workers 64 --gpus-per-worker 1
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import time
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from conjoin.bulk.inputs import Columns
-from conjoin.bulk.partition import PARTITION_DOCUMENTS
+from conjoin.bulk.partition import PARTITION_SIZE
 from conjoin.bulk.rows import RowFormat
-from conjoin.cli.messages import stopped
-from conjoin.cli.options import PrecisionName, ShowProgress, Workers, chosen_precision
-from conjoin.cli.progress import ExtractionProgress, wanted
-from conjoin.errors import SettingError, unknown_name
+from conjoin.cli.messages import message, stopped
+from conjoin.cli.options import PrecisionName, ShowProgress, TextOptions, ThresholdOptions, Workers, choice
+from conjoin.cli.progress import ExtractionProgress, shows_progress
+from conjoin.errors import SettingError
 
 if TYPE_CHECKING:
     from conjoin.bulk.job import Engine, Event
 
 
-class EngineName(StrEnum):
-    """What runs the processes."""
-
-    local = "local"
-    ray = "ray"
-
-
 def bulk(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT…", help="Files, folders: txt, jsonl, csv, parquet.")],
-    model: Annotated[Path, typer.Option("--model", "-m", help="Folder of a training run or of a model.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="FILES|FOLDERS", help="Input: .txt, .jsonl, .csv, .parquet.")],
+    model: Annotated[Path, typer.Option("--model", "-m", help="Folder of a training run, a model or an export.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results.")],
-    format: Annotated[str, typer.Option(help="How results are written: jsonl or parquet.")] = "jsonl",
-    text_column: Annotated[str, typer.Option(help="Column, or key, of the text.")] = "text",
-    id_column: Annotated[str | None, typer.Option(help="Column, or key, of the id; id, where there is one.")] = None,
-    lines: Annotated[bool, typer.Option("--lines", help="Every line of a .txt file is a document.")] = False,
+    *,
+    format: Annotated[str, choice("output format", list(RowFormat), help="Format of the results.")] = "jsonl",
+    texts: TextOptions,
     keep_text: Annotated[bool, typer.Option("--keep-text", help="Write the texts too.")] = False,
-    partition_size: Annotated[int, typer.Option(min=1, help="Documents in a file of results.")] = PARTITION_DOCUMENTS,
-    engine: Annotated[str, typer.Option(help="What runs the processes: local, or ray on a cluster.")] = "local",
+    partition_size: Annotated[int, typer.Option(min=1, help="Documents per file of results.")] = PARTITION_SIZE,
+    engine: Annotated[str, choice("engine", ("local", "ray"), help="This machine (local), or a cluster (ray).")] = "local",
     workers: Workers = 1,
-    gpus_per_worker: Annotated[float, typer.Option(min=0, help="GPUs of each process, for --engine ray.")] = 0.0,
+    gpus_per_worker: Annotated[float, typer.Option(min=0, help="GPUs per process, with --engine ray.")] = 0.0,
     precision: PrecisionName = "no",
-    entity_threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of an entity.")] = 0.0,
-    relation_threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of a relation.")] = 0.0,
+    thresholds: ThresholdOptions,
     progress: ShowProgress = None,
 ) -> None:
-    """Find entities and relations in very many documents.
-
-    Documents are taken in order, so many to a partition, and each partition becomes a file of the output folder, whole or
-    not at all. A job that was stopped, killed or cut off goes on when the same command is given again. A document that
-    cannot be read, or at which the model or even its process fails, is a row with an error. docs/scale.md has the layout
-    of the results, recipes for clusters, and what to expect.
-
-    Examples:
-
-      conjoin bulk articles/ --model run --output found --workers 4
-
-      conjoin bulk news.parquet --model run --output found --format parquet --text-column body --id-column url
-
-      conjoin bulk /shared/news --model /shared/run --output /shared/found --engine ray --workers 64 --gpus-per-worker 1
-    """
-    for what, name, known in (("output format", format, RowFormat), ("engine", engine, EngineName)):
-        if name not in list(known):
-            raise SettingError(unknown_name(what, name, known))
-    chosen = _engine(EngineName(engine), workers, gpus_per_worker)
+    start = _engine(engine, workers, gpus_per_worker)
 
     from conjoin.bulk.job import Job, run
 
-    job = Job(tuple(inputs), model, output, RowFormat(format), Columns(text_column, id_column), lines, keep_text,
-              partition_size, entity_threshold, relation_threshold, chosen_precision(precision))
-    summary = _Summary(ExtractionProgress(shown=wanted(progress)))
-    console = Console(stderr=True, highlight=False)
+    job = Job(tuple(inputs), model, output, RowFormat(format), texts.columns, texts.lines, keep_text, partition_size,
+              thresholds.entity_threshold, thresholds.relation_threshold, precision)
+    summary = _Summary(ExtractionProgress(shown=shows_progress(progress)))
     try:
         with summary.progress:
-            for event in run(job, chosen):
+            for event in run(job, start):
                 summary.listen(event)
     except KeyboardInterrupt:
         raise stopped("stopped; the same command goes on after the partitions that are written") from None
-    console.print(summary.line(output), markup=False, soft_wrap=True)
+    message(summary.line(output))
 
 
-def _engine(name: EngineName, workers: int, gpus_per_worker: float) -> Engine:
-    if name is EngineName.ray:
+def _engine(name: str, workers: int, gpus_per_worker: float) -> Engine:
+    if name == "ray":
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
         from conjoin.extras.ray import engine
@@ -95,15 +74,14 @@ def _engine(name: EngineName, workers: int, gpus_per_worker: float) -> Engine:
 
         return engine(workers, gpus=gpus_per_worker)
     if gpus_per_worker:
-        raise SettingError("--gpus-per-worker is for --engine ray; on one machine the processes share "
-                           "its GPUs out themselves")
-    from conjoin.bulk.job import local
+        raise SettingError("--gpus-per-worker is for --engine ray; on one machine the processes share its GPUs")
+    from conjoin.bulk.job import local_engine
 
-    return local(workers)
+    return local_engine(workers)
 
 
 class _Summary:
-    """Counts what a job has done, and shows it."""
+    """Counts the results of a job and shows its progress."""
 
     def __init__(self, progress: ExtractionProgress) -> None:
         self.progress = progress
@@ -112,23 +90,23 @@ class _Summary:
         self.started = time.monotonic()
 
     def listen(self, event: Event) -> None:
-        from conjoin.bulk.job import Started
+        """Count an event."""
+        from conjoin.bulk.job import JobStarted
 
-        if isinstance(event, Started):
+        if isinstance(event, JobStarted):
             self.finished = event.finished
             self.progress.expect(event.bytes)
-            return
-        if event.skipped:
+        elif event.skipped:
             self.skipped += event.documents
         else:
             self.documents += event.documents
             self.errors += event.errors
             self.entities += event.entities
             self.relations += event.relations
-        self.progress.update(event.documents, event.read, known=event.skipped)
+            self.progress.update(event.documents, event.bytes_read)
 
     def line(self, output: Path) -> str:
-        """One line on all of it."""
+        """The counts and the rate in one line."""
         if self.finished:
             return f"{output} was finished before; nothing was left to do"
         seconds = time.monotonic() - self.started

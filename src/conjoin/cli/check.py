@@ -1,4 +1,15 @@
-"""`conjoin check`: what annotated files hold, what is wrong with them, and what a model could not make of them."""
+"""Count what annotated files hold and list what is wrong.
+
+Names every problem with its file and line. Exits with 1 when something had to be repaired, unless --lenient is given, and
+when there are no documents. Lists notes, and what an option leaves out, but does not count them as errors.
+
+Examples:
+  conjoin check train.jsonl
+  conjoin check conll04/ --html conll04.html
+  conjoin check DRUG-AE.rel --option overlap=keep-longer
+  conjoin check corpus.tsv --json | jq .kinds
+  conjoin check new-data.jsonl --model run
+"""
 
 from __future__ import annotations
 
@@ -12,15 +23,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from conjoin.cli.data import (
-    FORMAT_HELP,
-    OPTION_HELP,
-    counts_table,
-    parse_options,
-    print_problems,
-    problems_as_json,
-)
-from conjoin.cli.messages import messages
+from conjoin.cli.corpus import FormatName, FormatOption, parse_options
+from conjoin.cli.messages import message
+from conjoin.cli.options import Json
+from conjoin.cli.tables import counts_table, print_problems, problems_as_json
 from conjoin.corpora.statistics import Inspection, SplitCounts, inspect, limits, torn_texts, unknown_to
 from conjoin.errors import DataError
 from conjoin.readers import FORMATS, Problems, open_corpus
@@ -28,53 +34,34 @@ from conjoin.storage.atomic import write_text
 
 
 def check(
-    path: Annotated[Path, typer.Argument(help="File or folder of annotated text.")],
-    format: Annotated[str | None, typer.Option("--format", "-f", help=FORMAT_HELP)] = None,
+    path: Annotated[Path, typer.Argument(help="File or folder of annotated text, or sample.")],
+    format: FormatName = None,
     lenient: Annotated[bool, typer.Option("--lenient", help="Exit with 0 even when something was repaired.")] = False,
-    option: Annotated[list[str] | None, typer.Option("--option", "-o", help=OPTION_HELP)] = None,
+    option: FormatOption = None,
     preset: Annotated[
-        str | None, typer.Option(help="Preset or TOML file: also say what a model of these settings cannot learn.")
+        str | None, typer.Option(help="Preset or TOML file: also say what a model with these settings cannot learn.")
     ] = None,
-    model: Annotated[Path | None, typer.Option(help="Folder of a model: also say what it cannot give.")] = None,
-    page: Annotated[Path | None, typer.Option(help="Also write a page with charts.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON with every problem.")] = False,
+    model: Annotated[Path | None, typer.Option(help="Folder of a model: also say what it cannot predict.")] = None,
+    html: Annotated[Path | None, typer.Option(help="HTML page with charts to write.")] = None,
+    as_json: Json = False,
 ) -> None:
-    """Count what annotated files hold and list what is wrong.
-
-    Everything is named with file and line. Exits with 1 when something had to be repaired (and --lenient is not given),
-    and when there is no document at all.
-    Notes and what an option leaves out on purpose are listed but do not count as errors.
-
-    Examples:
-
-      conjoin check train.jsonl
-
-      conjoin check conll04/ --page conll04.html
-
-      conjoin check DRUG-AE.rel --option overlap=keep-longer
-
-      conjoin check corpus.tsv --json | jq .kinds
-
-      conjoin check new-data.jsonl --model run
-    """
-    say_limits = _limits(preset, model)
+    find_limits = _limits(preset, model)
     problems = Problems(lenient=True)
-    chosen, streams = open_corpus(path, problems, format, options=parse_options(option or []))
+    file_format, streams = open_corpus(path, problems, format, options=parse_options(option))
     inspection = inspect(streams)
     _note_repeated_ids(path, inspection, problems)
-    beyond = list(say_limits(inspection))
+    beyond = list(find_limits(inspection))
     remarks = [*torn_texts(inspection), *beyond]
     if as_json:
-        value = _as_json(chosen.name, inspection, problems) | {"limits": beyond}
+        value = _as_json(file_format.name, inspection, problems) | {"limits": beyond}
         typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
     else:
-        _print(chosen.name, inspection, problems, remarks)
-    if page is not None:
+        _print(file_format.name, inspection, problems, remarks)
+    if html is not None:
         from conjoin.render.statistics import inspection_to_html
 
-        html = inspection_to_html(inspection, title=str(path), problems=problems.counts(), limits=remarks)
-        write_text(page, html)
-        messages().print(f"wrote {page}", markup=False, soft_wrap=True)
+        write_text(html, inspection_to_html(inspection, title=str(path), problems=problems.counts(), limits=remarks))
+        message(f"wrote {html}")
     if not inspection.total.documents:
         raise DataError(f"{path}: holds no documents; see that it is the right file and is not empty")
     if any(problem.repair for problem in problems.found) and not lenient:
@@ -82,13 +69,13 @@ def check(
 
 
 def _limits(preset: str | None, model: Path | None) -> Callable[[Inspection], Iterable[str]]:
-    """Says of a corpus what models with the recommended settings, of a preset, or a trained one cannot hold of it."""
+    """A function that lists what a model cannot hold of a corpus: a trained model, or one of a preset."""
     if model is not None:
         from conjoin.artifacts.model_folder import read_contents
 
         contents = read_contents(model)
         decision = contents.config.relations.decision
-        return lambda found: chain(limits(found, decision=decision, constrain=False), unknown_to(found, contents.schema))
+        return lambda corpus: chain(limits(corpus, decision=decision, constrain=False), unknown_to(corpus, contents.schema))
     if preset is not None:
         from conjoin.config.presets import load_config
 
@@ -119,7 +106,7 @@ def _as_json(format: str, inspection: Inspection, problems: Problems) -> dict[st
     }
 
 
-def _print(format: str, inspection: Inspection, problems: Problems, beyond: list[str]) -> None:
+def _print(format: str, inspection: Inspection, problems: Problems, limits: list[str]) -> None:
     from conjoin.render.statistics import remarks_of
 
     console = Console()
@@ -128,27 +115,26 @@ def _print(format: str, inspection: Inspection, problems: Problems, beyond: list
     if len(columns) > 1:
         columns["sum"] = _counts(inspection.total)
     console.print(counts_table(columns))
-    _print_shape(inspection.total, console)
-    for remark in remarks_of(inspection, beyond):
-        console.print(f"- {remark}", markup=False, highlight=False, soft_wrap=True)
+    lines = [*_shape(inspection.total), *(f"- {remark}" for remark in remarks_of(inspection, limits))]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if problems.found or inspection.total.documents:
         print_problems(problems.found, console)
 
 
-def _print_shape(total: SplitCounts, console: Console) -> None:
-    """Lengths, overlaps and argument types in a few lines."""
+def _shape(total: SplitCounts) -> Iterable[str]:
+    """Lengths, overlaps and the types of arguments, a line each."""
     if not total.documents:
         return
-    console.print()
-    lengths = (("words in a document", total.document_lengths), ("words in an entity", total.entity_lengths),
-               ("entities in a document", total.entities_per_document),
-               ("relations in a document", total.relations_per_document),
-               ("words between arguments", total.distances))
-    for name, counter in lengths:
+    yield ""
+    lengths = {"words in a document": total.document_lengths, "words in an entity": total.entity_lengths,
+               "entities in a document": total.entities_per_document,
+               "relations in a document": total.relations_per_document, "words between arguments": total.distances}
+    for name, counter in lengths.items():
         if counter:
             mean = sum(value * count for value, count in counter.items()) / counter.total()
-            console.print(f"- {name}: {mean:.1f} on average, {max(counter):,} at most", highlight=False, soft_wrap=True)
+            yield f"- {name}: {mean:.1f} on average, {max(counter):,} at most"
     kinds = f"{total.nested:,} nested, {total.crossing:,} crossing, {total.same_words:,} on the same words"
-    console.print(f"- entities that share words: {total.overlaps:,} pairs ({kinds})", highlight=False, soft_wrap=True)
+    yield f"- entities that share words: {total.overlaps:,} pairs ({kinds})"
     for (type, head, tail), count in sorted(total.signatures.items()):
-        console.print(f"- {type}: {head} → {tail} {count:,}", markup=False, highlight=False, soft_wrap=True)
+        yield f"- {type}: {head} → {tail} {count:,}"

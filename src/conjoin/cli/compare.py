@@ -1,4 +1,10 @@
-"""`conjoin compare`: whether one experiment's scores are better than another's beyond chance."""
+"""Test whether one experiment beats another.
+
+Compares the strict micro F1 of two experiments, tested on the same documents, by a paired bootstrap.
+
+Examples:
+  conjoin compare with-layers/ without-layers/
+"""
 
 from __future__ import annotations
 
@@ -18,20 +24,12 @@ def compare(
     samples: Annotated[int, typer.Option(min=1, help="Resamples of the bootstrap.")] = 10_000,
     as_json: Json = False,
 ) -> None:
-    """Say whether one experiment beats another.
-
-    Both were tested on the same documents; their strict micro F1 is compared by a paired bootstrap.
-
-    Examples:
-
-      conjoin compare with-layers/ without-layers/
-    """
     from conjoin.experiments.significance import compare as run
     from conjoin.experiments.summary import TASKS, Results
 
-    ours, theirs = Results.load(first), Results.load(second)
-    found = [run(ours, theirs, task, samples=samples) for task in TASKS]
+    results = Results.load(first), Results.load(second)
+    comparisons = [run(*results, task, samples=samples) for task in TASKS]
     if as_json:
-        typer.echo(json.dumps([asdict(comparison) for comparison in found], indent=1))
+        typer.echo(json.dumps([asdict(comparison) for comparison in comparisons], indent=1))
     else:
-        typer.echo("\n".join(map(str, found)))
+        typer.echo("\n".join(map(str, comparisons)))

@@ -1,4 +1,14 @@
-"""`conjoin convert`: annotated text from one format into another, with a count of what the target cannot hold."""
+"""Convert annotated text into another format.
+
+A file becomes a file, and a folder becomes a folder with one file per split. Prints how many documents, entities and
+relations were read and written, and lists what the target format cannot hold. A target is written whole or not at all, an
+existing one is replaced only with --overwrite, and the source never.
+
+Examples:
+  conjoin convert train.txt train.jsonl --to jsonl
+  conjoin convert conll04/ conll04-jsonl/ --to jsonl
+  conjoin convert DRUG-AE.rel ade.json --to spert --option overlap=keep-longer
+"""
 
 from __future__ import annotations
 
@@ -10,83 +20,58 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from conjoin.cli.data import (
-    FORMAT_HELP,
-    OPTION_HELP,
-    counts,
-    counts_table,
-    parse_options,
-    print_problems,
-    problems_as_json,
-)
-from conjoin.cli.messages import messages
-from conjoin.document import Corpus
+from conjoin.cli.corpus import FORMAT_HELP, FormatOption, parse_options
+from conjoin.cli.messages import message
+from conjoin.cli.options import Json, Overwrite
+from conjoin.cli.tables import counts, counts_table, print_problems, problems_as_json
+from conjoin.document import Corpus, Problem
 from conjoin.errors import DataError
 from conjoin.readers import FORMATS, Problems, load, target_of, write_corpus, write_documents
 
 TO_HELP = f"Format to write ({', '.join(format.name for format in FORMATS.values() if format.writable)})."
-NAMED = 4  # files that a message names at most
-OVERWRITE_HELP = "Replace a file that is there, or the files of a folder that have the names of those written."
+MAX_NAMES = 4  # of files in a message
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="File or folder to read.")],
+    source: Annotated[Path, typer.Argument(help="File or folder to read, or sample.")],
     target: Annotated[Path, typer.Argument(help="File to write, or a folder (one file per split) for a folder.")],
     to: Annotated[str, typer.Option("--to", "-t", help=TO_HELP)],
     from_format: Annotated[str | None, typer.Option("--from", "-f", help=FORMAT_HELP)] = None,
-    lenient: Annotated[bool, typer.Option("--lenient", help="Repair what is wrong in the source and list it.")] = False,
-    option: Annotated[list[str] | None, typer.Option("--option", "-o", help=OPTION_HELP)] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help=OVERWRITE_HELP)] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON with every problem.")] = False,
+    lenient: Annotated[bool, typer.Option("--lenient", help="Repair errors in the source and list them.")] = False,
+    option: FormatOption = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
 ) -> None:
-    """Convert annotated text into another format.
-
-    A file becomes a file, and a folder becomes a folder with one file per split. Prints how many documents, entities
-    and relations went over, and lists what the target format cannot hold. A target is written whole or not at all; one
-    that is there already is refused without --overwrite, and the source is never written over.
-
-    Examples:
-
-      conjoin convert train.txt train.jsonl --to jsonl
-
-      conjoin convert conll04/ conll04-jsonl/ --to jsonl
-
-      conjoin convert DRUG-AE.rel ade.json --to spert --option overlap=keep-longer
-    """
     _check_target(source, target, to)
     _check_free(source, target, to, overwrite=overwrite)
     problems = Problems(lenient=lenient)
-    corpus = load(source, problems, from_format, options=parse_options(option or []))
-    # losses at the target are listed below, all of them, rather than raised one by one
-    if source.is_dir():
-        if to in FORMATS:  # else writing says so
-            _check_others(source, [target_of(target, split, FORMATS[to]) for split in corpus.splits], target)
-        unheld = write_corpus(corpus, target, to, lenient=True)
-    else:
-        unheld = write_documents(corpus.documents, target, to, lenient=True)
+    corpus = load(source, problems, from_format, options=parse_options(option))
+    losses = _write(corpus, source, target, to)
     written = _read_back(corpus, target, to, whole=not source.is_dir())
-    both = {"read": counts(corpus.documents), "written": counts(written.documents)}
+    columns = {"read": counts(corpus.documents), "written": counts(written.documents)}
     if as_json:
-        typer.echo(json.dumps({
-            **both,
-            "source_problems": problems_as_json(problems.found),
-            "target_problems": problems_as_json(unheld),
-        }, ensure_ascii=False, indent=1))
+        lists = {"source_problems": problems_as_json(problems.found), "target_problems": problems_as_json(losses)}
+        typer.echo(json.dumps({**columns, **lists}, ensure_ascii=False, indent=1))
         return
     console = Console()
     console.print(f"{source} ({corpus.format}) → {target} ({to})", markup=False, highlight=False, soft_wrap=True)
-    console.print(counts_table(both))
-    if problems.found:
-        console.print("\nin the source:")
-        print_problems(problems.found, console)
-    if unheld:
-        console.print(f"\nwhat {to} does not hold:", highlight=False)
-        print_problems(unheld, console)
+    console.print(counts_table(columns))
+    for title, listed in (("in the source:", problems.found), (f"what {to} does not hold:", losses)):
+        if listed:
+            console.print(f"\n{title}", highlight=False)
+            print_problems(listed, console)
+
+
+def _write(corpus: Corpus, source: Path, target: Path, to: str) -> Sequence[Problem]:
+    """Write the corpus; returns all that the format cannot hold, none of it raised as an error."""
+    if not source.is_dir():
+        return write_documents(corpus.documents, target, to, lenient=True)
+    if to in FORMATS:  # else writing says so
+        _check_others(source, [target_of(target, split, FORMATS[to]) for split in corpus.splits], target)
+    return write_corpus(corpus, target, to, lenient=True)
 
 
 def _check_target(source: Path, target: Path, to: str) -> None:
-    if not source.exists():
-        raise DataError(f"{source}: no such file or folder")
     if target.exists() and not (target.is_file() or target.is_dir()):
         raise DataError(f"{target}: is neither a file nor a folder, and convert reads back what it wrote; name a file")
     if source.is_dir() and target.is_file():
@@ -96,10 +81,10 @@ def _check_target(source: Path, target: Path, to: str) -> None:
 
 
 def _check_free(source: Path, target: Path, to: str, *, overwrite: bool) -> None:
-    """Refuse to write over the source, and over what is there unless that is asked for."""
+    """Refuse to write over the source, and over other files without --overwrite."""
     if not target.exists():
         return
-    if target.samefile(source):
+    if source.exists() and target.samefile(source):
         raise DataError(f"{target}: is the source itself, which is not written over; give another name")
     held = _held(target) if target.is_dir() else [target]
     if held and target.is_dir() and to in FORMATS and FORMATS[to].write_folder:
@@ -112,7 +97,7 @@ def _check_free(source: Path, target: Path, to: str, *, overwrite: bool) -> None
 
 
 def _check_others(source: Path, written: Sequence[Path], target: Path) -> None:
-    """Refuse to write over files of the source, and beside files that would be read with those written; name the others."""
+    """Refuse to write over files of the source, and beside files that would be read with them; name the others."""
     own = [file for file in source.rglob("*") if file.is_file()]
     for path in written:
         if path.exists() and any(path.samefile(file) for file in own):
@@ -122,10 +107,10 @@ def _check_others(source: Path, written: Sequence[Path], target: Path) -> None:
     mixing = [path for path in staying if path.is_file() and path.suffix.lower() in endings
               and not path.name.startswith("README")]
     if mixing:
-        raise DataError(f"{target}: {_named(mixing)} would stay beside the files written and be taken for the same corpus; "
+        raise DataError(f"{target}: {_named(mixing)} would stay beside the new files and be read with them; "
                         "move them away, or name a new folder")
     if staying:
-        messages().print(f"{target}: {_named(staying)} stay as they are", markup=False, soft_wrap=True)
+        message(f"{target}: {_named(staying)} stay as they are")
 
 
 def _held(folder: Path) -> list[Path]:
@@ -134,12 +119,12 @@ def _held(folder: Path) -> list[Path]:
 
 def _named(paths: Sequence[Path]) -> str:
     """The names of some files, the first few of many."""
-    names = ", ".join(path.name for path in paths[:NAMED])
-    return f"{names} and {len(paths) - NAMED:,} more" if len(paths) > NAMED else names
+    names = ", ".join(path.name for path in paths[:MAX_NAMES])
+    return f"{names} and {len(paths) - MAX_NAMES:,} more" if len(paths) > MAX_NAMES else names
 
 
 def _read_back(corpus: Corpus, target: Path, to: str, *, whole: bool) -> Corpus:
-    """What stands in the target now: the files just written and no others."""
+    """Read the files that were just written."""
     held = [split for split, documents in corpus.splits.items() if documents]  # an empty folder is of no format
     files = {split: target if whole else target_of(target, split, FORMATS[to]) for split in held}
     options = {"sentences": "whole"} if "sentences" in FORMATS[to].options else {}

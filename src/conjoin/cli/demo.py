@@ -1,4 +1,12 @@
-"""`conjoin demo`: everything once, on the sample corpus."""
+"""Train, score and extract on the sample corpus.
+
+Writes an HTML page with the entities and relations of a paragraph of raw text. Takes a few minutes on two cores. A
+finished model in the output folder is replaced only with --overwrite.
+
+Examples:
+  conjoin demo
+  conjoin demo --set training.epochs=3 --html quick.html --overwrite
+"""
 
 from __future__ import annotations
 
@@ -8,7 +16,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from conjoin.cli.options import Encoder, Overwrite, Settings
+from conjoin.cli.options import Overwrite, SettingOptions, ShowProgress
+from conjoin.cli.tables import print_documents, print_metrics
 
 PARAGRAPH = """\
 Ines Karlsen, who has led Nordlys Energi in Bergen since 2011, met the governor of Alaska, Thomas Whitfield, on \
@@ -21,45 +30,27 @@ rash that followed was caused by ibuprofen.
 
 
 def demo(
+    *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")] = Path("demo-run"),
-    page: Annotated[Path, typer.Option(help="The page to write.")] = Path("demo.html"),
-    preset: Annotated[str, typer.Option(help="A preset's name or a TOML file of settings.")] = "conjoin-base",
-    encoder: Encoder = None,
-    settings: Settings = None,
+    html: Annotated[Path, typer.Option(help="HTML page to write.")] = Path("demo.html"),
+    preset: Annotated[str, typer.Option(help="Name of a preset, or a TOML file of settings.")] = "conjoin-base",
+    settings: SettingOptions,
     overwrite: Overwrite = False,
+    progress: ShowProgress = None,
 ) -> None:
-    """Train, score and extract on the sample corpus; write a page.
-
-    The page shows what was found in a paragraph of raw text. A folder that holds a finished model is left alone, unless
-    --overwrite is given.
-
-    It takes a few minutes on two cores.
-
-    Examples:
-
-      conjoin demo
-
-      conjoin demo --set training.epochs=3 --page quick.html --overwrite
-    """
-    from conjoin.cli.extract import print_tables
     from conjoin.cli.progress import TrainingProgress
-    from conjoin.cli.train import overrides, print_metrics
-    from conjoin.config.presets import check_files, load_config
     from conjoin.corpora.sample import sample_corpus
     from conjoin.experiments.train import train
     from conjoin.render import to_html
     from conjoin.storage.atomic import write_text
 
-    config = load_config(preset, overrides(settings, encoder, None))
-    check_files(config)
-    with TrainingProgress() as progress:
-        extractor = train(
-            config, sample_corpus(), output=output, overwrite=overwrite, listen=progress.listen
-        )
+    config = settings.config(preset)
+    with TrainingProgress(shown=progress is not False) as bar:
+        extractor = train(config, sample_corpus(), output=output, overwrite=overwrite, listen=bar.listen)
     print_metrics(extractor.metrics)
     document = extractor(PARAGRAPH, id="paragraph")
     console = Console(highlight=False)
     console.print(f"\n{PARAGRAPH}", markup=False)
-    print_tables([document], console)
-    write_text(page, to_html([document], title="conjoin demo", types=extractor.schema.entity_types))
-    console.print(f"wrote {page}; the model is in {output / 'model'}", markup=False, soft_wrap=True)
+    print_documents([document], console)
+    write_text(html, to_html([document], title="conjoin demo", types=extractor.schema.entity_types))
+    typer.echo(f"wrote {html}; the model is in {output / 'model'}")

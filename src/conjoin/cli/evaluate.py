@@ -1,75 +1,58 @@
-"""`conjoin evaluate`: score a trained model on annotated text."""
+"""Score a trained model on annotated text.
+
+Scores the test split by default. Prints every kind of match (strict, boundaries, relaxed, last-word), micro and macro
+averages, and every type. The JSON holds fractions of 1 and names the split and the mode: gold words, raw text or gold
+entities. With --gold-entities the figures for entities are those of the annotated ones.
+
+Examples:
+  conjoin evaluate run --data corpus/
+  conjoin evaluate run --data corpus/ --split dev --json
+  conjoin evaluate run --data test.jsonl --raw-text
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from conjoin.cli.data import mention_problems, parse_options
-from conjoin.cli.options import FormatName, FormatOptions, Lenient, PrecisionName, chosen_precision
-from conjoin.document import Document
+from conjoin.cli.corpus import AnnotatedData
+from conjoin.cli.options import Json, Model, PrecisionName
 from conjoin.errors import DataError
 from conjoin.evaluation.metrics import Report, Score
-from conjoin.readers import read_corpus
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Folder of a training run or of a model.")],
-    data: Annotated[Path, typer.Option(help="Annotated file or folder.")],
-    split: Annotated[str | None, typer.Option(help="Which split of a folder; test when absent.")] = None,
-    format: FormatName = None,
-    option: FormatOptions = None,
-    lenient: Lenient = False,
+    model: Model,
+    data: AnnotatedData,
     gold_entities: Annotated[
-        bool, typer.Option("--gold-entities", help="Give the model the annotated entities; score relations only.")
+        bool, typer.Option("--gold-entities", help="Give the model the annotated entities, and score relations only.")
     ] = False,
     raw_text: Annotated[
-        bool, typer.Option("--raw-text", help="Give the model the bare text only; compare spans by characters.")
+        bool, typer.Option("--raw-text", help="Give the model the bare text, and compare spans by characters.")
     ] = False,
     precision: PrecisionName = "no",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, fractions of 1, in place of a table.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Score a trained model on annotated text.
-
-    Counts every match (strict, boundaries, relaxed, last-word), micro and macro, and every type. The JSON names split
-    and mode (gold words, raw text, gold entities); with gold entities its figures of entities are those of the given ones.
-
-    Examples:
-
-      conjoin evaluate run --data corpus/
-
-      conjoin evaluate run --data corpus/ --split dev --json
-
-      conjoin evaluate run --data test.jsonl --raw-text
-    """
     if gold_entities and raw_text:
         raise typer.BadParameter("--gold-entities and --raw-text exclude each other: bare text has no entities")
-    used = chosen_precision(precision)
-    corpus = read_corpus(data, format, lenient=lenient, options=parse_options(option or []))
-    chosen = chosen_split(corpus.splits, split, data)
-    documents = corpus.splits[chosen]
-    if not documents:
-        raise DataError(f"{data}: the {chosen} split holds no documents; see it with conjoin check")
+    split, documents = data.read(default="test")
     if not any(document.entities for document in documents):
-        raise DataError(f"{data}: no document of the {chosen} split holds an entity, so there is nothing to score against; "
-                        "give annotated documents, or see what is found with conjoin extract")
-    mention_problems(corpus)
+        raise DataError(f"{data.data}: no document of the {split} split holds an entity to score against; give annotated "
+                        "documents, or see what the model finds with conjoin extract")
 
     from conjoin.extractor import Extractor
 
-    extractor = Extractor.load(run, precision=used)
+    extractor = Extractor.load(model, precision=precision)
     report = extractor.evaluate(documents, gold_entities=gold_entities, raw_text=raw_text)
     if as_json:
         mode = "gold entities" if gold_entities else ("raw text" if raw_text else "gold words")
-        typer.echo(json.dumps({"split": chosen, "mode": mode, **_as_json(report)}, indent=1))
+        typer.echo(json.dumps({"split": split, "mode": mode, **_as_json(report)}, indent=1))
         return
-    how = "with gold entities" if gold_entities else ("raw text" if raw_text else "predicted entities")
-    table = report.table("relations") if gold_entities else str(report)  # given entities score 100 and say nothing
-    typer.echo(f"{len(documents)} documents, {how}\n{table}")
+    mode = "with gold entities" if gold_entities else ("raw text" if raw_text else "predicted entities")
+    table = report.table("relations") if gold_entities else str(report)  # gold entities score 100 and say nothing
+    typer.echo(f"{len(documents)} documents, {mode}\n{table}")
 
 
 def _as_json(report: Report) -> dict[str, Any]:
@@ -89,15 +72,3 @@ def _as_json(report: Report) -> dict[str, Any]:
 
 def _figures(score: Score) -> dict[str, float]:
     return {"precision": score.precision, "recall": score.recall, "f1": score.f1, "support": score.support}
-
-
-def chosen_split(
-    held: Mapping[str, tuple[Document, ...]], split: str | None, data: Path, *, default: str = "test"
-) -> str:
-    """The split that is asked for, the only one, or the default one."""
-    if split is None and len(held) == 1:
-        return next(iter(held))
-    wanted = split or default
-    if wanted not in held:
-        raise DataError(f"{data}: no {wanted} split among {', '.join(held) or 'its files'}; name another with --split")
-    return wanted

@@ -1,4 +1,12 @@
-"""`conjoin fetch`: the public corpora from their public addresses."""
+"""Download a public corpus, or say how to get a licensed one.
+
+A download that was cut off goes on with the same command. Every file is checked against its published checksum.
+
+Examples:
+  conjoin fetch conll04
+  conjoin fetch ade --output corpora/ade
+  conjoin fetch ace05
+"""
 
 from __future__ import annotations
 
@@ -7,47 +15,38 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
 from conjoin.corpora.public import LICENSED, PUBLIC, public_corpus
-from conjoin.corpora.public import fetch as run
+from conjoin.corpora.public import fetch as download
 
 NAMES = ", ".join((*PUBLIC, *LICENSED))
 
 
 def fetch(
     corpus: Annotated[str, typer.Argument(metavar="CORPUS", help=f"One of {NAMES}.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; corpora/CORPUS when absent.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; corpora/CORPUS by default.")] = None,
 ) -> None:
-    """Download a public corpus, or say how to come by a licensed one.
-
-    A download that was cut off goes on with the same command. Every file is checked against its published checksum.
-
-    Examples:
-
-      conjoin fetch conll04
-
-      conjoin fetch ade --output corpora/ade
-
-      conjoin fetch ace05
-    """
-    console = Console(highlight=False)
     if corpus in LICENSED:
         licensed = LICENSED[corpus]
-        console.print(f"{corpus} is licensed: apply to {licensed.apply}.\nOnce you have your copy: {licensed.use}",
-                      markup=False, soft_wrap=True)
+        typer.echo(f"{corpus} is licensed: apply to {licensed.apply}.\nOnce you have your copy: {licensed.use}")
         return
-    known = public_corpus(corpus)
-    bars: dict[str, int] = {}
+    public = public_corpus(corpus)
+    files = _download(corpus, output or Path("corpora") / corpus)
+    typer.echo(f"{corpus}: {public.note}\n{public.terms}")
+    for file in files:
+        typer.echo(file)
+
+
+def _download(corpus: str, folder: Path) -> list[Path]:
+    """Download the files of a corpus, with a bar for each."""
+    bars: dict[str, TaskID] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
 
-        def follow(name: str, done: int, total: int | None) -> None:
+        def follow(name: str, bytes_read: int, total: int | None) -> None:
             if name not in bars:
                 bars[name] = progress.add_task(name, total=total)
-            progress.update(bars[name], completed=done, total=total)  # type: ignore[arg-type]
+            progress.update(bars[name], completed=bytes_read, total=total)
 
-        files = run(corpus, output or Path("corpora") / corpus, progress=follow)
-    console.print(f"{corpus}: {known.note}\n{known.terms}", markup=False, soft_wrap=True)
-    for file in files:
-        console.print(str(file), markup=False, soft_wrap=True)
+        return list(download(corpus, folder, progress=follow))

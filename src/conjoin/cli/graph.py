@@ -1,4 +1,15 @@
-"""`conjoin graph`: a knowledge graph from extracted documents."""
+"""Build a knowledge graph from extracted documents.
+
+Entities of one type become one node when their texts differ only in case, blanks, an article in front, a possessive or
+punctuation at the ends; the most frequent spelling names the node. Every relation of every document becomes an edge, with
+the document, the characters of both entities, and the score. Edges are written as they come, so memory grows with the
+number of nodes only. The format neo4j is CSV files and the command that imports them.
+
+Examples:
+  conjoin extract run articles/ --output found.jsonl
+  conjoin graph found.jsonl --output graph --relation-threshold 0.8
+  conjoin graph found/ --output graph --format neo4j
+"""
 
 from __future__ import annotations
 
@@ -7,40 +18,20 @@ from typing import Annotated
 
 import typer
 
-from conjoin.cli.messages import messages
-from conjoin.errors import SettingError, unknown_name
-
-NAMES = "graphml, neo4j, turtle or parquet"
+from conjoin.cli.messages import message
+from conjoin.cli.options import ThresholdOptions, choice
+from conjoin.graph import FORMATS, export_graph, read_records
 
 
 def graph(
-    inputs: Annotated[list[Path], typer.Argument(metavar="DOCS…", help="JSONL of extract, or files and folders of bulk.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="FILES|FOLDERS", help="Results of conjoin extract or bulk.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the graph's files.")],
-    format: Annotated[str, typer.Option(help=f"What is written: {NAMES}.")] = "graphml",
-    entity_threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of an entity.")] = 0.0,
-    relation_threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of a relation.")] = 0.0,
-    alone: Annotated[bool, typer.Option("--alone", help="Keep entities without any relation too.")] = False,
+    *,
+    format: Annotated[str, choice("format of a graph", list(FORMATS), help="Format of the graph.")] = "graphml",
+    thresholds: ThresholdOptions,
+    isolated: Annotated[bool, typer.Option("--isolated", help="Keep entities without relations too.")] = False,
 ) -> None:
-    """Make a knowledge graph of extracted documents.
-
-    Entities of one type are one node when they are called alike but for case, blanks, an article in front, a possessive
-    and punctuation at the ends; a node is named by its most frequent spelling. Every relation of every document is an
-    edge, with the document, the characters of both entities, and the score. Edges are written as they come; memory grows
-    with the number of nodes. neo4j writes CSV files and the command that imports them.
-
-    Examples:
-
-      conjoin extract run articles/ --output found.jsonl
-
-      conjoin graph found.jsonl --output graph --relation-threshold 0.8
-
-      conjoin graph found/ --output graph --format neo4j
-    """
-    from conjoin.graph import FORMATS, export_graph, read_records
-
-    if format not in FORMATS:
-        raise SettingError(unknown_name("format of a graph", format, FORMATS))
-    made = export_graph(read_records(inputs), output, format, entity_threshold=entity_threshold,
-                        relation_threshold=relation_threshold, alone=alone)
-    messages().print(f"wrote {output}: {made.nodes:,} nodes of {made.mentions:,} mentions and {made.edges:,} edges, from "
-                     f"{made.documents:,} documents", markup=False, soft_wrap=True)
+    summary = export_graph(read_records(inputs), output, format, alone=isolated,
+                           entity_threshold=thresholds.entity_threshold, relation_threshold=thresholds.relation_threshold)
+    message(f"wrote {output}: {summary.nodes:,} nodes of {summary.mentions:,} mentions and {summary.edges:,} edges, from "
+            f"{summary.documents:,} documents")

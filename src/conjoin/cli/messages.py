@@ -1,19 +1,18 @@
-"""Where messages go: standard error, not wrapped, so that a line in a log is a line."""
+"""Messages to the user: lines on standard error, not wrapped, so that a line in a log is a line."""
 
 from __future__ import annotations
 
 import typer
-from rich.console import Console
 
 INTERRUPTED = 130  # the exit code after Ctrl-C
 
 
-def messages() -> Console:
-    """A console for one-line messages; nothing is coloured by itself, and a terminal wraps as it likes."""
-    return Console(stderr=True, soft_wrap=True, highlight=False)
+def message(text: str) -> None:
+    """Print a line on standard error."""
+    typer.echo(text, err=True)
 
 
 def stopped(sentence: str) -> typer.Exit:
-    """What to raise after Ctrl-C, which is told in one sentence."""
-    messages().print(sentence, markup=False)
+    """Print a sentence on how to go on after Ctrl-C; returns the exception to raise."""
+    message(sentence)
     return typer.Exit(INTERRUPTED)

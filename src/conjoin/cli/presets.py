@@ -1,4 +1,11 @@
-"""`conjoin presets`: the settings that come with conjoin."""
+"""List the presets, or print all settings of one.
+
+The settings are printed as TOML, which can be edited and given to conjoin train.
+
+Examples:
+  conjoin presets
+  conjoin presets conjoin-base > my.toml
+"""
 
 from __future__ import annotations
 
@@ -8,18 +15,8 @@ import typer
 
 
 def presets(
-    name: Annotated[str | None, typer.Argument(help="Print all settings of this preset or TOML file.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Preset or TOML file of which to print all settings.")] = None,
 ) -> None:
-    """List the presets, or print all settings of one.
-
-    They are printed as TOML, which can be edited and trained with.
-
-    Examples:
-
-      conjoin presets
-
-      conjoin presets conjoin-base > my.toml
-    """
     from conjoin.config.presets import load_config, preset_names, to_toml
 
     if name is not None:

@@ -1,4 +1,4 @@
-"""Training events as a progress bar with loss, dev scores and time left; the progress of extraction."""
+"""Progress of training and of extraction on standard error."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class TrainingProgress:
-    """A context manager whose `listen` takes training events; writes to standard error."""
+    """Prints training events as lines, with a bar on a terminal. A context manager; `listen` takes the events."""
 
-    def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
+    def __init__(self, *, shown: bool = True) -> None:
+        self.console = Console(stderr=True, highlight=False, quiet=not shown)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self.progress = Progress(*columns, console=self.console, refresh_per_second=4,
-                                 disable=not self.console.is_terminal)
+                                 disable=not (shown and self.console.is_terminal))
         self.task: TaskID | None = None
         self.select = "best"
 
@@ -54,23 +54,21 @@ class TrainingProgress:
 
         if isinstance(event, Started):
             if self.task is not None:
-                self._say("again, on train and dev together")
+                self._print("again, on train and dev together")
             self._start(event.steps, event.resumed)
             self.select = event.select
-            self._say(start_line(event))
+            self._print(start_line(event))
             if event.word_vectors is not None:
-                self._say(coverage_line(*event.word_vectors))
+                self._print(coverage_line(*event.word_vectors))
         elif isinstance(event, StepDone) and self.task is not None:
             self.progress.update(self.task, completed=event.step, description=f"loss {event.loss:.3f}")
         elif isinstance(event, EpochDone):
-            shown = replace(event, best=event.best and self.select == "best")
-            self._say(epoch_line(shown))
+            self._print(epoch_line(replace(event, best=event.best and self.select == "best")))
         elif isinstance(event, Finished):
-            which = "the last" if self.select == "last" else "the best on dev"
-            kept = f"kept epoch {event.epoch} of {event.epochs}, {which}"
-            self._say(f"{kept}, {event.seconds:.0f} s")
+            reason = "the last" if self.select == "last" else "the best on dev"
+            self._print(f"kept epoch {event.epoch} of {event.epochs}, {reason}, {event.seconds:.0f} s")
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self.console.print(line, markup=False, soft_wrap=True)
 
     def _start(self, steps: int, done: int) -> None:
@@ -80,15 +78,15 @@ class TrainingProgress:
 
 
 def start_line(event: Started) -> str:
-    """One line on what begins: parameters, epochs, which of them counts, where a run goes on."""
+    """The start of training in one line: parameters, epochs, and the step after which a run goes on."""
     epochs = "1 epoch" if event.epochs == 1 else f"{event.epochs} epochs"
-    which = ", the last epoch counts" if event.select == "last" else ""
-    on = f", going on after step {event.resumed}, in epoch {event.epoch}" if event.resumed else ""
-    return f"training {event.trainable:,} of {event.parameters:,} parameters, {epochs}{which}{on}"
+    select = ", the last epoch counts" if event.select == "last" else ""
+    resumed = f", going on after step {event.resumed}, in epoch {event.epoch}" if event.resumed else ""
+    return f"training {event.trainable:,} of {event.parameters:,} parameters, {epochs}{select}{resumed}"
 
 
 def epoch_line(event: EpochDone) -> str:
-    """One line on an epoch: mean losses, dev scores, seconds."""
+    """An epoch in one line: mean losses, scores on dev, seconds."""
     losses = ", ".join(f"{name} loss {value:.3f}" for name, value in event.terms.items())
     line = f"epoch {event.epoch}: {losses}"
     if event.report is not None:
@@ -98,14 +96,16 @@ def epoch_line(event: EpochDone) -> str:
     return f"{line}, {event.seconds:.0f} s" + (" (best so far)" if event.best else "")
 
 
-def wanted(asked: bool | None, *, busy: bool = False) -> bool:
-    """Whether progress is shown: as asked, else on a terminal that is not `busy` with results."""
-    return asked if asked is not None else sys.stderr.isatty() and not busy
+def shows_progress(option: bool | None, *, results_on_terminal: bool = False) -> bool:
+    """`--progress` or `--no-progress`; by default a terminal shows it, unless results are printed there."""
+    return option if option is not None else sys.stderr.isatty() and not results_on_terminal
 
 
 class ExtractionProgress:
-    """Documents done, their rate and, where the size of the input is known, the time left, on standard error: a bar on a
-    terminal, elsewhere a line from time to time. A context manager."""
+    """Counts documents, with their rate and, for input of known size, the time left. A context manager.
+
+    On a terminal it is a bar, elsewhere a line every ten seconds.
+    """
 
     def __init__(self, *, shown: bool) -> None:
         self.console = Console(stderr=True, highlight=False)
@@ -115,9 +115,9 @@ class ExtractionProgress:
         self.progress = Progress(*columns, console=self.console, refresh_per_second=4, disable=not self.bar)
         self.task = self.progress.add_task("reading the model", total=None)
         self.total: int | None = None
-        self.documents = 0  # those that were known before are not among them
-        self.started = self.said = time.monotonic()
-        self.first: tuple[float, int, int] | None = None  # when the first result came, documents and bytes until then
+        self.documents = 0
+        self.started = self.printed = time.monotonic()
+        self.first: tuple[float, int, int] | None = None  # time, documents and bytes of the first result
 
     def __enter__(self) -> ExtractionProgress:
         self.progress.start()
@@ -128,37 +128,35 @@ class ExtractionProgress:
     ) -> None:
         self.progress.stop()
         if self.lines and self.documents and kind is None:
-            self._say(None)
+            self._print(None)
 
     def expect(self, total: int | None) -> None:
-        """How many bytes there are to read, where that is known."""
+        """Set the size of the input in bytes; None where it is unknown."""
         self.total = total or None
 
-    def update(self, documents: int, read: int, *, known: bool = False) -> None:
-        """So many documents more, up to this byte of the input; `known` ones were done by an earlier run."""
+    def update(self, documents: int, bytes_read: int) -> None:
+        """Add documents, which end at this byte of the input."""
         if not (self.bar or self.lines):
-            return
-        if known:
             return
         now = time.monotonic()
         self.documents += documents
-        if self.first is None:  # loading the model is no part of the rate
-            self.first, self.said = (now, self.documents, read), now
+        if self.first is None:  # the rate leaves out the loading of the model
+            self.first, self.printed = (now, self.documents, bytes_read), now
         if self.bar:
-            self.progress.update(self.task, total=self.total, completed=read, description=self._line(now, read))
-        elif now - self.said >= SECONDS_BETWEEN_LINES:
-            self.said = now
-            self._say(read)
+            self.progress.update(self.task, total=self.total, completed=bytes_read, description=self._line(now, bytes_read))
+        elif now - self.printed >= SECONDS_BETWEEN_LINES:
+            self.printed = now
+            self._print(bytes_read)
 
-    def _say(self, read: int | None) -> None:
-        self.console.print(self._line(time.monotonic(), read), markup=False, soft_wrap=True)
+    def _print(self, bytes_read: int | None) -> None:
+        self.console.print(self._line(time.monotonic(), bytes_read), markup=False, soft_wrap=True)
 
-    def _line(self, now: float, read: int | None) -> str:
+    def _line(self, now: float, bytes_read: int | None) -> str:
         since, documents, first_byte = self.first or (self.started, 0, 0)
         if documents == self.documents or now - since < 1e-3:  # all at once
             since, documents, first_byte = self.started, 0, 0
         line = f"{self.documents:,} documents, {(self.documents - documents) / (now - since):,.1f} per second"
-        if self.total is not None and read is not None and read > first_byte:
-            left = timedelta(seconds=round((now - since) * max(0, self.total - read) / (read - first_byte)))
-            line += f", {left} left"
+        if self.total is not None and bytes_read is not None and bytes_read > first_byte:
+            share = max(0, self.total - bytes_read) / (bytes_read - first_byte)
+            line += f", {timedelta(seconds=round((now - since) * share))} left"
         return line

@@ -1,4 +1,13 @@
-"""`conjoin suggest`: choose the texts that are worth most to annotate next."""
+"""Choose the texts that are most useful to annotate next.
+
+Cuts the texts into sentences and chooses those that the model is least sure of, in entities and in relations, and that
+differ from one another. Writes them with the model's annotations, for an annotation tool to correct; conjoin check and
+conjoin train read the corrected file like any other.
+
+Examples:
+  conjoin suggest run pool.txt --lines --count 100 --output tasks.json
+  conjoin suggest run texts/ --count 50 --format brat --output to-correct/
+"""
 
 from __future__ import annotations
 
@@ -8,73 +17,59 @@ from typing import Annotated
 
 import typer
 
-from conjoin.bulk import inputs
-from conjoin.cli.messages import messages
+from conjoin.cli.messages import message
+from conjoin.cli.options import Model, Overwrite, TextOptions
 from conjoin.document import Document
 from conjoin.errors import DataError, SettingError
 from conjoin.readers import FORMATS, write_documents
+from conjoin.text.sources import Source, check_sources, find_sources, read_texts
 from conjoin.text.windows import split
 from conjoin.text.words import Hyphens
 
 
 def suggest(
-    run: Annotated[Path, typer.Argument(help="Folder of a training run or of a model.")],
-    pool: Annotated[list[Path], typer.Argument(help="Texts: folders or files, .txt, .jsonl, .csv or .parquet.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File or folder of the pre-annotated texts.")],
-    count: Annotated[int, typer.Option("-n", "--n", min=1, help="How many.")] = 100,
-    format: Annotated[str, typer.Option(help="Format: labelstudio, brat, prodigy, jsonl, ….")] = "labelstudio",
-    diversity: Annotated[float, typer.Option(min=0.0, max=1.0, help="How much likeness to one chosen before costs.")] = 0.5,
-    column: Annotated[
-        str, typer.Option("--text-column", help="Column of the text in .jsonl, .csv and .parquet.")
-    ] = "text",
-    lines: Annotated[bool, typer.Option("--lines", help="Each line of a .txt is a text of its own.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    model: Model,
+    pool: Annotated[list[Path], typer.Argument(metavar="FILES|FOLDERS|-", help="Texts to choose from; - reads stdin.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File or folder of the chosen sentences.")],
+    *,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of sentences to choose.")] = 100,
+    format: Annotated[str, typer.Option(help="Format to write: labelstudio, brat, prodigy, jsonl, ….")] = "labelstudio",
+    diversity: Annotated[float, typer.Option(min=0.0, max=1.0, help="Weight of the difference between sentences.")] = 0.5,
+    texts: TextOptions,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Choose the texts that are worth most to annotate next.
-
-    The pool is cut into sentences. Those come first of which the model is least sure, in entities and in relations, and
-    that differ from one another. They are written as the model annotates them, for a tool to correct; the corrected file
-    is read like any other (conjoin check, conjoin train).
-
-    Examples:
-
-      conjoin suggest run pool.txt --lines --n 100 --output tasks.json
-
-      conjoin suggest run texts/ --n 50 --format brat --output to-correct/
-    """
-    known = [name for name, one in FORMATS.items() if one.writable]
-    if format not in known:
-        raise SettingError(f"'{format}' is no format that is written; choose {', '.join(known)}")
+    formats = [name for name, one in FORMATS.items() if one.writable]
+    if format not in formats:
+        raise SettingError(f"'{format}' is no format that is written; choose {', '.join(formats)}")
     if output.exists() and not overwrite:
         raise SettingError(f"{output}: is there already; give another name, or --overwrite")
-    console = messages()
+    sources = find_sources(pool, output=output)
+    check_sources(sources, texts.columns)
 
-    from conjoin.experiments.active_learning import suggest as chosen
+    from conjoin.experiments.active_learning import suggest as choose
     from conjoin.extractor import Extractor
 
-    extractor = Extractor.load(run)
-    sentences = list(_sentences(pool, inputs.Columns(column), lines, extractor.pipeline.hyphens))
+    extractor = Extractor.load(model)
+    sentences = list(_sentences(sources, texts, extractor.pipeline.hyphens))
     if not sentences:
         raise DataError(f"{pool[0]}: holds no text")
-    found = chosen(extractor, sentences, count, diversity=diversity)
-    write_documents([one.document for one in found], output, format, lenient=True)
-    words = sum(len(one.document.tokens) for one in found)
-    console.print(f"{len(found)} of {len(sentences):,} sentences, {words:,} words, expected wrong: "
-                  f"{sum(one.words_in_doubt for one in found):.0f} words, {sum(one.pairs_in_doubt for one in found):.0f} "
-                  "decisions on relations", markup=False, soft_wrap=True)
-    console.print(f"wrote {output}", markup=False, soft_wrap=True)
+    suggestions = choose(extractor, sentences, count, diversity=diversity)
+    write_documents([suggestion.document for suggestion in suggestions], output, format, lenient=True)
+    words = sum(len(suggestion.document.tokens) for suggestion in suggestions)
+    message(f"{len(suggestions)} of {len(sentences):,} sentences, {words:,} words, expected wrong: "
+            f"{sum(suggestion.words_in_doubt for suggestion in suggestions):.0f} words, "
+            f"{sum(suggestion.pairs_in_doubt for suggestion in suggestions):.0f} decisions on relations")
+    message(f"wrote {output}")
 
 
-def _sentences(paths: list[Path], columns: inputs.Columns, lines: bool, hyphens: Hyphens) -> Iterator[Document]:
-    """The sentences of the pool, each text once; what cannot be read is left out, and said."""
-    found = inputs.sources(paths)
-    inputs.check(found, columns)
+def _sentences(sources: list[Source], options: TextOptions, hyphens: Hyphens) -> Iterator[Document]:
+    """The sentences of the texts, each once. Leaves out a text that cannot be read, and says so."""
     seen: set[str] = set()
-    for raw in inputs.documents(found, columns, lines=lines):
-        if raw.text is None:
-            typer.echo(f"{raw.id}: {raw.error}; left out", err=True)
+    for record in read_texts(sources, options.columns, lines=options.lines):
+        if record.text is None:
+            message(f"{record.place}: {record.error}; left out")
             continue
-        for unit in split(raw.text, id=raw.id, hyphens=hyphens):
+        for unit in split(record.text, id=record.id, hyphens=hyphens):
             if unit.document.text not in seen:
                 seen.add(unit.document.text)
                 yield unit.document

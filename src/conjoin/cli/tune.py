@@ -1,4 +1,14 @@
-"""`conjoin tune`: search over settings, first of all over how deep to share."""
+"""Search over settings for the best scores on dev.
+
+A trial scores what training keeps: its best epoch on dev, or the last one under training.select=last. Trials below the
+median of the others are stopped early. Writes the settings of the best trial to best.toml, with which conjoin train comes
+to the same score. The same command resumes a stopped search.
+
+Examples:
+  conjoin tune crone2020-conll04-minilm --data conll04/ --output depth --trials 30
+  conjoin tune conjoin-base --data corpus/ --output rates --space training.learning_rate=1e-5..1e-3:log
+  conjoin train depth/best.toml --data conll04/ --retrain-on-dev --output run
+"""
 
 from __future__ import annotations
 
@@ -9,93 +19,49 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from conjoin.cli.data import mention_problems
-from conjoin.cli.messages import messages, stopped
-from conjoin.cli.options import (
-    CacheLimit,
-    Data,
-    DevFile,
-    Encoder,
-    FormatName,
-    FormatOptions,
-    Lenient,
-    NoCache,
-    Preset,
-    Settings,
-    TrainFile,
-    Workers,
-)
-from conjoin.storage.cache import CACHE_LIMIT
+from conjoin.cli.corpus import TrainingData
+from conjoin.cli.messages import message, stopped
+from conjoin.cli.options import CacheOptions, Preset, SettingOptions, Workers
 
 if TYPE_CHECKING:
     from conjoin.extras.tune import TrialResult
 
-SHOWN = 20
+MAX_TRIALS = 20  # in the table
+SPACE_HELP = ("Values to search, as stack.shared=1..3, stack.cell=gru|lstm or training.learning_rate=1e-4..1e-2:log, or a "
+              "paper's space: crone2020 (recurrent layers and depth of sharing; the default) or giorgi2019 (batch size and "
+              "learning rate); repeatable.")
 
 
 def tune(
     preset: Preset,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the study.")],
-    data: Data = None,
-    train_file: TrainFile = None,
-    dev_file: DevFile = None,
-    format: FormatName = None,
-    option: FormatOptions = None,
-    lenient: Lenient = False,
-    encoder: Encoder = None,
-    space: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY=CHOICES", help="As stack.shared=1..3, stack.cell=gru|lstm, "
-                     "training.learning_rate=1e-4..1e-2:log, or a paper's: crone2020 (RNN and depth of sharing; the "
-                     "same without any) or giorgi2019 (batch size and learning rate)."),
-    ] = None,
-    settings: Settings = None,
-    trials: Annotated[int, typer.Option(min=1, help="Trials the study is to hold in the end.")] = 20,
+    *,
+    data: TrainingData,
+    settings: SettingOptions,
+    space: Annotated[list[str] | None, typer.Option(metavar="KEY=CHOICES", help=SPACE_HELP)] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Trials of the whole study.")] = 20,
     workers: Workers = 1,
-    no_prune: Annotated[bool, typer.Option("--no-prune", help="Let every trial run to its end.")] = False,
-    no_cache: NoCache = False,
-    cache_limit: CacheLimit = CACHE_LIMIT,
+    no_prune: Annotated[bool, typer.Option("--no-prune", help="Run every trial to its end.")] = False,
+    cache: CacheOptions,
 ) -> None:
-    """Search over settings for the best scores on dev.
-
-    A trial scores what training keeps: its best epoch on dev, or under training.select=last its last one, so that conjoin
-    train with best.toml comes to the same score. Trials that do worse than the median of the others are stopped early. A
-    search that was stopped goes on when the same command is given again. The settings of the best trial land in best.toml,
-    which conjoin train takes.
-
-    Examples:
-
-      conjoin tune crone2020-conll04-minilm --data conll04/ --output depth --trials 30
-
-      conjoin tune conjoin-base --data corpus/ --output rates --space training.learning_rate=1e-5..1e-3:log
-
-      conjoin train depth/best.toml --data conll04/ --retrain-on-dev --output run
-    """
-    from conjoin.cli.train import overrides, read_splits
     from conjoin.extras.search_space import check_choices, parse_space
 
-    fixed, choices = tuple(overrides(settings, encoder, None)), parse_space(space or ())
-    check_choices(preset, fixed, choices)
-    corpus = read_splits(data, {"train": train_file, "dev": dev_file}, format, option, lenient)
-    mention_problems(corpus)
+    overrides, choices = tuple(settings.overrides()), parse_space(space or ())
+    check_choices(preset, overrides, choices)
+    corpus = data.read_splits()
 
     from conjoin.extras.tune import Search
     from conjoin.extras.tune import tune as run
 
-    search = Search(preset, fixed, choices, corpus, output, trials,
-                    prune=not no_prune, lenient=lenient, cache_limit=0.0 if no_cache else cache_limit)
-    console = messages()
-
-    def say(result: TrialResult) -> None:
-        console.print(_line(result), markup=False, soft_wrap=True)
-
+    search = Search(preset, overrides, choices, corpus, output, trials, prune=not no_prune, lenient=data.files.lenient,
+                    cache_limit=cache.limit)
     try:
-        results = run(search, workers=workers, listen=say)
+        results = run(search, workers=workers, listen=lambda result: message(_line(result)))
     except KeyboardInterrupt:
         raise stopped(f"stopped; the same command goes on, and {output / 'best.toml'} holds the best so far if a trial has "
                       "ended") from None
     Console(highlight=False).print(_table(results))
-    console.print(f"wrote {output / 'best.toml'} and {output / 'trials.json'}", markup=False)
+    message(f"wrote {output / 'best.toml'} and {output / 'trials.json'}")
 
 
 def _line(result: TrialResult) -> str:
@@ -112,9 +78,9 @@ def _table(results: list[TrialResult]) -> Table:
         table.add_column(key.replace(".", ".\n"))
     for name in ("entities", "relations", "mean", "epoch", "trial"):
         table.add_column(name, justify="right", no_wrap=True)
-    done = [result for result in results if result.score is not None]
-    for result in done[:SHOWN]:
+    scored = [result for result in results if result.score is not None]
+    for result in scored[:MAX_TRIALS]:
         figures = (f"{100 * (value or 0):.2f}" for value in (result.entities, result.relations, result.score))
         table.add_row(*(str(result.values.get(key, "")) for key in keys), *figures, str(result.epoch), str(result.number))
-    table.caption = f"{len(done)} finished, {sum(result.state == 'pruned' for result in results)} stopped early"
+    table.caption = f"{len(scored)} finished, {sum(result.state == 'pruned' for result in results)} stopped early"
     return table

@@ -182,8 +182,8 @@ def _check(experiment: Experiment) -> None:
     if experiment.dev == "retrain":
         for part, corpus in experiment.parts.items():
             if not corpus.dev:
-                raise SettingError(f"{part} has no dev part to find the epoch on, which --dev retrain needs; give a "
-                                   "--dev-share, or --dev join")
+                raise SettingError(f"{part} has no dev part to find the epoch on, which --dev-use retrain needs; give a "
+                                   "--dev-share, or --dev-use join")
 
 
 def _claim(experiment: Experiment) -> None:

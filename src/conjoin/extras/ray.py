@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from conjoin.bulk.inputs import Source
 from conjoin.bulk.job import Engine, Job
-from conjoin.bulk.partition import Partition, PartitionDone, Writing, after_death, from_json, to_json
+from conjoin.bulk.partition import Partition, PartitionResult, PartitionWriter, after_crash, from_json, to_json
 from conjoin.errors import ConjoinError, require_extra
 from conjoin.parallel.process_pool import Pool
+from conjoin.text.sources import Source
 
 try:
     import pyarrow
@@ -41,17 +41,17 @@ def engine(workers: int, *, cpus: float = 1.0, gpus: float = 0.0) -> Engine:
         gpus: GPUs of each actor.
     """
 
-    def run(job: Job, sources: list[Source]) -> Iterator[PartitionDone]:
+    def run(job: Job, sources: list[Source]) -> Iterator[PartitionResult]:
         if not ray.is_initialized():
             ray.init(log_to_driver=False, logging_level="warning")
         with _small_blocks():
             partitions = ray.data.read_datasource(_Partitions(job, sources), override_num_blocks=1, num_cpus=0)
             results = partitions.map_batches(
-                _Writer, batch_size=1, batch_format="pyarrow", fn_constructor_args=(job.writing(),),
+                _Writer, batch_size=1, batch_format="pyarrow", fn_constructor_args=(job.writer(),),
                 compute=ActorPoolStrategy(size=workers), num_cpus=cpus, num_gpus=gpus,
             )
         try:
-            yield from _in_order(PartitionDone(**row) for row in results.iter_rows())
+            yield from _in_order(PartitionResult(**row) for row in results.iter_rows())
         except RayTaskError as error:  # its text is a long traceback
             if isinstance(error.cause, ConjoinError):
                 raise error.cause from error
@@ -99,32 +99,32 @@ class _Partitions(Datasource):  # type: ignore[misc]
 class _Writer:
     """An actor: extracts and writes one partition at a time, in a separate process."""
 
-    def __init__(self, writing: Writing) -> None:
-        self._pool = Pool(writing, workers=1, again=after_death)
+    def __init__(self, writing: PartitionWriter) -> None:
+        self._pool = Pool(writing, workers=1, again=after_crash)
 
     def __call__(self, batch: Any) -> Any:
         texts = batch.column("partition").to_pylist()
         return pyarrow.Table.from_pylist([_values(done) for done in self._pool.map(map(_from_text, texts))])
 
 
-def _values(done: PartitionDone) -> dict[str, Any]:
-    return {name: getattr(done, name) for name in PartitionDone.__slots__}
+def _values(done: PartitionResult) -> dict[str, Any]:
+    return {name: getattr(done, name) for name in PartitionResult.__slots__}
 
 
-def _to_text(partition: Partition | PartitionDone) -> str:
-    if isinstance(partition, PartitionDone):
+def _to_text(partition: Partition | PartitionResult) -> str:
+    if isinstance(partition, PartitionResult):
         return json.dumps({"done": _values(partition)})
     return json.dumps(to_json(partition))
 
 
-def _from_text(text: str) -> Partition | PartitionDone:
+def _from_text(text: str) -> Partition | PartitionResult:
     value = json.loads(text)
-    return PartitionDone(**value["done"]) if "done" in value else from_json(value)
+    return PartitionResult(**value["done"]) if "done" in value else from_json(value)
 
 
-def _in_order(results: Iterator[PartitionDone]) -> Iterator[PartitionDone]:
+def _in_order(results: Iterator[PartitionResult]) -> Iterator[PartitionResult]:
     """Sort results by number, each as soon as all before it are there."""
-    heap: list[tuple[int, PartitionDone]] = []
+    heap: list[tuple[int, PartitionResult]] = []
     number = 0
     for done in results:
         heapq.heappush(heap, (done.number, done))

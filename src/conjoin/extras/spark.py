@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from conjoin.bulk.inputs import Raw
-from conjoin.bulk.partition import PARTITION_DOCUMENTS, Extraction, Partition, partitions
+from conjoin.bulk.partition import PARTITION_SIZE, Partition, PartitionExtractor, partitions
 from conjoin.bulk.rows import Row
 from conjoin.config.options import Precision
 from conjoin.errors import SettingError, require_extra, unknown_name
 from conjoin.extractor import ExtractorLoader
 from conjoin.parallel.process_pool import Pool
 from conjoin.parallel.streaming import Extracts
+from conjoin.text.sources import TextRecord
 
 try:
     from pyspark import TaskContext
@@ -34,7 +34,7 @@ _RELATIONS = "array<struct<type: string, head: bigint, tail: bigint, score: doub
 
 def extract(
     df: DataFrame, text_column: str, model: str | Path, *, id_column: str | None = None, keep_text: bool = False,
-    thresholds: Thresholds | None = None, precision: Precision = "no", partition_documents: int = PARTITION_DOCUMENTS,
+    thresholds: Thresholds | None = None, precision: Precision = "no", partition_size: int = PARTITION_SIZE,
     load: Callable[[int], Extracts] | None = None,
 ) -> DataFrame:
     """Extract entities and relations of all texts of a data frame.
@@ -48,7 +48,7 @@ def extract(
         model: Folder of a trained model or of an export.
         id_column: The column of ids; without it ids are numbers of partition and row, from 0 (`3:17`).
         keep_text: If True, the result has the texts too.
-        partition_documents: Documents that are extracted together.
+        partition_size: Documents that are extracted together.
         load: Makes the extractor, instead of `model`, `thresholds` and `precision`.
 
     Returns:
@@ -59,16 +59,17 @@ def extract(
         SettingError: If `df` does not have a column, or the texts are not strings.
     """
     _check_columns(df, text_column, id_column)
-    extraction = Extraction(load or ExtractorLoader(str(Path(model).resolve()), thresholds, precision=precision), keep_text)
+    load = load or ExtractorLoader(str(Path(model).resolve()), thresholds, precision=precision)
+    extraction = PartitionExtractor(load, keep_text)
     text = "text string, " if keep_text else ""
     schema = f"doc_id string, {text}entities {_ENTITIES}, relations {_RELATIONS}, error string"
     ids = [df[id_column].cast("string").alias("id")] if id_column is not None else []
-    extract_frames = _frame_extraction(extraction, text_column, partition_documents)
+    extract_frames = _frame_extraction(extraction, text_column, partition_size)
     return df.select(df[text_column].alias("text"), *ids).mapInPandas(extract_frames, schema)
 
 
 def _frame_extraction(
-    extraction: Extraction, text_column: str, partition_documents: int
+    extraction: PartitionExtractor, text_column: str, partition_size: int
 ) -> Callable[[Iterator[Any]], Iterator[Any]]:
     def extract_frames(frames: Iterator[Any]) -> Iterator[Any]:
         import pandas
@@ -76,7 +77,7 @@ def _frame_extraction(
         pool = _pool(extraction)
         context = TaskContext.get()
         number = context.partitionId() if context is not None else 0
-        for rows in pool.map(partitions(_documents(frames, text_column, number), partition_documents)):
+        for rows in pool.map(partitions(_documents(frames, text_column, number), partition_size)):
             yield pandas.DataFrame(rows)
 
     return extract_frames
@@ -96,7 +97,7 @@ def _check_columns(df: DataFrame, text_column: str, id_column: str | None) -> No
         raise SettingError(f"the column '{text_column}' is of type {column_type}, not string; cast it, or give another one")
 
 
-def _documents(frames: Iterator[Any], text_column: str, partition: int) -> Iterator[Raw]:
+def _documents(frames: Iterator[Any], text_column: str, partition: int) -> Iterator[TextRecord]:
     number = 0
     for frame in frames:
         texts = frame["text"].tolist()
@@ -105,12 +106,12 @@ def _documents(frames: Iterator[Any], text_column: str, partition: int) -> Itera
             name = id if isinstance(id, str) else f"{partition}:{number}"  # null is None or NaN
             number += 1
             if isinstance(text, str):
-                yield Raw(name, text)
+                yield TextRecord(name, text)
             else:
-                yield Raw(name, None, f"'{text_column}' is missing or null")
+                yield TextRecord(name, None, f"'{text_column}' is missing or null")
 
 
 @functools.lru_cache(maxsize=1)
-def _pool(extraction: Extraction) -> Pool[Partition, list[Row]]:
+def _pool(extraction: PartitionExtractor) -> Pool[Partition, list[Row]]:
     """The process of this Python worker; Spark runs several tasks in one worker."""
-    return Pool(extraction, workers=1, again=Partition.after_death)
+    return Pool(extraction, workers=1, again=Partition.after_crash)

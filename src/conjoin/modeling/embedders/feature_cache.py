@@ -147,7 +147,7 @@ class FeatureFile:
     def _give_up(self, reason: str) -> None:
         self.full = True
         log.warning("the feature cache %s takes no more (%s): vectors of further texts are computed each time; give it "
-                    "more room with --cache-limit, or empty it", self.folder.parent, reason)
+                    "more room with --max-cache, or empty it", self.folder.parent, reason)
 
     def _read_index(self) -> None:
         """Take in the entries that were added since, up to the first broken one."""

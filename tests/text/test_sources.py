@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conjoin.bulk.inputs import Columns, Raw, check, documents, sources, total_bytes
 from conjoin.errors import DataError
+from conjoin.text.sources import STDIN, Columns, TextRecord, check_sources, find_sources, read_texts, total_bytes
 
 pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
 
 
-def read(*paths: Path, columns: Columns | None = None, lines: bool = False) -> list[Raw]:
-    found = sources(paths)
-    check(found, columns or Columns())
-    return list(documents(found, columns or Columns(), lines=lines))
+def read(*paths: Path, columns: Columns | None = None, lines: bool = False) -> list[TextRecord]:
+    sources = find_sources(paths)
+    check_sources(sources, columns or Columns())
+    return list(read_texts(sources, columns or Columns(), lines=lines))
 
 
-def texts(raws: list[Raw]) -> list[tuple[str, str | None]]:
+def texts(raws: list[TextRecord]) -> list[tuple[str, str | None]]:
     return [(raw.id, raw.text) for raw in raws]
 
 
@@ -37,8 +39,8 @@ def test_a_folder_of_everything(tmp_path: Path) -> None:
     raws = read(tmp_path)
     assert texts(raws) == [("7", "one"), ("b.jsonl:3", "two"), ("x", "three"), ("c.csv:2", "four"), ("d.parquet:1", "five"),
                            ("deep/a.txt", "é\r\nb")]
-    assert raws[-1].read == total_bytes(sources([tmp_path]))
-    assert [raw.read for raw in raws] == sorted(raw.read for raw in raws)
+    assert raws[-1].bytes_read == total_bytes(find_sources([tmp_path]))
+    assert [raw.bytes_read for raw in raws] == sorted(raw.bytes_read for raw in raws)
     assert texts(read(tmp_path / "deep", lines=True)) == [("a.txt:1", "é"), ("a.txt:2", "b")]
     assert texts(read(tmp_path / "deep" / "a.txt", tmp_path / "deep" / "a.txt"))[0][0] == str(tmp_path / "deep" / "a.txt")
 
@@ -113,9 +115,6 @@ def test_what_is_useless_is_said_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_text("no")
     with pytest.raises(DataError, match="is no Parquet file that can be read"):
         read(tmp_path / "a.parquet")
-    (tmp_path / "a.pdf").write_text("")
-    with pytest.raises(DataError, match=r"is no .txt, .jsonl, .csv or .parquet file"):
-        read(tmp_path / "a.pdf")
     with pytest.raises(DataError, match="no such file or folder"):
         read(tmp_path / "no")
     (tmp_path / "empty").mkdir()
@@ -126,7 +125,7 @@ def test_what_is_useless_is_said_before_any_work(tmp_path: Path) -> None:
 @pytest.mark.parametrize("head", ["id,text\r1,foo\r", 'id,"text\n1,foo\n'], ids=["old line ends", "open quote"])
 def test_a_head_that_cannot_be_read_is_said(head: str, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(head.encode())
-    with pytest.raises(DataError, match=r"a.csv: (has no head that can be read|unknown column)"):
+    with pytest.raises(DataError, match=r"a.csv: (the first row cannot be read|unknown column)"):
         read(tmp_path / "a.csv")
 
 
@@ -134,9 +133,9 @@ def test_a_file_that_goes_away_ends_the_reading(tmp_path: Path) -> None:
     """As a document with an error its documents would be lost: nobody would look for them again."""
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text(name)
-    found = sources([tmp_path])
+    sources = find_sources([tmp_path])
     (tmp_path / "a.txt").unlink()
-    for reading in (lambda: list(documents(found, Columns())), lambda: check(found, Columns())):
+    for reading in (lambda: list(read_texts(sources, Columns())), lambda: check_sources(sources, Columns())):
         with pytest.raises(DataError, match=r"a.txt: cannot be read \(No such file or directory\).*the same command again"):
             reading()
 
@@ -145,3 +144,21 @@ def test_ids_may_be_anything_and_come_twice(tmp_path: Path) -> None:
     values = [{"text": text, "id": id} for text, id in (("a", "same"), ("b", "same"), ("c", {"x": 1}), ("d", 0))]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, values)))
     assert [raw.id for raw in read(tmp_path / "a.jsonl")] == ["same", "same", "a.jsonl:3", "0"]
+
+
+def test_standard_input_and_files_of_other_endings_are_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "notes.md").write_bytes(b"one\r\ntwo")
+    for lines, expected in ((False, [("stdin", "a\nb"), ("notes.md", "one\r\ntwo")]),
+                            (True, [("stdin:1", "a"), ("stdin:2", "b"), ("notes.md:1", "one"), ("notes.md:2", "two")])):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a\nb")))
+        assert texts(read(STDIN, tmp_path / "notes.md", lines=lines)) == expected
+        assert not sys.stdin.closed
+
+
+def test_places_are_paths_and_the_output_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": "x", "text": 3}\n')
+    (tmp_path / "out.jsonl").write_text('{"text": "of an earlier run"}\n')
+    (record,) = read_texts(find_sources([tmp_path], output=tmp_path / "out.jsonl"), Columns())
+    assert (record.id, record.place) == ("x", f"{tmp_path}/a.jsonl:1")
+    with pytest.raises(DataError, match=r"out.jsonl: is part of the output.*--output"):
+        find_sources([tmp_path / "out.jsonl"], output=tmp_path / "out.jsonl")

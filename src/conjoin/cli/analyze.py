@@ -1,0 +1,62 @@
+"""Show which errors a model makes, by kind.
+
+Every wrong or missed entity and relation of the split (dev by default) has one kind, such as a wrong boundary, or a
+relation that is right but for an entity. Prints their numbers and writes an HTML page of the sentences, annotated and
+predicted, which can be filtered by kind.
+
+Examples:
+  conjoin analyze run --data corpus/
+  conjoin analyze run --data dev.jsonl --html dev-errors.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from conjoin.cli.corpus import AnnotatedData
+from conjoin.cli.messages import message
+from conjoin.cli.options import Json, Model
+from conjoin.storage.atomic import write_text
+
+
+def analyze(
+    model: Model,
+    data: AnnotatedData,
+    html: Annotated[Path, typer.Option(help="HTML page to write.")] = Path("errors.html"),
+    as_json: Json = False,
+) -> None:
+    split, gold = data.read(default="dev")
+
+    from conjoin.evaluation.error_analysis import mistakes, summary
+    from conjoin.extractor import Extractor
+    from conjoin.render.error_analysis import mistakes_to_html
+
+    extractor = Extractor.load(model)
+    predicted = extractor.annotate(gold)
+    errors = [mistakes(theirs, ours, symmetric=extractor.schema.symmetric)
+              for theirs, ours in zip(gold, predicted, strict=True)]
+    write_text(html, mistakes_to_html(gold, predicted, errors, title=f"Errors of {model} on {data.data} ({split})"))
+    counts = summary(errors)
+    if as_json:
+        typer.echo(json.dumps({"split": split, "documents": len(gold), "errors": counts}, indent=1))
+    else:
+        Console(highlight=False).print(_table(counts))
+    message(f"wrote {html}")
+
+
+def _table(counts: Mapping[str, int]) -> Table:
+    from conjoin.evaluation.error_analysis import KINDS
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("kind", "count", "meaning"):
+        table.add_column(name, justify="right" if name == "count" else "left")
+    for kind, count in counts.items():
+        table.add_row(kind, str(count), KINDS[kind])
+    return table

@@ -1,0 +1,117 @@
+"""Tables and lists that several verbs print: counts of a corpus, problems of the data, scores, extracted documents."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from conjoin.document import Document, Problem
+from conjoin.render import ENTITY_COLUMNS, RELATION_COLUMNS, entity_rows, relation_rows
+
+MAX_PROBLEMS = 50  # listed in full
+
+
+def counts(documents: Sequence[Document]) -> dict[str, Any]:
+    """Documents, words, and entities and relations by type."""
+    return {
+        "documents": len(documents),
+        "words": sum(len(document.tokens) for document in documents),
+        "entities": dict(sorted(Counter(e.type for document in documents for e in document.entities).items())),
+        "relations": dict(sorted(Counter(r.type for document in documents for r in document.relations).items())),
+    }
+
+
+def counts_table(columns: dict[str, dict[str, Any]]) -> Table:
+    """A row for each count and type, a column for each of the `counts`."""
+    table = Table("", box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right")
+    for key in ("documents", "words"):
+        table.add_row(key, *(f"{column[key]:,}" for column in columns.values()))
+    for key in ("entities", "relations"):
+        table.add_row(key, *(f"{sum(column[key].values()):,}" for column in columns.values()))
+        for type in sorted({type for column in columns.values() for type in column[key]}):
+            table.add_row(Text(f"  {type}"), *(f"{column[key].get(type, 0):,}" for column in columns.values()))
+    return table
+
+
+def problems_as_json(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    """An object for each problem; `repair` separates repairs from notes."""
+    return [asdict(problem) for problem in problems]
+
+
+def print_problems(problems: Sequence[Problem], console: Console) -> None:
+    """Count problems by kind, list the first repairs and losses, then one example of each kind of note."""
+    if not problems:
+        console.print("no problems")
+        return
+    console.print()
+    console.print(_problems_table(problems))
+    console.print()
+    serious = sorted((problem for problem in problems if problem.repair or problem.loss),
+                     key=lambda problem: not problem.repair)
+    lines = [str(problem) for problem in serious[:MAX_PROBLEMS]]
+    if len(serious) > MAX_PROBLEMS:
+        lines.append(f"and {len(serious) - MAX_PROBLEMS:,} more; --json lists all")
+    notes = [problem for problem in problems if not problem.repair and not problem.loss]
+    counts = Counter(problem.kind for problem in notes)
+    for problem in {problem.kind: problem for problem in reversed(notes)}.values():
+        more = counts[problem.kind] - 1
+        lines.append(f"{problem} (and {more:,} more {problem.kind} notes; --json lists all)" if more else str(problem))
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _problems_table(problems: Sequence[Problem]) -> Table:
+    table = Table(box=None, pad_edge=False, title_justify="left")
+    for name in ("problem", "count", "of these lost", ""):
+        table.add_column(name, justify="right" if name in ("count", "of these lost") else "left")
+    losses = Counter(problem.kind for problem in problems if problem.loss)
+    repairs = {problem.kind for problem in problems if problem.repair}
+    for kind, count in Counter(problem.kind for problem in problems).most_common():
+        table.add_row(kind, f"{count:,}", f"{losses[kind]:,}", "repaired" if kind in repairs else "note")
+    return table
+
+
+def print_documents(documents: list[Document], console: Console) -> None:
+    """Print entities and relations as two tables."""
+    for title, columns, rows in (
+        ("entities", ENTITY_COLUMNS, entity_rows(documents)),
+        ("relations", RELATION_COLUMNS, relation_rows(documents)),
+    ):
+        if not rows:
+            console.print(f"no {title}")
+            continue
+        table = Table(*columns, title=title, title_justify="left")
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        console.print(table)
+
+
+def print_metrics(metrics: dict[str, Any]) -> None:
+    """Print scores on test, or on dev where there is no test, and those on the probe."""
+    from conjoin.evaluation.metrics import Report
+
+    for split in ("test", "dev"):
+        if split in metrics:
+            typer.echo(f"\nscores on {split}\n{Report.from_json(metrics[split])}")
+            break
+    if "probe" in metrics:
+        probe = metrics["probe"]
+        typer.echo(f"\nprobe: a relation was invented in {100 * probe['false_share']:.0f} % of {probe['cooccurring']} "
+                   f"sentences whose entities merely co-occur; {100 * probe['found_share']:.0f} % of the relations in "
+                   f"{probe['related']} similar sentences that state one were found")
+
+
+def run_line(result: Mapping[str, Any]) -> str:
+    """The part, seed and scores of a run of an experiment."""
+    figures = {task: 100 * result["test"][task]["strict"]["micro"]["f1"] for task in ("entities", "relations")}
+    scores = ", ".join(f"{task} {figure:.2f}" for task, figure in figures.items())
+    return f"{result['part']}, seed {result['seed']}: {scores}"
