@@ -9,7 +9,7 @@ from pathlib import Path
 
 from conjoin.document import Document, Entity, Relation, Token
 from conjoin.parallel.batching import Text
-from conjoin.parallel.process_pool import Say, Work
+from conjoin.parallel.process_pool import Notify, Work
 
 
 class FirstWords:
@@ -62,8 +62,8 @@ def load_never(number: int) -> FirstWords:
 def squares(number: int) -> Work[int, tuple[int, int]]:
     """The number of the process and the square of an item; some items take longer."""
 
-    def work(item: int, say: Say) -> tuple[int, int]:
-        say(("item", item))
+    def work(item: int, notify: Notify) -> tuple[int, int]:
+        notify(("item", item))
         if item < 0:
             raise ValueError(f"{item} is negative")
         if item == 666:

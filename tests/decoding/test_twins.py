@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from conjoin.modeling.heads.spans import Spans
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,6 @@ from conjoin.decoding.pairs import FlatSpans, Rules, between, largest, pooled
 from conjoin.decoding.tags import Chain, decode, viterbi
 from conjoin.document import Entity
 from conjoin.modeling.heads.relations import PairFeatures, Projections, RelationHead
-from conjoin.modeling.heads.spans import Spans
 from conjoin.modeling.heads.tagger import TaggerHead
 from conjoin.modeling.nn.layers import RangeMax, SpanPooling
 from conjoin.modeling.nn.pairs import DistMult

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conjoin.modeling.heads.spans import Spans
 
 from conjoin.document import Document, Entity
 from conjoin.errors import DataError, ModelError, SettingError
 from conjoin.experiments.active_learning import doubts_of, spread, suggest, word_vectors, worth
 from conjoin.extractor import Extractor
-from conjoin.modeling.heads.spans import Spans
 from conjoin.modeling.joint import JointModel
 
 

@@ -22,7 +22,7 @@ from conjoin import Extractor
 from conjoin.errors import DataError, ModelError, WorkerError
 from conjoin.extractor import ExtractorLoader
 from conjoin.parallel.batching import CHUNK_CHARACTERS, FIRST_CHUNK_CHARACTERS, chunks
-from conjoin.parallel.process_pool import AHEAD, Pool, cores, thread_share
+from conjoin.parallel.process_pool import MAX_PENDING, ProcessPool, cores, thread_share
 from conjoin.parallel.streaming import pipe_chunks, pipe_in_processes
 from conjoin.training.distributed import threads_of_torch
 
@@ -55,7 +55,7 @@ def test_skipped_results_change_nothing_in_the_others(texts: list[tuple[str, str
 
 
 def test_results_are_in_order_whoever_makes_them() -> None:
-    with Pool(doubles.squares, workers=3) as pool:
+    with ProcessPool(doubles.squares, workers=3) as pool:
         results = list(pool.map(range(60)))
         assert [result for _, result in results] == [item * item for item in range(60)]
         assert len({process for process, _ in results}) == 3
@@ -66,11 +66,11 @@ def test_results_are_in_order_whoever_makes_them() -> None:
 
 def test_an_endless_stream_is_read_only_so_far_ahead() -> None:
     drawn = itertools.count()
-    with Pool(doubles.squares, workers=2) as pool:
+    with ProcessPool(doubles.squares, workers=2) as pool:
         results = pool.map(iter(drawn))
         for count in range(1, 30):
             next(results)
-            assert next(drawn) <= count + 2 * AHEAD + count  # what this asks for itself is drawn too
+            assert next(drawn) <= count + 2 * MAX_PENDING + count  # what this asks for itself is drawn too
         results.close()  # type: ignore[attr-defined]
         assert [result for _, result in pool.map([2, 3])] == [4, 9]  # what was left undone does not come back
 
@@ -81,7 +81,7 @@ def test_what_came_before_an_error_of_the_stream_is_given_first() -> None:
         raise DataError("a.jsonl:11: wrong")
 
     seen = []
-    with Pool(doubles.squares, workers=2) as pool, pytest.raises(DataError, match="wrong"):
+    with ProcessPool(doubles.squares, workers=2) as pool, pytest.raises(DataError, match="wrong"):
         for _, result in pool.map(failing()):
             seen.append(result)
     assert seen == [item * item for item in range(10)]
@@ -89,7 +89,7 @@ def test_what_came_before_an_error_of_the_stream_is_given_first() -> None:
 
 def test_an_error_in_a_process_comes_through_after_what_was_before_it() -> None:
     seen = []
-    with Pool(doubles.squares, workers=2) as pool:
+    with ProcessPool(doubles.squares, workers=2) as pool:
         with pytest.raises(ValueError, match="-1 is negative"):
             for _, result in pool.map([1, 2, 3, -1, 4]):
                 seen.append(result)
@@ -98,18 +98,19 @@ def test_an_error_in_a_process_comes_through_after_what_was_before_it() -> None:
 
 
 def test_a_process_that_dies_is_one_sentence() -> None:
-    with Pool(doubles.squares, workers=2) as pool, pytest.raises(WorkerError) as raised:
+    with ProcessPool(doubles.squares, workers=2) as pool, pytest.raises(WorkerError) as raised:
         list(pool.map([1, 666, 3]))
     assert str(raised.value) == ("a worker process ended at its work (exit code 7); with too little memory for all of "
                                  "them, try fewer workers")
     seen = []
-    with Pool(doubles.squares, workers=1) as pool:
+    with ProcessPool(doubles.squares, workers=1) as pool:
         with pytest.raises(WorkerError):
             for _, result in pool.map([1, 2, 666, 3]):
                 seen.append(result)
         assert seen == [1, 4], "what came before is given first"
         assert [result for _, result in pool.map([5])] == [25]
-    with Pool(doubles.load_never, workers=2) as pool, pytest.raises(WorkerError, match=r"while it loaded .*exit code 3"):
+    died = pytest.raises(WorkerError, match=r"while it loaded .*exit code 3")
+    with ProcessPool(doubles.load_never, workers=2) as pool, died:
         list(pool.map([1]))
 
 
@@ -120,7 +121,7 @@ def test_what_a_process_died_of_can_be_tried_otherwise() -> None:
         told.append(place)
         return 6
 
-    with Pool(doubles.squares, workers=2, again=again) as pool:
+    with ProcessPool(doubles.squares, workers=2, retry=again) as pool:
         assert [result for _, result in pool.map([1, 666, 3])] == [1, 36, 9]
     assert told == [("item", 666)]
 
@@ -131,13 +132,13 @@ def test_the_processes_of_a_process_that_is_killed_end(tmp_path: Path) -> None:
 import itertools, sys
 sys.path.insert(0, sys.argv[1])
 import doubles
-from conjoin.parallel.process_pool import Pool
+from conjoin.parallel.process_pool import ProcessPool
 if __name__ == "__main__":
-    with Pool(doubles.squares, workers=2) as pool:
+    with ProcessPool(doubles.squares, workers=2) as pool:
         for process, _ in pool.map(itertools.count(700)):
             print(process, flush=True)
 """)
-    with subprocess.Popen([sys.executable, script, Path(__file__).parent], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, script, Path(__file__).parents[1]], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         workers = {int(process.stdout.readline()) for _ in range(30)}
         process.send_signal(signal.SIGKILL)

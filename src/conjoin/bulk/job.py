@@ -27,8 +27,8 @@ from conjoin.bulk.rows import RowFormat, parquet_schema
 from conjoin.config.options import Precision
 from conjoin.errors import DataError, SettingError
 from conjoin.extractor import ExtractorLoader
-from conjoin.parallel.process_pool import Pool
-from conjoin.parallel.streaming import Extracts
+from conjoin.parallel.process_pool import ProcessPool
+from conjoin.parallel.streaming import TextExtractor
 from conjoin.storage.atomic import folder_digest, make_folder, read_json, write_text
 from conjoin.text.sources import SUFFIXES, Columns, Source, check_sources, find_sources, read_texts, total_bytes
 from conjoin.version import __version__
@@ -68,7 +68,7 @@ class Job:
     entity_threshold: float = 0.0
     relation_threshold: float = 0.0
     precision: Precision = "no"
-    load: Callable[[int], Extracts] | None = None
+    load: Callable[[int], TextExtractor] | None = None
 
     def __post_init__(self) -> None:
         if self.partition_size < 1:
@@ -167,7 +167,7 @@ def local_engine(workers: int = 1) -> Engine:
     """The engine on this machine: `workers` processes, each with its share of the cores."""
 
     def engine(job: Job, sources: list[Source]) -> Iterator[PartitionResult]:
-        with Pool(job.writer(), workers=workers, again=after_crash) as pool:
+        with ProcessPool(job.writer(), workers=workers, retry=after_crash) as pool:
             yield from pool.map(job.partitions(sources))
 
     return engine

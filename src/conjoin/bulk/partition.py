@@ -14,8 +14,8 @@ from conjoin.bulk.rows import Row, RowFormat, count, error_row, row_of, write_ro
 from conjoin.document import Document
 from conjoin.errors import WorkerError
 from conjoin.parallel.batching import CHUNK_CHARACTERS, chunks
-from conjoin.parallel.process_pool import Say, Work
-from conjoin.parallel.streaming import Extracts
+from conjoin.parallel.process_pool import Notify, Work
+from conjoin.parallel.streaming import TextExtractor
 from conjoin.text.sources import TextRecord
 
 PARTITION_SIZE = 2_000  # texts: the most that a stop can cost, and the size of a results file
@@ -88,7 +88,7 @@ def partitions(records: Iterable[TextRecord], size: int) -> Iterator[Partition]:
         yield Partition(number, tuple(group))
 
 
-def extract_rows(extractor: Extracts, partition: Partition, say: Say, *, keep_text: bool) -> list[Row]:
+def extract_rows(extractor: TextExtractor, partition: Partition, notify: Notify, *, keep_text: bool) -> list[Row]:
     """Extract a row for each text of a partition, in order.
 
     When a chunk fails, its texts are extracted one by one, and those that fail again get a row with the error.
@@ -96,7 +96,7 @@ def extract_rows(extractor: Extracts, partition: Partition, say: Say, *, keep_te
     Args:
         extractor: Extracts the texts of a chunk together.
         partition: The texts.
-        say: Called with the place of every chunk, and of every single text, before it is extracted.
+        notify: Called with the place of every chunk, and of every single text, before it is extracted.
         keep_text: Rows hold the text as well.
     """
     rows: dict[int, Row] = {}
@@ -108,13 +108,13 @@ def extract_rows(extractor: Extracts, partition: Partition, say: Say, *, keep_te
         texts = [(partition.records[index].id, partition.records[index].text or "") for index in chunk]
         documents: Sequence[Document | None] = [None] * len(chunk)
         if number not in partition.split_chunks:
-            say(("chunk", number))
+            notify(("chunk", number))
             documents = _extract(extractor, texts) or documents
         for index, text, document in zip(chunk, texts, documents, strict=True):
             if document is not None:
                 rows[index] = row_of(document, keep_text=keep_text)
             elif index not in partition.crashing:
-                say(("document", index))
+                notify(("document", index))
                 rows[index] = _single_row(extractor, text, keep_text)
     return [rows[index] for index in range(len(partition.records))]
 
@@ -126,7 +126,7 @@ def _chunks(records: tuple[TextRecord, ...]) -> Iterator[list[int]]:
         yield [int(index) for index, _ in chunk]
 
 
-def _extract(extractor: Extracts, texts: list[tuple[str, str]]) -> list[Document] | None:
+def _extract(extractor: TextExtractor, texts: list[tuple[str, str]]) -> list[Document] | None:
     """The documents of a chunk, or None when the model fails over it."""
     try:
         return extractor.extract(texts)
@@ -134,7 +134,7 @@ def _extract(extractor: Extracts, texts: list[tuple[str, str]]) -> list[Document
         return None
 
 
-def _single_row(extractor: Extracts, text: tuple[str, str], keep_text: bool) -> Row:
+def _single_row(extractor: TextExtractor, text: tuple[str, str], keep_text: bool) -> Row:
     try:
         (document,) = extractor.extract([text])
     except Exception as error:  # noqa: BLE001 - whatever the model raises is written into the row
@@ -147,12 +147,12 @@ def _single_row(extractor: Extracts, text: tuple[str, str], keep_text: bool) -> 
 class PartitionExtractor:
     """Prepares a process: called with its number, it loads the model and returns the function from partition to rows."""
 
-    load: Callable[[int], Extracts]
+    load: Callable[[int], TextExtractor]
     keep_text: bool = False
 
     def __call__(self, number: int) -> Work[Partition, list[Row]]:
         extractor = self.load(number)
-        return lambda partition, say: extract_rows(extractor, partition, say, keep_text=self.keep_text)
+        return lambda partition, notify: extract_rows(extractor, partition, notify, keep_text=self.keep_text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +166,10 @@ class PartitionWriter:
     def __call__(self, number: int) -> Work[Partition | PartitionResult, PartitionResult]:
         extract = self.extractor(number)
 
-        def extract_and_write(partition: Partition | PartitionResult, say: Say) -> PartitionResult:
+        def extract_and_write(partition: Partition | PartitionResult, notify: Notify) -> PartitionResult:
             if isinstance(partition, PartitionResult):
                 return partition
-            rows = extract(partition, say)
+            rows = extract(partition, notify)
             path = partition_path(self.folder, partition.number, self.format)
             write_rows(rows, path, self.format, keep_text=self.extractor.keep_text)
             return _result(partition, rows)

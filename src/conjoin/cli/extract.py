@@ -31,7 +31,7 @@ from conjoin.cli.tables import print_documents
 from conjoin.config.options import Precision
 from conjoin.document import Document
 from conjoin.errors import ConjoinError, DataError, SettingError
-from conjoin.parallel.streaming import whole
+from conjoin.parallel.streaming import identity
 from conjoin.render import to_html
 from conjoin.schema import Schema
 from conjoin.storage.atomic import folder_digest, read_json, whole_file
@@ -109,9 +109,9 @@ class Extraction:
         if format == "jsonl":
             file.writelines(f"{line}\n" for line in self._results(to_line, self._texts()))
         elif format == "table":
-            print_documents(list(self._results(whole, self._texts())), Console(file=file, highlight=False))
+            print_documents(list(self._results(identity, self._texts())), Console(file=file, highlight=False))
         else:
-            file.write(to_html(list(self._results(whole, self._texts())), types=self._entity_types()))
+            file.write(to_html(list(self._results(identity, self._texts())), types=self._entity_types()))
 
     def _write_resumable(self, output: Path, resume: bool) -> None:
         """Write JSON lines as they come, after those of a stopped run."""

@@ -21,7 +21,7 @@ from conjoin.evaluation.metrics import document_counts, score
 from conjoin.experiments.folds import DevUse
 from conjoin.experiments.summary import Results
 from conjoin.experiments.train import count, train
-from conjoin.parallel.process_pool import Pool, Say, Work, end_with_parent
+from conjoin.parallel.process_pool import Notify, ProcessPool, Work, end_with_parent
 from conjoin.schema import Schema
 from conjoin.storage.atomic import make_folder, write_text
 from conjoin.storage.cache import CACHE_LIMIT
@@ -230,7 +230,7 @@ def _outcomes(
 
 def _in_processes(runs: Sequence[Run], workers: int, threads: int | None) -> Iterator[tuple[Run, dict[str, Any]]]:
     failed: dict[str, ConjoinError] = {}
-    with Pool(_prepare, workers=min(workers, len(runs)), threads=threads) as pool:
+    with ProcessPool(_prepare, workers=min(workers, len(runs)), threads=threads) as pool:
         try:
             for run, outcome in zip(runs, pool.map(map(_alone, runs)), strict=True):
                 if isinstance(outcome, ConjoinError):
@@ -254,7 +254,7 @@ def _prepare(number: int) -> Work[Run, dict[str, Any] | ConjoinError]:
     return _do
 
 
-def _do(run: Run, say: Say) -> dict[str, Any] | ConjoinError:
+def _do(run: Run, notify: Notify) -> dict[str, Any] | ConjoinError:
     """The result of a run. What goes wrong with one is no reason to leave the others."""
     try:
         return run.do()

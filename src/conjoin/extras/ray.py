@@ -16,7 +16,7 @@ from typing import Any
 from conjoin.bulk.job import Engine, Job
 from conjoin.bulk.partition import Partition, PartitionResult, PartitionWriter, after_crash, from_json, to_json
 from conjoin.errors import ConjoinError, require_extra
-from conjoin.parallel.process_pool import Pool
+from conjoin.parallel.process_pool import ProcessPool
 from conjoin.text.sources import Source
 
 try:
@@ -100,7 +100,7 @@ class _Writer:
     """An actor: extracts and writes one partition at a time, in a separate process."""
 
     def __init__(self, writing: PartitionWriter) -> None:
-        self._pool = Pool(writing, workers=1, again=after_crash)
+        self._pool = ProcessPool(writing, workers=1, retry=after_crash)
 
     def __call__(self, batch: Any) -> Any:
         texts = batch.column("partition").to_pylist()

@@ -15,8 +15,8 @@ from conjoin.bulk.rows import Row
 from conjoin.config.options import Precision
 from conjoin.errors import SettingError, require_extra, unknown_name
 from conjoin.extractor import ExtractorLoader
-from conjoin.parallel.process_pool import Pool
-from conjoin.parallel.streaming import Extracts
+from conjoin.parallel.process_pool import ProcessPool
+from conjoin.parallel.streaming import TextExtractor
 from conjoin.text.sources import TextRecord
 
 try:
@@ -35,7 +35,7 @@ _RELATIONS = "array<struct<type: string, head: bigint, tail: bigint, score: doub
 def extract(
     df: DataFrame, text_column: str, model: str | Path, *, id_column: str | None = None, keep_text: bool = False,
     thresholds: Thresholds | None = None, precision: Precision = "no", partition_size: int = PARTITION_SIZE,
-    load: Callable[[int], Extracts] | None = None,
+    load: Callable[[int], TextExtractor] | None = None,
 ) -> DataFrame:
     """Extract entities and relations of all texts of a data frame.
 
@@ -112,6 +112,6 @@ def _documents(frames: Iterator[Any], text_column: str, partition: int) -> Itera
 
 
 @functools.lru_cache(maxsize=1)
-def _pool(extraction: PartitionExtractor) -> Pool[Partition, list[Row]]:
+def _pool(extraction: PartitionExtractor) -> ProcessPool[Partition, list[Row]]:
     """The process of this Python worker; Spark runs several tasks in one worker."""
-    return Pool(extraction, workers=1, again=Partition.after_crash)
+    return ProcessPool(extraction, workers=1, retry=Partition.after_crash)

@@ -22,7 +22,7 @@ from conjoin.errors import ConjoinError, DataError, ModelError, require_extra
 from conjoin.evaluation.metrics import Report
 from conjoin.experiments.train import train
 from conjoin.extras.search_space import Choice, check_choices, grid, pairwise_overrides
-from conjoin.parallel.process_pool import deaf_to_interrupts, end_with_parent, thread_share
+from conjoin.parallel.process_pool import end_with_parent, ignore_interrupts, thread_share
 from conjoin.storage.atomic import make_folder, write_text
 from conjoin.storage.cache import CACHE_LIMIT
 from conjoin.training import EpochDone, Event
@@ -186,7 +186,7 @@ def _run_processes(search: Search, workers: int, threads: int, listen: Listener 
     processes = [context.Process(target=_worker, args=(search, threads)) for _ in range(workers)]
     study = _study(search)
     reported = {trial.number for trial in _ended_trials(study)}
-    with deaf_to_interrupts():
+    with ignore_interrupts():
         for process in processes:
             process.start()
     try:

@@ -1,1 +1,1 @@
-"""Batches, threads and processes: how work is shared out on one machine."""
+"""Batches, threads and processes on one machine."""

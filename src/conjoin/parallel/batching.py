@@ -1,56 +1,26 @@
-"""Which documents go through a model together, and what of a stream of texts is read together."""
+"""Batches of documents, and chunks of a stream of texts."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
-
-from conjoin.document import Document
-from conjoin.schema import Schema
 
 Text = tuple[str, str]  # id and text
 
-# How much text is read before a result must be given: little at first, for those who wait for it, then five times as
-# much each time. Many texts make batches of like lengths; the most bounds memory on endless input.
+# Small first chunks give the first results soon; each chunk is then five times as large as the one before, since many
+# texts make batches of like lengths. The maximum bounds memory on endless input.
 FIRST_CHUNK_CHARACTERS = 2_000
 CHUNK_CHARACTERS = 200_000
 
 
-class Annotator(Protocol):
-    """What annotation needs of a model. Batches are its own: who asks for them hands them back."""
-
-    schema: Schema
-    relation_threshold: float | None  # the least score of a relation, or None where another rule decides; may be set
-
-    @property
-    def batch_pieces(self) -> int:
-        """The pieces of a batch, padding included, with which it is fastest where it is."""
-
-    @property
-    def threads(self) -> int:
-        """The threads that it computes with; 1 where batches side by side would gain nothing."""
-
-    def use_threads(self, count: int) -> None:
-        """Compute with so many threads in the thread that calls this."""
-
-    def prepare(self) -> None:
-        """Whatever must be done before batches are annotated side by side."""
-
-    def sizes(self, documents: Sequence[Document]) -> list[int]:
-        """The cost of each document, in pieces."""
-
-    def collate(self, documents: Sequence[Document], *, gold: bool = True) -> Any:
-        """Documents → batch."""
-
-    def annotate_batch(self, batch: Any, *, gold_entities: bool = False) -> list[Document]:
-        """The documents of a batch with predicted annotations."""
-
-
 def fill_batches(order: Sequence[int], sizes: Sequence[int], *, documents: int, pieces: int) -> Iterator[list[int]]:
-    """Cut an order of documents into batches of at most so many documents and so many pieces, padding included.
+    """Cut an order of documents into batches.
 
-    A document that is larger than `pieces` on its own makes a batch of one.
+    Args:
+        order: Indices of documents.
+        sizes: The size of each document in pieces.
+        documents: Maximum number of documents in a batch.
+        pieces: Maximum number of pieces in a batch, padding included; a larger document makes a batch of one.
     """
     batch: list[int] = []
     longest = 0
@@ -88,19 +58,22 @@ def shuffled_batches(
 
 
 def chunks(texts: Iterable[Text], *, first: int = FIRST_CHUNK_CHARACTERS) -> Iterator[list[Text]]:
-    """The texts in order, those together that are read together; a chunk ends after the text that fills it.
+    """Cut a stream of texts into chunks, in order; a chunk ends after the text that fills it.
 
-    Where the stream fails, what came before makes a chunk, and then the error is raised.
+    Where the stream fails, the texts before the error make a last chunk, then the error is raised.
+
+    Args:
+        first: Minimum number of characters in the first chunk.
     """
     chunk: list[Text] = []
-    size, most = 0, first
+    size, min_size = 0, first
     try:
         for name, text in texts:
             chunk.append((name, text))
-            size += len(text) + 1  # an endless stream of empty lines fills up too
-            if size >= most:
+            size += len(text) + 1  # so that an endless stream of empty lines fills chunks too
+            if size >= min_size:
                 yield chunk
-                chunk, size, most = [], 0, min(5 * most, CHUNK_CHARACTERS)
+                chunk, size, min_size = [], 0, min(5 * min_size, CHUNK_CHARACTERS)
     except Exception:
         if chunk:
             yield chunk

@@ -1,4 +1,4 @@
-"""Processes that work on items side by side: results in order, a bounded number under way, processes that may die."""
+"""A pool of worker processes: results in order, a bounded number of pending items, workers that may die."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from conjoin.errors import ConjoinError, WorkerError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Say = Callable[[object], None]  # tells where the work on an item is, for when the process dies there
-Work = Callable[[Item, Say], Result]
+Notify = Callable[[object], None]  # reports progress on an item, in case the process dies
+Work = Callable[[Item, Notify], Result]
+Outcome = tuple[str, Any]  # ("done", result) or ("failed", error)
 
-AHEAD = 4  # items under way for each process, those included whose results wait for an earlier one
+MAX_PENDING = 4  # items per process, including those whose results wait for an earlier one
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
-PATIENCE = 5.0  # seconds in which a process that was told to end does so
+JOIN_SECONDS = 5.0
 
 
 def cores() -> int:
@@ -34,26 +35,27 @@ def cores() -> int:
 
 
 def thread_share(workers: int) -> int:
-    """The threads of each of so many processes: its share of the cores, or of OMP_NUM_THREADS where that is less."""
+    """Threads for each of several processes: its share of the cores, or OMP_NUM_THREADS where that is less."""
     share = max(1, cores() // workers)
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return min(share, int(given)) if given.isdigit() and int(given) else share
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(share, int(limit)) if limit.isdigit() and int(limit) else share
 
 
 @dataclass(slots=True)
 class _Task(Generic[Item]):
     number: int
     item: Item
-    place: object = None  # what the process last said about it
+    progress: object = None  # the last notification
 
 
-class Pool(Generic[Item, Result]):
-    """Processes that each prepare a function once and then work on items.
+class ProcessPool(Generic[Item, Result]):
+    """Processes that each prepare a function once and then apply it to items. The first `map` starts them.
 
-    `prepare(number)` is called in each process, with the number of the process, and returns a function of an item and of
-    `say`, with which it tells where it is. When a process dies, `again(item, place)` gives the item to try next, with the
-    place that was last told; without `again` that is a `WorkerError`. Each has `threads`, or its share of the cores.
-    Processes are started by the first `map`.
+    Args:
+        prepare: Called in each process with the number of the process; returns a function of an item and of `notify`.
+        threads: Of each process; its share of the cores where absent.
+        retry: Called with an item whose process died and its last notification; returns the item to try next. Without
+            it a process that dies is a `WorkerError`.
     """
 
     def __init__(
@@ -62,13 +64,13 @@ class Pool(Generic[Item, Result]):
         *,
         workers: int,
         threads: int | None = None,
-        again: Callable[[Item, object], Item] | None = None,
+        retry: Callable[[Item, object], Item] | None = None,
     ) -> None:
         share = threads or thread_share(workers)
         self._workers = [_Worker[Item, Result](prepare, number, share) for number in range(workers)]
-        self._again = again
+        self._retry = retry
 
-    def __enter__(self) -> Pool[Item, Result]:
+    def __enter__(self) -> ProcessPool[Item, Result]:
         return self
 
     def __exit__(
@@ -82,72 +84,74 @@ class Pool(Generic[Item, Result]):
             worker.end()
 
     def map(self, items: Iterable[Item]) -> Iterator[Result]:
-        """The results of the items, in order. What was done before an error is given first."""
-        source = enumerate(items)
-        done: dict[int, tuple[str, Any]] = {}
-        given = started = 0
-        open_, failure = True, None
+        """The results of the items, in order. An error is raised after the results of all items before it."""
         for worker in self._workers:
             worker.start()
         try:
-            while True:
-                while given in done:
-                    kind, value = done.pop(given)
-                    if kind == "failed":
-                        raise value
-                    yield value
-                    given += 1
-                idle = next((worker for worker in self._workers if worker.idle), None)
-                if open_ and idle is not None and started - given < AHEAD * len(self._workers):
-                    try:
-                        idle.give(_Task(*next(source)))
-                        started += 1
-                    except StopIteration:
-                        open_ = False
-                    except Exception as error:  # noqa: BLE001 - raised again, after the results of what came before
-                        open_, failure = False, error
-                    self._listen(done, 0.0)
-                elif open_ or any(worker.task is not None for worker in self._workers):
-                    self._listen(done, None)
-                else:
-                    break
+            yield from self._results(enumerate(items))
         finally:
             for worker in self._workers:
-                if worker.task is not None or not worker.ready:  # the stream was left, by an error or by who reads it
+                if worker.task is not None or not worker.ready:  # after an error, or when the caller stops early
                     worker.end()
-        if failure is not None:
-            raise failure
 
-    def _listen(self, done: dict[int, tuple[str, Any]], timeout: float | None) -> None:
-        """Take what the processes say, waiting for it as long as allowed."""
-        talking = {worker.connection: worker for worker in self._workers}
-        for connection in wait(list(talking), timeout):
-            worker = talking[connection]  # type: ignore[index]
-            told = worker.hear()
-            if told is None:
-                self._died(worker, done)
-            elif told[0] in ("done", "failed") and worker.ready and worker.task is not None:
-                done[worker.task.number] = told
+    def _results(self, items: Iterator[tuple[int, Item]]) -> Iterator[Result]:
+        outcomes: dict[int, Outcome] = {}  # by the number of the item
+        position = sent = 0
+        exhausted = False
+        while True:
+            while position in outcomes:
+                kind, value = outcomes.pop(position)
+                if kind == "failed":
+                    raise value
+                yield value
+                position += 1
+            idle = next((worker for worker in self._workers if worker.idle), None)
+            if not exhausted and idle is not None and sent - position < MAX_PENDING * len(self._workers):
+                try:
+                    idle.send(_Task(*next(items)))
+                    sent += 1
+                except StopIteration:
+                    exhausted = True
+                except Exception as error:  # noqa: BLE001 - raised after the results before it
+                    exhausted, outcomes[sent] = True, ("failed", error)
+                self._receive(outcomes, 0.0)
+            elif not exhausted or position < sent:
+                self._receive(outcomes, None)
+            else:
+                return
+
+    def _receive(self, outcomes: dict[int, Outcome], timeout: float | None) -> None:
+        """Receive the messages of the processes, after waiting for the first of them."""
+        workers = {worker.connection: worker for worker in self._workers}
+        for connection in wait(list(workers), timeout):
+            worker = workers[connection]  # type: ignore[index]
+            message = worker.receive()
+            if message is None:
+                self._restart(worker, outcomes)
+            elif message[0] in ("done", "failed") and worker.ready and worker.task is not None:
+                outcomes[worker.task.number] = message
                 worker.task = None
-            elif told[0] == "failed":  # to load the model
-                raise told[1]
+            elif message[0] == "failed":  # while loading the model
+                raise message[1]
 
-    def _died(self, worker: _Worker[Item, Result], done: dict[int, tuple[str, Any]]) -> None:
+    def _restart(self, worker: _Worker[Item, Result], outcomes: dict[int, Outcome]) -> None:
+        """Replace a process that died, and retry its item."""
         task, loaded, code = worker.task, worker.ready, worker.end()
+        cause = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
         error = WorkerError(f"a worker process ended {'at its work' if loaded else 'while it loaded the model'} "
-                            f"({_ending(code)}); with too little memory for all of them, try fewer workers")
+                            f"({cause}); with too little memory for all of them, try fewer workers")
         if not loaded:
             raise error
-        if task is not None and self._again is not None:
-            task.item, task.place = self._again(task.item, task.place), None
+        if task is not None and self._retry is not None:
+            task.item, task.progress = self._retry(task.item, task.progress), None
         elif task is not None:
-            done[task.number], task = ("failed", error), None  # raised after the results of what came before
+            outcomes[task.number], task = ("failed", error), None
         worker.start()
         worker.task = task
 
 
 class _Worker(Generic[Item, Result]):
-    """One process, and the pipe to it. It has at most one item at a time, so that neither side waits for the other."""
+    """One process and the pipe to it. It has at most one item at a time, so that neither side blocks the other."""
 
     def __init__(self, prepare: Callable[[int], Work[Item, Result]], number: int, threads: int) -> None:
         self._arguments = (prepare, number, threads)
@@ -161,52 +165,52 @@ class _Worker(Generic[Item, Result]):
         return self.ready and self.task is None
 
     def start(self) -> None:
-        """Start the process if there is none; it says when it is ready."""
+        """Start the process if it is not running; its first message is that it is ready."""
         if self._process is not None:
             return
         context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, *self._arguments), daemon=True)
-        with deaf_to_interrupts():
+        self.connection, other_end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other_end, *self._arguments), daemon=True)
+        with ignore_interrupts():
             self._process.start()
-        theirs.close()  # or the end of the process would not be seen
+        other_end.close()  # or the end of the process would go unnoticed
 
-    def give(self, task: _Task[Item]) -> None:
+    def send(self, task: _Task[Item]) -> None:
         self.task = task
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has died, which is heard next
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the process died, as `receive` will report
             self.connection.send(task.item)
 
-    def hear(self) -> tuple[str, Any] | None:
-        """What the process says: `("done", result)`, `("failed", error)` or something else; None when it has died."""
+    def receive(self) -> Outcome | None:
+        """The next message: an outcome or a notification, or None when the process has died."""
         try:
             kind, value = self.connection.recv()
         except (EOFError, OSError):
             return None
         if kind == "ready":
             self.ready = True
-            if self.task is not None:  # what the process before it died of
-                self.give(self.task)
-        elif kind == "at" and self.task is not None:
-            self.task.place = value
+            if self.task is not None:  # of the process before it, which died
+                self.send(self.task)
+        elif kind == "progress" and self.task is not None:
+            self.task.progress = value
         return kind, value
 
     def end(self) -> int | None:
-        """End the process and forget its task; its exit code."""
+        """End the process and forget its task; return its exit code."""
         process, self._process, self.task, self.ready = self._process, None, None, False
         if process is None:
             return None
         self.connection.close()
         process.join(0.1)
         process.terminate()
-        process.join(PATIENCE)
+        process.join(JOIN_SECONDS)
         process.kill()
         process.join()
         return process.exitcode
 
 
 @contextlib.contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
-    """Ctrl-C is for the process that began all this; a process that starts deaf to it stays so, from its first moment."""
+def ignore_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C, in this process and for good in those started meanwhile: only the first process handles it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -218,22 +222,16 @@ def deaf_to_interrupts() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """End this process if another one began it and has been killed: nobody waits for its work. For long work to call."""
+    """Exit if the process that started this one has died. Long work in a worker calls this from time to time."""
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():
         sys.exit(1)
 
 
-def _ending(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"killed by signal {-code}"
-    return f"exit code {code}"
-
-
 def _serve(
     connection: Connection[Any, Any], prepare: Callable[[int], Work[Any, Any]], number: int, threads: int
 ) -> None:
-    """The life of a worker process. It ends when the other side does."""
+    """The main function of a worker process. It returns when the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
@@ -242,10 +240,10 @@ def _serve(
             for name in THREAD_SETTINGS:
                 os.environ[name] = str(threads)
             work = prepare(number)
-            if "torch" in sys.modules:  # perhaps imported before the settings were made
+            if "torch" in sys.modules:  # which may have been imported before the settings were made
                 sys.modules["torch"].set_num_threads(threads)
-        except Exception as error:  # noqa: BLE001 - raised again on the other side
-            connection.send(("failed", _sendable(error)))
+        except Exception as error:  # noqa: BLE001 - raised in the main process
+            connection.send(("failed", _picklable(error)))
             return
         connection.send(("ready", None))
         while True:
@@ -253,17 +251,17 @@ def _serve(
                 item = connection.recv()
             except (EOFError, ConnectionResetError):
                 return
-            connection.send(_worked(work, item, connection))
+            connection.send(_outcome(work, item, connection))
 
 
-def _worked(work: Work[Any, Any], item: Any, connection: Connection[Any, Any]) -> tuple[str, Any]:
+def _outcome(work: Work[Any, Any], item: Any, connection: Connection[Any, Any]) -> Outcome:
     try:
-        return "done", work(item, lambda place: connection.send(("at", place)))
-    except Exception as error:  # noqa: BLE001 - raised again on the other side
-        return "failed", _sendable(error)
+        return "done", work(item, lambda progress: connection.send(("progress", progress)))
+    except Exception as error:  # noqa: BLE001 - raised in the main process
+        return "failed", _picklable(error)
 
 
-def _sendable(error: Exception) -> Exception:
+def _picklable(error: Exception) -> Exception:
     try:
         return type(error)(*error.args) if isinstance(error, ConjoinError) else pickle.loads(pickle.dumps(error))
     except Exception:  # noqa: BLE001 - an exception class of any library

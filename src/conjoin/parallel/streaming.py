@@ -1,87 +1,94 @@
-"""Extraction in several processes: results in order, a bounded number of texts under way, workers that may die.
+"""Extraction from a stream of texts, in one process or several: results in order, memory independent of its length.
 
-What is read together does not depend on the number of processes: a stream is cut into chunks by its characters alone.
+Chunks are cut by their characters alone, so results do not depend on the number of processes.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import tee
 from typing import Generic, Protocol, TypeVar
 
 from conjoin.document import Document
 from conjoin.parallel.batching import Text, chunks
-from conjoin.parallel.process_pool import Pool, Work
+from conjoin.parallel.process_pool import ProcessPool, Work
 
 T = TypeVar("T")
+Chunk = tuple[int, list[Text]]  # how many of its first results are skipped, and its texts
 
 
-class Extracts(Protocol):
-    """What extraction in a process needs of an `Extractor`."""
+class TextExtractor(Protocol):
+    """Extracts from a list of texts."""
 
     def extract(self, texts: Sequence[Text], /) -> list[Document]:
-        """A document for each pair of id and text, in order; they are read together."""
+        """A document for each pair of id and text, in order; they share batches."""
 
 
-class ExtractsEach(Protocol):
-    """What extraction from a stream needs of an `Extractor`."""
+class StreamExtractor(Protocol):
+    """Extracts from a stream of texts."""
 
     def extract_each(self, groups: Iterable[Sequence[Text]], /) -> Iterator[list[Document]]:
-        """The documents of each group, in order; those of a group are read together."""
+        """The documents of each group, in order; those of a group share batches."""
 
 
-def whole(document: Document) -> Document:
-    """The document itself: what is rendered when nothing else is asked for."""
+def identity(document: Document) -> Document:
+    """The document itself."""
     return document
 
 
 def pipe_chunks(
-    extractor: ExtractsEach, texts: Iterable[Text], *, render: Callable[[Document], T], skip: int = 0
+    extractor: StreamExtractor, texts: Iterable[Text], *, render: Callable[[Document], T], skip: int = 0
 ) -> Iterator[T]:
-    """As `pipe_in_processes`, in this process and with an extractor that is there."""
-    befores: deque[int] = deque()
-    for documents in extractor.extract_each(_remembered(chunks(texts), skip, befores)):
-        yield from [render(document) for document in documents][befores.popleft() :]
+    """As `pipe_in_processes`, in this process and with a loaded extractor."""
+    first, second = tee(_unskipped(chunks(texts), skip))
+    documents = extractor.extract_each(chunk for _, chunk in first)
+    for results, (skipped, _) in zip(documents, second, strict=True):
+        yield from map(render, results[skipped:])
 
 
 def pipe_in_processes(
-    load: Callable[[int], Extracts],
+    load: Callable[[int], TextExtractor],
     texts: Iterable[Text],
     *,
     workers: int,
-    render: Callable[[Document], T] = whole,  # type: ignore[assignment]
+    render: Callable[[Document], T] = identity,  # type: ignore[assignment]
     skip: int = 0,
 ) -> Iterator[T]:
-    """Documents of a stream of (id, text), in order, extracted by so many processes; memory does not grow with the stream.
+    """Extract from a stream of texts in several processes, each with its share of the cores.
 
-    Each process calls `load` with its number and has its share of the cores. `render` is called on each document where it
-    was made. Both must be picklable, as functions of modules are. The first `skip` results are known
-    and left out; the others are what they would be anyway. A script that calls this needs `if __name__ == "__main__":`,
-    as always with processes. Raises `WorkerError` when a process dies, and what the stream or the model raises, after the
-    results of what came before it.
+    A script that calls this needs `if __name__ == "__main__":`, as always with processes.
+
+    Args:
+        load: Called in each process with its number, returns its extractor; picklable, as functions of modules are.
+        texts: Pairs of id and text.
+        render: Called with each document in the process that extracted it; picklable.
+        skip: Leave out so many first results; the others do not depend on it.
+
+    Returns:
+        The rendered documents, in order.
+
+    Raises:
+        WorkerError: A process died. This and errors of the stream or the model are raised after the results before them.
     """
-    prepare = _Piping(load, render)
-    befores: deque[int] = deque()
-    with Pool(prepare, workers=workers) as pool:
-        for results in pool.map(_remembered(chunks(texts), skip, befores)):
-            yield from results[befores.popleft() :]
+    with ProcessPool(_PrepareChunks(load, render), workers=workers) as pool:
+        for results in pool.map(_unskipped(chunks(texts), skip)):
+            yield from results
 
 
-def _remembered(stream: Iterable[list[Text]], skip: int, befores: deque[int]) -> Iterator[list[Text]]:
-    """The chunks of which not all is known; how many of the texts of each are goes into `befores`."""
+def _unskipped(stream: Iterable[list[Text]], skip: int) -> Iterator[Chunk]:
+    """The chunks without those that are skipped as a whole."""
     for chunk in stream:
         if skip < len(chunk):
-            befores.append(skip)
-            yield chunk
+            yield skip, chunk
         skip = max(0, skip - len(chunk))
 
 
 @dataclass(frozen=True, slots=True)
-class _Piping(Generic[T]):
-    load: Callable[[int], Extracts]
+class _PrepareChunks(Generic[T]):
+    load: Callable[[int], TextExtractor]
     render: Callable[[Document], T]
 
-    def __call__(self, number: int) -> Work[list[Text], list[T]]:
+    def __call__(self, number: int) -> Work[Chunk, list[T]]:
         extractor = self.load(number)
-        return lambda chunk, say: [self.render(document) for document in extractor.extract(chunk)]
+        return lambda chunk, notify: [self.render(document) for document in extractor.extract(chunk[1])[chunk[0] :]]

@@ -1,4 +1,4 @@
-"""Several batches side by side, each in a thread of its own."""
+"""Batches computed in parallel threads."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Generic, TypeVar
 
 from conjoin.parallel.batching import fill_batches
 
-MAX_BATCHES = 4  # side by side; more would wait for one another, since Python runs one thread at a time
+MAX_BATCHES = 4  # in parallel; more would wait for one another, since Python runs one thread at a time
 MAX_DOCUMENTS = 1024  # of a batch
 
 T = TypeVar("T")
 
 
-def _fixed(count: int) -> None:
-    """For models whose threads are set when they are loaded."""
+def _keep_threads(count: int) -> None:
+    """For models whose number of threads is set when they are loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +27,27 @@ class Compute:
 
     Attributes:
         batch_pieces: Pieces of a batch, padding included, with which it is fastest.
-        threads: Threads that it computes with; 1 where batches side by side gain nothing.
-        use_threads: Makes the calling thread compute with so many threads.
+        threads: Threads that it computes with; 1 where parallel batches gain nothing.
+        use_threads: Sets the number of threads that the calling thread computes with.
     """
 
     batch_pieces: int
     threads: int = 1
-    use_threads: Callable[[int], None] = _fixed
+    use_threads: Callable[[int], None] = _keep_threads
 
 
 def parallel_batches(threads: int) -> int:
-    """The number of batches to compute side by side on so many threads: the largest that leaves no thread idle, or else
-    the smallest above one."""
+    """The number of batches to compute in parallel: the largest of those that leave the fewest threads idle."""
     if threads < 2:
         return 1
     return max(range(2, min(threads, MAX_BATCHES) + 1), key=lambda batches: (threads // batches * batches, batches))
 
 
 class BatchThreads(Generic[T]):
-    """Threads that each take a batch, on their share of the cores.
+    """Threads that each compute a batch on their share of the cores.
 
-    While one thread prepares or decodes, which Python does on one core, the others compute. A model that computes with
-    one thread has its batches computed in the caller's own thread.
+    While one thread prepares or decodes, which Python does on one core, the others compute. Batches of a model that
+    computes with one thread are computed in the calling thread.
     """
 
     def __init__(self, compute: Compute) -> None:
@@ -66,7 +65,7 @@ class BatchThreads(Generic[T]):
             self._pool.shutdown(cancel_futures=True)
 
     def begin(self, work: Callable[[list[int]], Sequence[T]], sizes: Sequence[int]) -> Callable[[], list[T]]:
-        """Begin to work on items, the largest first, in batches of like sizes.
+        """Start work on items, the largest first, in batches of like sizes.
 
         Args:
             work: Takes the indices of a batch's items and returns their results.
@@ -77,11 +76,11 @@ class BatchThreads(Generic[T]):
         """
         order = sorted(range(len(sizes)), key=lambda index: -sizes[index])
         batches = list(fill_batches(order, sizes, documents=MAX_DOCUMENTS, pieces=self.compute.batch_pieces))
-        waiting = [self._start(work, members, alone=len(batches) == 1) for members in batches]
+        pending = [self._start(work, members, alone=len(batches) == 1) for members in batches]
 
         def wait() -> list[T]:
             results: dict[int, T] = {}
-            for members, batch_results in zip(batches, waiting, strict=True):
+            for members, batch_results in zip(batches, pending, strict=True):
                 results.update(zip(members, batch_results(), strict=True))
             return [results[index] for index in range(len(sizes))]
 
@@ -90,7 +89,7 @@ class BatchThreads(Generic[T]):
     def _start(
         self, work: Callable[[list[int]], Sequence[T]], members: list[int], *, alone: bool
     ) -> Callable[[], Sequence[T]]:
-        """Have a thread do the work, or do it at once where there is one thread or one batch."""
+        """Submit a batch to a thread, or compute it at once where there is one thread or one batch."""
         if self._pool is None and (alone or self.batches == 1):
             results = work(members)
             return lambda: results

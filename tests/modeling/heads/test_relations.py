@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from conjoin.modeling.heads.spans import Spans
 from torch import nn
 
 from conjoin.document import Entity, Relation
 from conjoin.modeling.heads.relations import DISTANCES, PairFeatures, Projections, RelationHead
-from conjoin.modeling.heads.spans import Spans
 from conjoin.modeling.nn.layers import SpanPooling
 from conjoin.modeling.nn.pairs import Biaffine
 from conjoin.schema import Schema

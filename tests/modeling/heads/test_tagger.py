@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from conjoin.modeling.heads.spans import Spans
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
@@ -12,7 +13,6 @@ from torch.nn import functional
 from conjoin import tagging
 from conjoin.document import Entity
 from conjoin.errors import DataError
-from conjoin.modeling.heads.spans import Spans
 from conjoin.modeling.heads.tagger import IGNORED, OUTSIDE_PRIOR, Decoding, Output, Reduction, TaggerHead
 from conjoin.tagging import Scheme
 
