@@ -210,17 +210,16 @@ CRONE = "crone2020-conll04-minilm"
 
 @pytest.mark.parametrize(("preset", "overrides", "wrong"), [
     ("conjoin-base", ["encoder.frozen=true"],
-     "encoder.casing and encoder.masking change what a fine-tuned encoder reads, and encoder.frozen keeps it as it is; set "
-     "encoder.casing=false and encoder.masking=0"),
-    (CRONE, ["encoder.masking=0.2"], "encoder.masking changes what .*; set encoder.masking=0$"),
-    ("conjoin-base", ["elmo.weights=w.hdf5"], "elmo.options and elmo.weights belong together"),
-    ("conjoin-base", ["elmo.options=o.json"], "elmo.options and elmo.weights belong together"),
+     "encoder.casing .*encoder.frozen .* set encoder.casing=false and encoder.masking=0$"),
+    (CRONE, ["encoder.masking=0.2"], "encoder.casing and encoder.masking .*; set encoder.masking=0$"),
+    ("conjoin-base", ["elmo.weights=w.hdf5"], "elmo.options and elmo.weights .*; set both"),
+    ("conjoin-base", ["elmo.options=o.json"], "elmo.options and elmo.weights .*; set both"),
     ("conjoin-base", ["elmo.weights_sha256=ab"], "elmo.weights_sha256 is the checksum of elmo.weights; set both"),
     ("conjoin-base", ["elmo.options=o", "elmo.weights=w", "elmo.weights_sha256=ab"],
-     "elmo.weights_sha256 = 'ab' is no SHA-256 checksum, which has 64 digits"),
+     "elmo.weights_sha256 = 'ab' .*; sha256sum FILE"),
     (CRONE, ["entities.decoding=argmax"], "entities.decoding=argmax is for .*; set entities.decoding=legal"),
     (CRONE, ["relations.bilinear=false"], r"relations.bilinear=false .* distmult\+cosine has no bilinear term; set"),
-    (CRONE, ["characters.place=input"], "characters.place=input needs an encoder that is fine-tuned; set encoder.name"),
+    (CRONE, ["characters.place=input"], "characters.place=input needs .*; set encoder.name"),
     ("conjoin-base", ["encoder.name=none", "characters.size=4", "characters.place=input"], "characters.place=input needs"),
 ])
 def test_settings_that_do_not_go_together_are_refused(preset: str, overrides: list[str], wrong: str) -> None:
@@ -287,7 +286,7 @@ def test_a_base_is_found_from_the_file_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     write(tmp_path / "base.toml", 'base = "giorgi2019-ade"\n[training]\nepochs = 9\n')
     assert load_config(write(tmp_path / "inner" / "top.toml", 'base = "../base.toml"')).training.epochs == 9
-    assert "name each other" in message(source=write(tmp_path / "inner" / "self.toml", 'base = "../inner/self.toml"'))
+    assert "circle of bases" in message(source=write(tmp_path / "inner" / "self.toml", 'base = "../inner/self.toml"'))
 
 
 def test_bases_that_name_each_other(tmp_path: Path) -> None:
@@ -295,8 +294,8 @@ def test_bases_that_name_each_other(tmp_path: Path) -> None:
     write(first, f'base = "{second}"')
     write(second, f'base = "{first}"')
     text = message(source=first)
-    assert "name each other" in text and "first.toml -> " in text and "second.toml" in text
-    assert "name each other" in message(source=write(tmp_path / "self.toml", f'base = "{tmp_path / "self.toml"}"'))
+    assert "circle of bases" in text and "first.toml -> " in text and "second.toml" in text
+    assert "circle of bases" in message(source=write(tmp_path / "self.toml", f'base = "{tmp_path / "self.toml"}"'))
 
 
 def test_unknown_base(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The words that settings may choose among, for those who read settings and those who build by them."""
+"""The values of settings that name a choice."""
 
 from __future__ import annotations
 
@@ -19,6 +19,4 @@ Schedule = Literal["constant", "linear", "cosine"]
 Scorer = Literal["biaffine", "feedforward", "biaffine+feedforward", "distmult", "cosine", "distmult+cosine"]
 WordPooling = Literal["first", "mean", "max"]
 
-OUTSIDE_PRIOR = 3.0  # the first bias of O: an untrained tagger proposes few entities, so few useless pairs are scored
-DISTANCES = (1, 2, 3, 4, 5, 7, 9, 12, 16, 24, 40)  # upper edges of the buckets, in words between two entities
-PAIRS_AT_ONCE = 8192  # scored together: bounds memory when a text holds very many entities
+OUTSIDE_PRIOR = 3.0  # initial bias of O: an untrained tagger then proposes few entities, so few pairs are scored

@@ -1,4 +1,4 @@
-"""Presets and overrides: where settings come from."""
+"""Presets, TOML files and overrides: settings from all of them."""
 
 from __future__ import annotations
 
@@ -14,39 +14,44 @@ from pydantic import ValidationError
 from conjoin.config.settings import Config, Settings
 from conjoin.errors import ModelError, SettingError, unknown_name
 
-ALIAS = "minilm"  # of an encoder that a package carries; a folder of that name is not meant
+ALIAS = "minilm"  # of an encoder in a package; a folder of that name is ignored
 
 
 def preset_names() -> list[str]:
-    """The names of the presets that come with conjoin."""
+    """The names of the built-in presets."""
     folder = resources.files("conjoin.config") / "presets"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
 def load_config(source: str | Path, overrides: Iterable[str] = ()) -> Config:
-    """Settings of a preset's name or a TOML file, with overrides like `training.learning_rate=2e-5`.
+    """Load settings.
 
-    Raises `SettingError` for unknown names, unknown keys and values out of range.
+    Args:
+        source: Name of a preset, or a TOML file.
+        overrides: Such as `training.learning_rate=2e-5`.
+
+    Raises:
+        SettingError: A name or key is unknown, or a value is out of range.
     """
-    values = _read(source, seen=())
+    values = _read(source, bases=())
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():
             raise SettingError(f"override '{override}' has no key=value form, like training.learning_rate=2e-5")
-        _put(values, key.strip().split("."), _parse(text.strip()))
+        _override(values, key.strip().split("."), _parse(text.strip()))
     return parse_config(values, str(source))
 
 
 def parse_config(values: Mapping[str, Any], source: str) -> Config:
-    """Settings from plain values; `source` names them in errors."""
+    """Settings from plain values; `source` names their file or preset in errors."""
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise SettingError(f"{source}: {_explain(error)}") from error
+        raise SettingError(f"{source}: {_first_problem(error)}") from error
 
 
 def with_absolute_paths(config: Config) -> Config:
-    """The settings with paths that do not depend on the working folder: a saved model looks for the word vectors too."""
+    """The settings with absolute paths: a saved model opens its file of word vectors from any folder."""
     words = config.words.model_copy(update={"vectors": _absolute(config.words.vectors)})
     elmo = config.elmo.model_copy(update={name: _absolute(getattr(config.elmo, name)) for name in ("options", "weights")})
     encoder = config.encoder
@@ -56,26 +61,29 @@ def with_absolute_paths(config: Config) -> Config:
 
 
 def _absolute(path: str | None) -> str | None:
-    """An address and what is absent stay as they are."""
-    return path if path is None or "://" in path else str(Path(path).expanduser().absolute())
+    return path if path is None or _is_address(path) else str(Path(path).expanduser().absolute())
+
+
+def _is_address(path: str) -> bool:
+    return "://" in path
 
 
 def check_files(config: Config) -> None:
-    """Raise `ModelError` where a file that a new model reads is not there. What is given by address is not looked at."""
-    named = {
+    """Raise `ModelError` if a file that a new model needs is missing; addresses are not checked."""
+    sources = {
         "words.vectors": (config.words.vectors, "word vectors in the text format of GloVe or word2vec"),
         "elmo.options": (config.elmo.options, "the options of an ELMo model"),
         "elmo.weights": (config.elmo.weights, "the weights of an ELMo model"),
     }
-    for key, (source, what) in named.items():
-        if source is not None and "://" not in source and not Path(source).expanduser().exists():
-            raise ModelError(f"{source}: no such file; give {what} with {key}=PATH")
+    for key, (source, content) in sources.items():
+        if source is not None and not _is_address(source) and not Path(source).expanduser().exists():
+            raise ModelError(f"{source}: no such file; give {content} with {key}=PATH")
 
 
-def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
+def _read(source: str | Path, bases: tuple[str, ...]) -> dict[str, Any]:
     name = str(source)
-    if name in seen:
-        raise SettingError(f"presets name each other as base: {' -> '.join([*seen, name])}")
+    if name in bases:
+        raise SettingError(f"presets form a circle of bases: {' -> '.join([*bases, name])}")
     path = Path(name)
     if name.endswith(".toml") or path.is_file():
         if not path.is_file():
@@ -90,9 +98,9 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise SettingError(f"{name}: not valid TOML: {error}") from error
     base = values.pop("base", None)
-    if str(base).endswith(".toml"):  # named from where the file that names it lies
+    if str(base).endswith(".toml"):  # relative to the file that names it
         base = (path.parent / str(base)).resolve()
-    return _merge(_read(base, (*seen, name)), values) if base else values
+    return _merge(_read(base, (*bases, name)), values) if base else values
 
 
 def _read_text(path: Path) -> str:
@@ -103,7 +111,7 @@ def _read_text(path: Path) -> str:
 
 
 def _merge(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables are joined setting by setting; a setting that is itself a table, `paper.reported`, is replaced whole."""
+    """Merge tables setting by setting; a setting that is itself a table, `paper.reported`, is replaced as a whole."""
     merged = dict(base)
     for key, value in values.items():
         old = merged.get(key)
@@ -111,7 +119,7 @@ def _merge(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _put(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
+def _override(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
     for key in path[:-1]:
         values = values.setdefault(key, {})
         if not isinstance(values, dict):
@@ -128,10 +136,10 @@ def _parse(text: str) -> Any:
         return text
 
 
-def _explain(error: ValidationError) -> str:
-    """The first thing wrong, in one sentence."""
+def _first_problem(error: ValidationError) -> str:
+    """The first error as one sentence."""
     first = error.errors()[0]
-    if first["type"] == "value_error":  # settings that do not go together
+    if first["type"] == "value_error":  # from our own validators
         return str(first["ctx"]["error"])
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
@@ -142,9 +150,8 @@ def _explain(error: ValidationError) -> str:
 
 
 def to_toml(config: Config) -> str:
-    """All settings as TOML that `load_config` reads back; absent ones are "none"."""
-    lines = []
-    tables = []
+    """All settings as TOML for `load_config`; absent values are "none"."""
+    lines, tables = [], []
     for name, value in config.model_dump(mode="json").items():
         if isinstance(value, dict):
             tables += ["", f"[{name}]", *_toml_lines(value)]
@@ -172,7 +179,7 @@ def _toml_value(value: Any) -> str:
 
 
 def unknown_setting(key: str) -> str:
-    """One sentence for a key that no setting has."""
+    """The error sentence for an unknown key."""
     return unknown_name("setting", key, all_keys(), listed_by="conjoin presets conjoin-base")
 
 
