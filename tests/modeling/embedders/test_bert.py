@@ -114,7 +114,7 @@ def test_transformers_is_not_imported_to_extract(trained_run: Path) -> None:
 
 
 def test_what_was_loaded_is_not_trained(trained_run: Path) -> None:
-    with pytest.raises(ModelError, match="this model was loaded to annotate, not to train it; train a new one"):
+    with pytest.raises(ModelError, match="train a new one with conjoin train"):
         Extractor.load(trained_run, device="cpu").model.train()  # type: ignore[attr-defined]
 
 

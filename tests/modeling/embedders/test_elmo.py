@@ -123,20 +123,20 @@ def characters(**cnn: Any) -> dict[str, Any]:
     (changed(dim="wide"), r"options.json: not the options of an ELMo model"),
     (OPTIONS | {"char_cnn": OPTIONS["char_cnn"] | {"activation": "gelu"}}, r"activation 'gelu' .*; it is relu or tanh"),
     (changed(dim=7), r"weights.hdf5: dataset 'RNN_0/.*/W_0' has shape \(8, 24\), the options ask for \(8, 28\)"),
-    (changed(n_layers=1), r"do not ask for the dataset 'RNN_0/.*/Cell1/LSTMCell/B' \(6 of 27 are left over\)"),
-    (characters(n_highway=1), r"do not ask for the dataset 'CNN_high_1/W_carry' \(4 of 27 are left over\); options and"),
-    (changed(n_layers=-1), r"options.json: n_layers is -1, and 1 is the least; give the options.json that belongs"),
-    (changed(n_layers=0), r"n_layers is 0, and 1 is the least"),
+    (changed(n_layers=1), r"do not ask for the dataset 'RNN_0/.*/Cell1/LSTMCell/B' \(6 of 27 "),
+    (characters(n_highway=1), r"do not ask for the dataset 'CNN_high_1/W_carry' \(4 of 27 "),
+    (changed(n_layers=-1), r"options.json: n_layers is -1, .* 1; give the options.json"),
+    (changed(n_layers=0), r"n_layers is 0, .* 1; give"),
     (changed(dim=-6), r"options.json: dim is -6, and 1"),
     (changed(projection_dim=0), r"projection_dim is 0, and 1"),
     (changed(cell_clip=-1), r"cell_clip is -1.0, and 0"),
     (changed(proj_clip=float("nan")), r"proj_clip is nan, and 0"),
     (changed(use_skip_connections="false"), r"not the options of an ELMo model \('false'\)"),
     (changed(use_skip_connections=[]), r"not the options of an ELMo model"),
-    (characters(n_characters=261), r"n_characters is 261, and the published format has 262; give the options"),
+    (characters(n_characters=261), r"n_characters is 261, .*262.*; give the options"),
     (characters(n_highway=-1), r"n_highway is -1, and 0"),
-    (characters(max_characters_per_token=2), r"max_characters_per_token is 2, and 3 is the least"),
-    (characters(max_characters_per_token=6, filters=[[1, 2], [7, 3]]), r"_per_token is 6, and 7 is the least"),
+    (characters(max_characters_per_token=2), r"max_characters_per_token is 2, .* 3; give"),
+    (characters(max_characters_per_token=6, filters=[[1, 2], [7, 3]]), r"_per_token is 6, .* 7; give"),
     (characters(filters=[]), r"filters is 0, and 1"),
     (characters(filters=[[0, 2]]), r"the width of a filter is 0, and 1"),
     (characters(filters=[[1, -2]]), r"the number of a filter is -2, and 1"),
@@ -173,12 +173,12 @@ def test_what_is_no_dataset_of_numbers(files: tuple[Path, Path]) -> None:
     with h5py.File(files[1], "a") as file:
         del file["CNN/b_cnn_0"]
         file["CNN/b_cnn_0"] = ["a", "b"]
-    with pytest.raises(ModelError, match=r"weights.hdf5: 'CNN/b_cnn_0' is no dataset of numbers; download"):
+    with pytest.raises(ModelError, match=r"weights.hdf5: 'CNN/b_cnn_0' .*; download"):
         load_elmo(*files)
     with h5py.File(files[1], "a") as file:
         del file["char_embed"]
         file.create_group("char_embed")
-    with pytest.raises(ModelError, match=r"'char_embed' is no dataset of numbers"):
+    with pytest.raises(ModelError, match=r"'char_embed' .*; download"):
         load_elmo(*files)
 
 

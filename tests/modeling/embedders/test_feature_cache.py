@@ -146,7 +146,7 @@ def test_the_limit_holds_and_says_so_once(tmp_path: Path, caplog: pytest.LogCapt
     assert FeatureCache(tmp_path, limit=0).size() <= 200
     assert holds(file, 0) and not holds(file, 49)
     (record,) = caplog.records
-    assert "takes no more (its limit of 0.0 MB is reached)" in record.getMessage()
+    assert "is full (its limit of 0.0 MB is reached)" in record.getMessage()
 
 
 def test_encoders_not_used_for_longest_make_room(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path: Path, caplog:
     with caplog.at_level(logging.WARNING, "conjoin"):
         fill(file, range(3))
     assert not holds(file, 1)
-    assert "takes no more" in caplog.text
+    assert "is full" in caplog.text
 
 
 def work(folder: Path, start: int) -> None:

@@ -1,1 +1,1 @@
-"""Words to vectors. An embedder turns words into features on the CPU and features into states on the device."""
+"""Embedders: words to features on the CPU, features to vectors on the device."""

@@ -1,6 +1,6 @@
-"""BERT as a saved model uses it to annotate, computed here: importing transformers takes longer than all that torch needs.
+"""BERT for annotation without transformers, whose import takes seconds.
 
-The numbers are those of transformers' `BertModel`, to the bit (tested), and the weights have its names.
+Results equal those of transformers' `BertModel` to the bit, and the weights have the same names.
 """
 
 from __future__ import annotations
@@ -17,36 +17,37 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from conjoin.errors import ModelError
+from conjoin.modeling.nn.containers import module_list
 
 CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
-# What makes a configuration another computation than the one below, and the value with which it does not.
-AS_HERE = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute", "is_decoder": False,
-           "add_cross_attention": False}
+# The values of a configuration that this module computes.
+SUPPORTED = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute", "is_decoder": False,
+             "add_cross_attention": False}
 
 
 def saved_bert(folder: Path) -> tuple[BertEncoder, SavedTokenizer] | None:
-    """The encoder, without its weights, and the tokenizer of a saved model's folder; None where it is no plain BERT, or
-    damaged, of which transformers says more."""
+    """The encoder of a saved model, without its weights, and its tokenizer; None if it is not a plain BERT or is damaged,
+    which transformers reports better."""
     try:
         text = (folder / CONFIG).read_text(encoding="utf-8")
         values = json.loads(text)
-        if "model_type" not in values or any(values.get(key, plain) != plain for key, plain in AS_HERE.items()):
+        if "model_type" not in values or any(values.get(key, value) != value for key, value in SUPPORTED.items()):
             return None
         tokenizer = SavedTokenizer.read(folder)
-        return None if tokenizer is None else (BertEncoder(SavedConfig(text, values)), tokenizer)
+        return None if tokenizer is None else (BertEncoder(BertConfig(text, values)), tokenizer)
     except Exception:  # noqa: BLE001  # tokenizers raises nothing more exact
         return None
 
 
-class SavedConfig(SimpleNamespace):
-    """The values of a config.json, and its text, to be written as it was."""
+class BertConfig(SimpleNamespace):
+    """The values of a config.json, and its text."""
 
     def __init__(self, text: str, values: dict[str, Any]) -> None:
         super().__init__(**values)
         self._text = text
 
     def save_pretrained(self, folder: Path) -> None:
-        """Write the file into a folder."""
+        """Write the file unchanged."""
         (folder / CONFIG).write_text(self._text, encoding="utf-8")
 
     def to_json_string(self) -> str:
@@ -56,7 +57,7 @@ class SavedConfig(SimpleNamespace):
 
 @dataclass(frozen=True, slots=True)
 class SavedTokenizer:
-    """What a tokenizer of transformers has of use here, and its files."""
+    """The attributes of a tokenizer of transformers that are used here, and its files."""
 
     backend_tokenizer: Tokenizer
     pad_token_id: int | None
@@ -67,11 +68,11 @@ class SavedTokenizer:
 
     @classmethod
     def read(cls, folder: Path) -> SavedTokenizer | None:
-        """From a folder that transformers has written; None where its settings do not name the special pieces."""
+        """Read a folder that transformers wrote; None if its settings do not name the special pieces."""
         files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name != CONFIG}
         settings = json.loads(files.get(TOKENIZER_CONFIG, b"{}"))
         backend = Tokenizer.from_buffer(files[TOKENIZER])
-        names = [settings.get(f"{which}_token") for which in ("pad", "unk", "mask")]
+        names = [settings.get(f"{kind}_token") for kind in ("pad", "unk", "mask")]
         if not all(isinstance(name, str) for name in names) or not isinstance(settings.get("model_max_length"), int):
             return None
         padding, unknown, mask = map(backend.token_to_id, names)
@@ -82,15 +83,20 @@ class SavedTokenizer:
         return [self.backend_tokenizer.id_to_token(number) for number in numbers]
 
     def save_pretrained(self, folder: Path) -> None:
-        """Write the files into a folder, as they were."""
+        """Write the files unchanged."""
         for name, content in self.files.items():
             (folder / name).write_bytes(content)
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """What an encoder makes of windows: states [window, piece, width], of all layers where asked for (the input embeddings
-    first), and attention [window, head, piece, piece] of all layers where asked for."""
+class EncoderOutput:
+    """The output of an encoder; the last two only on request.
+
+    Attributes:
+        last_hidden_state: [window, piece, width].
+        hidden_states: [window, piece, width] of each layer, the input embeddings first.
+        attentions: [window, head, piece, piece] of each layer.
+    """
 
     last_hidden_state: Tensor
     hidden_states: tuple[Tensor, ...] | None
@@ -98,23 +104,22 @@ class Encoded:
 
 
 class BertEncoder(nn.Module):
-    """BERT's encoder (Devlin et al. 2019) without dropout, which is for training alone."""
+    """The encoder of BERT (Devlin et al. 2019) without dropout."""
 
-    def __init__(self, config: SavedConfig) -> None:
+    def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.config = config
         self.embeddings = Embeddings(config)
         self.encoder = Layers(config)
 
     def get_input_embeddings(self) -> nn.Embedding:
-        """The table of pieces."""
+        """The embeddings of the pieces."""
         return self.embeddings.word_embeddings
 
     def train(self, mode: bool = True) -> BertEncoder:
-        """Raises `ModelError`: a model that was loaded is not trained on."""
+        """Raises `ModelError` for `mode=True`: there is no dropout."""
         if mode:
-            raise ModelError("this model was loaded to annotate, not to train it; train a new one from its settings, with "
-                             "conjoin train or conjoin.train")
+            raise ModelError("this model was loaded for annotation; train a new one with conjoin train or conjoin.train")
         super().train(False)
         return self
 
@@ -126,27 +131,27 @@ class BertEncoder(nn.Module):
         inputs_embeds: Tensor | None = None,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
-    ) -> Encoded:
+    ) -> EncoderOutput:
         """input_ids: [window, piece], or inputs_embeds: [window, piece, width]; attention_mask: [window, piece], 0 for
-        padding."""
+        padding, or None without any."""
         vectors = self.embeddings.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
         states = self.embeddings(vectors)
-        seen = None if attention_mask is None or attention_mask.all() else attention_mask[:, None, None].bool()
+        mask = None if attention_mask is None or attention_mask.all() else attention_mask[:, None, None].bool()
         layers, attentions = [states], []
         for layer in self.encoder.layer:
             if output_attentions:
-                attentions.append(layer.attention.weights(states, seen))  # type: ignore[union-attr, operator]
-            states = layer(states, seen)
+                attentions.append(layer.attention.weights(states, mask))
+            states = layer(states, mask)
             if output_hidden_states:
                 layers.append(states)
-        return Encoded(states, tuple(layers) if output_hidden_states else None,
-                       tuple(attentions) if output_attentions else None)
+        return EncoderOutput(states, tuple(layers) if output_hidden_states else None,
+                             tuple(attentions) if output_attentions else None)
 
 
 class Embeddings(nn.Module):
-    """Pieces, their places and the one kind of text there is here."""
+    """Embeddings of pieces, positions and the first token type, normalised."""
 
-    def __init__(self, config: SavedConfig) -> None:
+    def __init__(self, config: BertConfig) -> None:
         super().__init__()
         width = config.hidden_size
         self.word_embeddings = nn.Embedding(config.vocab_size, width, padding_idx=config.pad_token_id)
@@ -155,76 +160,76 @@ class Embeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """vectors of pieces: [window, piece, width] → the same."""
-        places = self.position_embeddings.weight[: vectors.shape[1]]
-        states: Tensor = self.LayerNorm(vectors + self.token_type_embeddings.weight[0] + places)
+        """vectors: [window, piece, width] → the same."""
+        positions = self.position_embeddings.weight[: vectors.shape[1]]
+        states: Tensor = self.LayerNorm(vectors + self.token_type_embeddings.weight[0] + positions)
         return states
 
 
 class Layers(nn.Module):
-    """All layers, under the name that their weights have."""
+    """All layers, under the names of their weights."""
 
-    def __init__(self, config: SavedConfig) -> None:
+    def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.layer = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
+        self.layer = module_list(Layer(config) for _ in range(config.num_hidden_layers))
 
 
 class Layer(nn.Module):
-    """Attention, then a network for each piece, each added to what it was given and normalised."""
+    """Self-attention and a feed-forward network, each with a residual connection and normalisation."""
 
-    def __init__(self, config: SavedConfig) -> None:
+    def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.attention = Attention(config)
         self.intermediate = nn.ModuleDict({"dense": nn.Linear(config.hidden_size, config.intermediate_size)})
-        self.output = Added(config.intermediate_size, config)
+        self.output = ResidualOutput(config.intermediate_size, config)
 
-    def forward(self, states: Tensor, seen: Tensor | None) -> Tensor:
-        """states: [window, piece, width]; seen: [window, 1, 1, piece] → [window, piece, width]."""
-        states = self.attention(states, seen)
+    def forward(self, states: Tensor, mask: Tensor | None) -> Tensor:
+        """states: [window, piece, width]; mask: [window, 1, 1, piece] → [window, piece, width]."""
+        states = self.attention(states, mask)
         result: Tensor = self.output(gelu(self.intermediate["dense"](states)), states)
         return result
 
 
 class Attention(nn.Module):
-    """Every piece looks at all pieces of its window, by several heads."""
+    """Multi-head self-attention over the pieces of a window."""
 
-    def __init__(self, config: SavedConfig) -> None:
+    def __init__(self, config: BertConfig) -> None:
         super().__init__()
         width = config.hidden_size
         self.heads = config.num_attention_heads
         self.self = nn.ModuleDict({name: nn.Linear(width, width) for name in ("query", "key", "value")})
-        self.output = Added(width, config)
+        self.output = ResidualOutput(width, config)
 
-    def forward(self, states: Tensor, seen: Tensor | None) -> Tensor:
+    def forward(self, states: Tensor, mask: Tensor | None) -> Tensor:
         """As for `Layer`."""
-        query, key, value = (self._headed(states, name) for name in ("query", "key", "value"))
-        found = scaled_dot_product_attention(query, key, value, attn_mask=seen)
-        result: Tensor = self.output(found.transpose(1, 2).flatten(2), states)
+        query, key, value = (self._split_heads(states, name) for name in ("query", "key", "value"))
+        attended = scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        result: Tensor = self.output(attended.transpose(1, 2).flatten(2), states)
         return result
 
-    def weights(self, states: Tensor, seen: Tensor | None) -> Tensor:
-        """How much each piece looks at each: [window, head, piece, piece]."""
-        query, key = self._headed(states, "query"), self._headed(states, "key")
+    def weights(self, states: Tensor, mask: Tensor | None) -> Tensor:
+        """Attention weights [window, head, piece, piece]."""
+        query, key = self._split_heads(states, "query"), self._split_heads(states, "key")
         scores: Tensor = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
-        if seen is not None:
-            scores = scores.masked_fill(~seen, torch.finfo(scores.dtype).min)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         return scores.softmax(-1)
 
-    def _headed(self, states: Tensor, name: str) -> Tensor:
+    def _split_heads(self, states: Tensor, name: str) -> Tensor:
         """[window, piece, width] → [window, head, piece, width of a head]."""
-        made: Tensor = self.self[name](states).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        return made
+        projected: Tensor = self.self[name](states).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return projected
 
 
-class Added(nn.Module):
-    """A linear map whose result is added to what there was, and normalised."""
+class ResidualOutput(nn.Module):
+    """A linear map, residual connection and normalisation."""
 
-    def __init__(self, width: int, config: SavedConfig) -> None:
+    def __init__(self, width: int, config: BertConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(width, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
-    def forward(self, change: Tensor, states: Tensor) -> Tensor:
-        """change: [window, piece, width]; states: [window, piece, width of the encoder] → as states."""
-        result: Tensor = self.LayerNorm(self.dense(change) + states)
+    def forward(self, inputs: Tensor, states: Tensor) -> Tensor:
+        """inputs: [window, piece, inner width]; states: [window, piece, width] → [window, piece, width]."""
+        result: Tensor = self.LayerNorm(self.dense(inputs) + states)
         return result

@@ -1,4 +1,4 @@
-"""Vectors of words from their characters."""
+"""Word vectors from characters."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from conjoin.modeling.nn.recurrent import CELLS, last_states
 
 
 class CharacterEmbedder(nn.Module):
-    """The last states of a bidirectional RNN over the characters of a word, both ways (Lample et al. 2016, Fig. 4;
-    Crone 2020 §3.1).
+    """The last states of a bidirectional RNN over the characters of a word (Lample et al. 2016, Fig. 4; Crone 2020 §3.1).
 
-    Each distinct word of a batch is read once. Characters that the training data lack share one vector, which training
-    meets by reading a character as unknown with the probability `masking`; a larger one keeps it from learning names by
-    heart.
+    Each distinct word of a batch is computed once.
+
+    Args:
+        alphabet: The characters of the training data; all others share the vector of the unknown character.
+        size: Of the RNN in each direction.
+        masking: Probability in training of replacing a character by the unknown one, which trains its vector and keeps
+            the model from learning names by heart.
     """
 
     shows_spelling = True
 
-    def __init__(
-        self, alphabet: str, *, embedding_size: int, size: int, cell: Cell, masking: float = 0.005
-    ) -> None:
+    def __init__(self, alphabet: str, *, embedding_size: int, size: int, cell: Cell, masking: float = 0.005) -> None:
         super().__init__()
         self.featuriser = CharacterFeaturiser(alphabet)
         self.sizes = self.featuriser.sizes
@@ -47,14 +48,14 @@ class CharacterEmbedder(nn.Module):
         return as_tensors(self.featuriser.arrays(texts))
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
-        """features as from `features` → [batch, word, width]; zeros beyond a text's words."""
+        """features of `features` → [batch, word, width]; zeros for padding."""
         characters = features["characters"]
         if self.training and self.masking:
             hidden = torch.rand(characters.shape, device=characters.device) < self.masking
             characters = torch.where(hidden & (characters != PADDING), UNKNOWN, characters)
         vectors = last_states(self.layer, self.table(characters), features["lengths"])  # [distinct word, width]
-        nothing = vectors.new_zeros(1, self.width)
-        return torch.cat([nothing, vectors])[features["words"]]
+        none = vectors.new_zeros(1, self.width)
+        return torch.cat([none, vectors])[features["words"]]
 
     def save(self, folder: Path) -> None:
         """Write the alphabet."""
@@ -62,5 +63,5 @@ class CharacterEmbedder(nn.Module):
 
 
 def alphabet_of(texts: Iterable[Iterable[str]]) -> str:
-    """All characters of the words, each once, in order of their code points."""
+    """The distinct characters of the words, sorted."""
     return "".join(sorted({character for words in texts for word in words for character in word}))

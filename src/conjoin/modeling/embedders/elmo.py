@@ -1,4 +1,4 @@
-"""ELMo in its published format: a character CNN and a two-way stack of projected LSTMs (Peters et al. 2018)."""
+"""ELMo in its published format: a character CNN and bidirectional projected LSTMs (Peters et al. 2018)."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ from torch import Tensor, nn
 
 from conjoin.errors import ModelError, require_extra
 from conjoin.features.arrays import Texts, word_counts
+from conjoin.modeling.nn.containers import module_list
 
 SAVED = "elmo.json"
 SYMBOLS = 261  # bytes 0 to 255, then <S>, </S>, begin of word, end of word, padding
-N_CHARACTERS = 262  # as the options count them: the symbols, and 0 for no word at all
+N_CHARACTERS = 262  # in the options: the symbols, and 0 for no word
 SENTENCE_START, SENTENCE_END, WORD_START, WORD_END, PADDING = range(256, 261)
 BOUNDARIES = {"<S>": SENTENCE_START, "</S>": SENTENCE_END}
-TEXTS_AT_ONCE = 32
+BATCH_TEXTS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class ElmoShape:
-    """The sizes that `options.json` gives.
+    """The sizes of a model, from `options.json`.
 
-    filters: (width, number) of each convolution; `cell` and `projection` are the LSTM's; `clip_cell`, `clip_projection`
-    bound its states; with `skip` a layer adds its input to its output.
+    Attributes:
+        filters: (width, number) of each convolution.
+        cell, projection: Sizes of the LSTM.
+        clip_cell, clip_projection: Bounds of its states.
+        skip: Whether a layer adds its input to its output.
     """
 
     characters: int
@@ -44,8 +48,7 @@ class ElmoShape:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], source: str) -> ElmoShape:
-        """Read the options; `source` names them in errors. Raises `ModelError` when one is missing, of another kind or of a
-        size that there is not."""
+        """Read the options. Raises `ModelError`, which names `source`, if one is missing or invalid."""
         try:
             cnn, lstm = options["char_cnn"], options["lstm"]
             shape = cls(
@@ -62,37 +65,36 @@ class ElmoShape:
                 skip={True: True, False: False}[lstm["use_skip_connections"]],
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{source}: not the options of an ELMo model ({error}); give the options.json that belongs to "
-                             "the weights") from error
+            raise ModelError(f"{source}: not the options of an ELMo model ({error}); give the options.json of the "
+                             "weights") from error
         if shape.activation not in ("relu", "tanh"):
             raise ModelError(f"{source}: unknown activation '{shape.activation}' of the character CNN; it is relu or tanh")
         symbols = cnn.get("n_characters", N_CHARACTERS)
         if symbols != N_CHARACTERS:
-            raise ModelError(f"{source}: n_characters is {symbols}, and the published format has {N_CHARACTERS}; give the "
-                             f"options.json that belongs to the weights (those of training say 261: set {N_CHARACTERS})")
-        for name, least, size in shape._sizes():
-            if not size >= least:
-                raise ModelError(f"{source}: {name} is {size}, and {least} is the least; give the options.json that "
-                                 "belongs to the weights")
+            raise ModelError(f"{source}: n_characters is {symbols}, where {N_CHARACTERS} is expected; give the options.json "
+                             f"of the weights (training has 261: set it to {N_CHARACTERS})")
+        for name, minimum, size in shape._sizes():
+            if not size >= minimum:
+                raise ModelError(f"{source}: {name} is {size}, and the minimum is {minimum}; give the options.json of the "
+                                 "weights")
         return shape
 
     def _sizes(self) -> Iterator[tuple[str, float, float]]:
-        """What the options call a size, the least that it may be, and what it is."""
+        """(name in the options, minimum, value) of each size."""
         yield from (("filters", 1, len(self.filters)), ("n_highway", 0, self.highways), ("n_layers", 1, self.layers))
         yield from (("embedding.dim", 1, self.character_size), ("dim", 1, self.cell), ("cell_clip", 0, self.clip_cell))
         yield from (("projection_dim", 1, self.projection), ("proj_clip", 0, self.clip_projection))
         for width, number in self.filters:
             yield from (("the width of a filter", 1, width), ("the number of a filter", 1, number))
         widest = max((width for width, _ in self.filters), default=0)
-        yield "max_characters_per_token", max(3, widest), self.characters  # a word of one letter has its two ends
+        yield "max_characters_per_token", max(3, widest), self.characters  # one character between the two ends of a word
 
 
 class Elmo(nn.Module):
-    """The pre-trained bidirectional language model: three vectors a word for two LSTM layers.
+    """The pre-trained bidirectional language model, with one vector per word and layer.
 
-    Layer 0 is the word's own vector twice, layer k the forward and the backward state of LSTM layer k. States start from
-    zero at each text, so that a vector never depends on what was read before; `run` can carry them along instead, as the
-    model's first implementation did.
+    Layer 0 is the vector of the character CNN twice, layer k the forward and backward states of LSTM layer k. States
+    start from zero in each text; `run` can also continue from earlier ones, as the first implementation did.
     """
 
     def __init__(self, shape: ElmoShape, options: Mapping[str, Any]) -> None:
@@ -102,7 +104,7 @@ class Elmo(nn.Module):
         self.width = 2 * shape.projection
         self.layer_count = shape.layers + 1
         self.tokens = CharacterCNN(shape)
-        self.layers = nn.ModuleList(
+        self.layers = module_list(
             ProjectedLSTM(shape.projection, shape.cell, shape.clip_cell, shape.clip_projection) for _ in range(shape.layers)
         )
 
@@ -116,16 +118,20 @@ class Elmo(nn.Module):
     def vectors(self, texts: Texts) -> list[Tensor]:
         """[word, layer, width] of each text, on the CPU."""
         result: list[Tensor] = []
-        for start in range(0, len(texts), TEXTS_AT_ONCE):
-            some = texts[start : start + TEXTS_AT_ONCE]
-            layers, _ = self.run(some)
-            result += [rows[: len(words)].cpu() for rows, words in zip(layers, some, strict=True)]
+        for start in range(0, len(texts), BATCH_TEXTS):
+            batch = texts[start : start + BATCH_TEXTS]
+            layers, _ = self.run(batch)
+            result += [rows[: len(words)].cpu() for rows, words in zip(layers, batch, strict=True)]
         return result
 
     def run(self, texts: Texts, states: Sequence[State] | None = None) -> tuple[Tensor, list[State]]:
-        """[batch, word, layer, width], and the state of each LSTM layer after each text's last word.
+        """Compute a batch.
 
-        `states` are those to begin with, zero when absent.
+        Args:
+            states: Initial states of each LSTM layer; zero when absent.
+
+        Returns:
+            Vectors [batch, word, layer, width], and the states after the last word of each text.
         """
         lengths = torch.tensor([len(words) + 2 for words in texts], device=self.device)
         inputs = self._tokens(texts, lengths)  # [batch, word with boundaries, projection]
@@ -144,11 +150,11 @@ class Elmo(nn.Module):
         return torch.stack(layers, dim=2)[:, 1:-1], after
 
     def _tokens(self, texts: Texts, lengths: Tensor) -> Tensor:
-        """Vectors of words between the sentence's boundaries [batch, word, projection], zeros beyond. Each distinct word is
+        """Vectors of words and sentence boundaries [batch, word, projection], zeros for padding. Each distinct word is
         computed once."""
         distinct = {word: number for number, word in enumerate(dict.fromkeys(w for words in texts for w in words), start=2)}
-        spelt = [spell(word, self.shape.characters) for word in (*BOUNDARIES, *distinct)]
-        table: Tensor = self.tokens(torch.tensor(spelt, device=self.device))  # [distinct word, projection]
+        spellings = [spell(word, self.shape.characters) for word in (*BOUNDARIES, *distinct)]
+        table: Tensor = self.tokens(torch.tensor(spellings, device=self.device))  # [distinct word, projection]
         rows = [[0, *(distinct[word] for word in words), 1] for words in texts]
         longest = max(map(len, rows), default=0)
         numbers = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=self.device)
@@ -161,7 +167,7 @@ class Elmo(nn.Module):
         return "elmo" + json.dumps(self.options, sort_keys=True)
 
     def save(self, folder: Path) -> None:
-        """Write the options; the weights are saved with the model's."""
+        """Write the options."""
         (folder / SAVED).write_text(json.dumps(self.options) + "\n", encoding="utf-8")
 
 
@@ -171,31 +177,26 @@ State = tuple[Tensor, Tensor]  # h [way, batch, projection], c [way, batch, cell
 def spell(word: str, length: int) -> list[int]:
     """The character ids of a word: its UTF-8 bytes between begin and end of word, padded to `length`.
 
-    As in the model's first implementation, `<S>` and `</S>` are the sentence's boundaries.
+    As in the first implementation, `<S>` and `</S>` are sentence boundaries.
     """
-    if word in BOUNDARIES:
-        return _wrap([BOUNDARIES[word]], length)
-    return _wrap(list(word.encode("utf-8", "replace")[: length - 2]), length)
-
-
-def _wrap(symbols: list[int], length: int) -> list[int]:
+    symbols = [BOUNDARIES[word]] if word in BOUNDARIES else list(word.encode("utf-8", "replace")[: length - 2])
     ids = [WORD_START, *symbols, WORD_END]
     return ids + [PADDING] * (length - len(ids))
 
 
 class CharacterCNN(nn.Module):
-    """A word's vector from its characters: convolutions, maximum over positions, highway layers, projection."""
+    """Word vectors from characters: convolutions, maximum over positions, highway layers, projection."""
 
     def __init__(self, shape: ElmoShape) -> None:
         super().__init__()
         features = sum(number for _, number in shape.filters)
         self.characters = nn.Embedding(SYMBOLS, shape.character_size)
-        self.convolutions = nn.ModuleList(
+        self.convolutions = module_list(
             nn.Conv1d(shape.character_size, number, width) for width, number in shape.filters
         )
         self.activation = nn.ReLU() if shape.activation == "relu" else nn.Tanh()
-        self.gates = nn.ModuleList(nn.Linear(features, features) for _ in range(shape.highways))
-        self.transforms = nn.ModuleList(nn.Linear(features, features) for _ in range(shape.highways))
+        self.gates = module_list(nn.Linear(features, features) for _ in range(shape.highways))
+        self.transforms = module_list(nn.Linear(features, features) for _ in range(shape.highways))
         self.projection = nn.Linear(features, shape.projection)
 
     def forward(self, characters: Tensor) -> Tensor:
@@ -210,9 +211,9 @@ class CharacterCNN(nn.Module):
 
 
 class ProjectedLSTM(nn.Module):
-    """One LSTM layer with a projected, clipped state (Sak et al. 2014), for both ways at once.
+    """One LSTM layer with a projected, clipped state (Sak et al. 2014), for both directions.
 
-    The weights of the two ways are stacked; the backward way is given its rows reversed.
+    The weights of the two directions are stacked; rows of the backward direction are reversed.
     """
 
     def __init__(self, width: int, cell: int, clip_cell: float, clip_projection: float) -> None:
@@ -222,12 +223,12 @@ class ProjectedLSTM(nn.Module):
         self.clip_projection = clip_projection
         self.inputs = nn.Parameter(torch.zeros(2, width, 4 * cell))  # gates: input, candidate, forget, output
         self.recurrent = nn.Parameter(torch.zeros(2, width, 4 * cell))
-        self.bias = nn.Parameter(torch.zeros(2, 4 * cell))  # that of the forget gate has its 1 added
+        self.bias = nn.Parameter(torch.zeros(2, 4 * cell))  # that of the forget gate includes its 1
         self.projection = nn.Parameter(torch.zeros(2, cell, width))
 
     def forward(self, ways: Tensor, alive: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """ways: [way, batch, word, width]; alive: [batch, word]; → [way, batch, word, width] and the state after each
-        row's last word."""
+        """ways: [way, batch, word, width]; alive: [batch, word] → [way, batch, word, width], and the state after the last
+        word of each row."""
         directions, batch, words, width = ways.shape
         gates = torch.einsum("dbwi,dig->wdbg", ways, self.inputs) + self.bias.unsqueeze(1)
         hidden, cell = state or (
@@ -247,17 +248,20 @@ class ProjectedLSTM(nn.Module):
 
 
 def load_elmo(options: Path, weights: Path) -> Elmo:
-    """The model of a pair of published files. Raises `ModelError` when one is missing, cut off, or they do not match."""
-    read = _read_options(options)
-    elmo = Elmo(ElmoShape.from_options(read, str(options)), read)
+    """Load published files. Raises `ModelError` if one is missing or truncated, or they do not match."""
+    elmo = _build(options)
     _fill(elmo, weights)
-    return elmo.eval()
+    return elmo
 
 
 def saved_elmo(folder: Path) -> Elmo:
-    """The model of a saved conjoin model, still without its weights."""
-    read = _read_options(folder / SAVED)
-    return Elmo(ElmoShape.from_options(read, str(folder / SAVED)), read).eval()
+    """The ELMo of a saved conjoin model, without its weights."""
+    return _build(folder / SAVED)
+
+
+def _build(path: Path) -> Elmo:
+    options = _read_options(path)
+    return Elmo(ElmoShape.from_options(options, str(path)), options).eval()
 
 
 def _read_options(path: Path) -> dict[str, Any]:
@@ -269,7 +273,7 @@ def _read_options(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: not readable as JSON ({error}); download it again") from error
     if not isinstance(value, dict):
-        raise ModelError(f"{path}: not the options of an ELMo model; give the options.json that belongs to the weights")
+        raise ModelError(f"{path}: not the options of an ELMo model; give the options.json of the weights")
     return value
 
 
@@ -290,37 +294,37 @@ def _fill(elmo: Elmo, path: Path) -> None:
 
 
 class _Weights:
-    """Reads datasets by name, checks the shape of each, and that none is left."""
+    """Reads datasets by name and checks their shapes."""
 
     def __init__(self, file: Any, path: Path) -> None:
         self.file, self.path = file, path
         self.read: set[str] = set()
 
     def copy(self, name: str, target: Tensor, *, transposed: bool = False) -> None:
-        """Fill `target` with the dataset; 2-dimensional matrices of linear layers lie transposed in the file."""
+        """Fill `target` with a dataset; matrices of linear layers are transposed in the file."""
         if name not in self.file:
             raise ModelError(f"{self.path}: has no dataset '{name}'; options and weights are not of the same model")
         self.read.add(name)
-        found = self.file[name]
-        if getattr(found, "dtype", None) is None or found.dtype.kind != "f":
-            raise ModelError(f"{self.path}: '{name}' is no dataset of numbers; download the weights again")
-        value = torch.from_numpy(found[...]).to(target.dtype)
+        dataset = self.file[name]
+        if getattr(dataset, "dtype", None) is None or dataset.dtype.kind != "f":
+            raise ModelError(f"{self.path}: '{name}' is not a dataset of numbers; download the weights again")
+        value = torch.from_numpy(dataset[...]).to(target.dtype)
         if transposed:
             value = value.T
         if value.shape != target.shape:
-            raise ModelError(f"{self.path}: dataset '{name}' has shape {tuple(found.shape)}, the options ask for "
+            raise ModelError(f"{self.path}: dataset '{name}' has shape {tuple(dataset.shape)}, the options ask for "
                              f"{tuple(target.T.shape if transposed else target.shape)}; options and weights are not of the "
                              "same model")
         target.copy_(value)
 
     def check_all_read(self) -> None:
-        """Raise when the file holds more than the options ask for: another model, of more layers say."""
+        """Raise `ModelError` if a dataset has not been read: the file is of another model, such as one with more layers."""
         names: list[str] = []
-        self.file.visititems(lambda name, found: names.append(name) if hasattr(found, "dtype") else None)
-        left = sorted(set(names) - self.read)
-        if left:
-            raise ModelError(f"{self.path}: the options do not ask for the dataset '{left[0]}' ({len(left)} of "
-                             f"{len(names)} are left over); options and weights are not of the same model")
+        self.file.visititems(lambda name, value: names.append(name) if hasattr(value, "dtype") else None)
+        unread = sorted(set(names) - self.read)
+        if unread:
+            raise ModelError(f"{self.path}: the options do not ask for the dataset '{unread[0]}' ({len(unread)} of "
+                             f"{len(names)} are unused); options and weights are not of the same model")
 
 
 @torch.no_grad()
@@ -328,19 +332,17 @@ def _copy_all(elmo: Elmo, weights: _Weights) -> None:
     tokens = elmo.tokens
     weights.copy("char_embed", tokens.characters.weight)
     for number, layer in enumerate(tokens.convolutions):
-        weight, bias = layer.weight, layer.bias
-        kernel = weight.permute(2, 1, 0).unsqueeze(0)  # type: ignore[operator]
-        weights.copy(f"CNN/W_cnn_{number}", kernel)  # through the view, into the weight
-        weights.copy(f"CNN/b_cnn_{number}", bias)  # type: ignore[arg-type]
+        weights.copy(f"CNN/W_cnn_{number}", layer.weight.permute(2, 1, 0).unsqueeze(0))  # a view of the weight
+        weights.copy(f"CNN/b_cnn_{number}", layer.bias)
     for number, (gate, transform) in enumerate(zip(tokens.gates, tokens.transforms, strict=True)):
-        for layer, kind in ((gate, "carry"), (transform, "transform")):
-            weights.copy(f"CNN_high_{number}/W_{kind}", layer.weight, transposed=True)  # type: ignore[arg-type]
-            weights.copy(f"CNN_high_{number}/b_{kind}", layer.bias)  # type: ignore[arg-type]
+        for linear, kind in ((gate, "carry"), (transform, "transform")):
+            weights.copy(f"CNN_high_{number}/W_{kind}", linear.weight, transposed=True)
+            weights.copy(f"CNN_high_{number}/b_{kind}", linear.bias)
     weights.copy("CNN_proj/W_proj", tokens.projection.weight, transposed=True)
     weights.copy("CNN_proj/b_proj", tokens.projection.bias)
     for way in range(2):
-        for number, layer in enumerate(elmo.layers):
-            _copy_lstm(layer, way, f"RNN_{way}/RNN/MultiRNNCell/Cell{number}/LSTMCell", weights)  # type: ignore[arg-type]
+        for number, lstm in enumerate(elmo.layers):
+            _copy_lstm(lstm, way, f"RNN_{way}/RNN/MultiRNNCell/Cell{number}/LSTMCell", weights)
 
 
 def _copy_lstm(layer: ProjectedLSTM, way: int, place: str, weights: _Weights) -> None:

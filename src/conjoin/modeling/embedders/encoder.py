@@ -1,17 +1,36 @@
-"""Opening a pre-trained encoder, for training or to annotate."""
+"""Opening a pre-trained encoder, for training or for annotation."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import nn
 
 from conjoin.modeling.embedders.bert import saved_bert
 
-SAVED = "encoder"  # the folder, inside a saved model, of configuration and tokenizer
+SAVED = "encoder"  # folder of configuration and tokenizer in a saved model
+
+
+class Encoder(Protocol):
+    """An encoder module of transformers, or a compatible one."""
+
+    config: Any
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The embeddings of the pieces."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """As of `nn.Module`."""
+
+    def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """As of `nn.Module`."""
+
+    def __call__(self, **inputs: Any) -> Any:
+        """`input_ids` or `inputs_embeds`, and `attention_mask` → an output with `last_hidden_state`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,37 +38,37 @@ class OpenedEncoder:
     """An encoder and its tokenizer.
 
     Attributes:
-        module: Called with `input_ids` or `inputs_embeds`, and `attention_mask`, as in transformers.
-        tokenizer: A fast tokenizer of transformers, or what stands in for one.
-        collecting: To be held while the module collects its layers.
+        module: The encoder.
+        tokenizer: A fast tokenizer of transformers, or a compatible object.
+        layer_lock: Held while all layers of a batch are computed.
     """
 
-    module: nn.Module
+    module: Encoder
     tokenizer: Any
-    collecting: AbstractContextManager[object]
+    layer_lock: AbstractContextManager[object]
 
 
 def open_encoder(
     name: str, *, dropout: float | None = None, folder: Path | None = None, training: bool = True
 ) -> OpenedEncoder:
-    """The encoder of a hub name, a folder or an alias, or that of a saved model, still without its weights.
+    """Open a pre-trained encoder. No remote code is run.
 
-    A BERT that is opened only to annotate is computed here: importing transformers takes seconds.
+    Without `training`, BERT is computed by `bert.py`: importing transformers takes seconds.
 
     Args:
-        name: Of the encoder.
-        dropout: In the encoder; None keeps its own setting.
-        folder: A saved conjoin model, whose configuration and tokenizer are read.
+        name: Hub name, folder or alias.
+        dropout: None keeps the encoder's own setting.
+        folder: A saved conjoin model, whose encoder is opened without its weights.
         training: Whether it may be trained or exported.
 
     Raises:
-        ModelError: Nothing is found under the name. No remote code is ever run.
+        ModelError: There is no such encoder.
     """
     if folder is not None and not training:
         bert = saved_bert(folder / SAVED)
         if bert is not None:
             return OpenedEncoder(*bert, nullcontext())
-    from conjoin.modeling.embedders.pretrained import layer_lock, load_transformer  # transformers takes seconds to import
+    from conjoin.modeling.embedders.pretrained import layer_lock, load_transformer
 
     source = None if folder is None else folder / SAVED
     return OpenedEncoder(*load_transformer(name, dropout=dropout, saved=source), layer_lock())

@@ -1,4 +1,4 @@
-"""Vectors of frozen encoders on disk: computed once a text, shared by runs and by processes."""
+"""A cache on disk for the vectors of frozen encoders, shared by runs and processes."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from filelock import FileLock, Timeout
 
 from conjoin.storage.atomic import make_folder
 
-log = logging.getLogger("conjoin")
+LOGGER = logging.getLogger("conjoin")
 ENTRY = struct.Struct("<16sQII")  # digest of the text, offset of its vectors, number of words, their checksum
-RECORD = ENTRY.size + 4  # each entry is followed by its own checksum
+RECORD = ENTRY.size + 4  # an entry and its own checksum
 ITEM = np.dtype(np.float16)
 LOCK_SECONDS = 60.0
 
 
 class FeatureCache:
-    """A folder of feature files, one per encoder, of at most `limit` bytes together."""
+    """A folder of feature files, one per encoder, with at most `limit` bytes in total."""
 
     def __init__(self, folder: Path, *, limit: int) -> None:
         self.folder = folder / "features"
         self.limit = limit
 
     def open(self, fingerprint: str, shape: tuple[int, int]) -> FeatureFile:
-        """The file of an encoder that gives every word vectors of a shape (layers, width). It becomes the one used last."""
+        """The file of an encoder with vectors of a shape (layers, width) per word; it becomes the most recently used."""
         make_folder(self.folder / fingerprint)
         os.utime(self.folder / fingerprint)
         return FeatureFile(self, self.folder / fingerprint, shape)
@@ -42,10 +42,10 @@ class FeatureCache:
         """Bytes of all feature files."""
         return sum(_size(folder) for folder in self._folders())
 
-    def room_for(self, more: int, keep: Path) -> bool:
-        """Whether so many bytes fit in; the files of other encoders make room, those not used for longest first."""
+    def reserve(self, size: int, keep: Path) -> bool:
+        """Whether `size` more bytes fit into the folder `keep`; deletes the least recently used others if need be."""
         others = sorted((folder for folder in self._folders() if folder != keep), key=lambda folder: folder.stat().st_mtime)
-        used = _size(keep) + sum(map(_size, others)) + more
+        used = _size(keep) + sum(map(_size, others)) + size
         for folder in others:
             if used <= self.limit:
                 break
@@ -58,11 +58,11 @@ class FeatureCache:
 
 
 class FeatureFile:
-    """The vectors of one encoder: `vectors.bin`, one text after the other, and `index.bin`, which says where each lies.
+    """The vectors of one encoder: `vectors.bin`, text after text, and `index.bin` with the offset of each.
 
-    A text's vectors are written before its entry in the index, under a lock; a process killed in between leaves bytes
-    that nothing points to, and the next writer takes their place. Entry and vectors carry checksums, so that what a power
-    cut has left half written counts as absent.
+    The vectors of a text are written before its entry in the index, under a lock; bytes without an entry, left by a
+    killed process, are overwritten by the next writer. Entries and vectors have checksums, so that what a power failure
+    leaves half written counts as absent.
     """
 
     def __init__(self, cache: FeatureCache, folder: Path, shape: tuple[int, int]) -> None:
@@ -72,24 +72,24 @@ class FeatureFile:
         self.word_bytes = shape[0] * shape[1] * ITEM.itemsize
         self.data, self.index = folder / "vectors.bin", folder / "index.bin"
         self.places: dict[bytes, tuple[int, int, int]] = {}  # digest → offset, words, checksum
-        self.known = 0  # bytes of the index that have been read
-        self.last = b""  # the last entry among them: a new index may have got the old one's inode
-        self.end = 0  # where the vectors of the last entry end
+        self.index_bytes = 0  # of the index, read so far
+        self.last_record = b""  # read so far: a new index may have the inode of the old one
+        self.end = 0  # of the vectors of the last entry
         self.full = False
         self._checked: set[bytes] = set()
         self._map: mmap.mmap | None = None
         self._inode = 0
 
-    def _forget(self) -> None:
-        """Begin anew: another process has emptied the cache."""
+    def _reset(self) -> None:
+        """Forget all entries, after another process has emptied the cache."""
         self.places.clear()
         self._checked.clear()
-        self.known = self.end = 0
-        self.last = b""
+        self.index_bytes = self.end = 0
+        self.last_record = b""
         self._map = None
 
     def get(self, words: Sequence[str]) -> np.ndarray | None:
-        """The vectors of a text [word, layer, width], or None when they are not there."""
+        """The vectors of a text [word, layer, width], or None when they are absent."""
         if not words:
             return np.zeros((0, *self.shape), dtype=ITEM)
         key = _digest(words)
@@ -107,14 +107,14 @@ class FeatureFile:
         return np.frombuffer(view, dtype=ITEM).reshape(count, *self.shape).copy()
 
     def add(self, texts: Sequence[Sequence[str]], vectors: Sequence[np.ndarray]) -> None:
-        """Keep the vectors of texts. What cannot be written, for want of room or rights, is computed again next time."""
+        """Write the vectors of texts, unless the cache is full or cannot be written."""
         if self.full:
             return
         try:
             with FileLock(self.folder / "lock", timeout=LOCK_SECONDS):
                 self._append(texts, vectors)
         except (OSError, Timeout) as error:
-            self._give_up(str(error))
+            self._stop_writing(str(error))
 
     def _append(self, texts: Sequence[Sequence[str]], vectors: Sequence[np.ndarray]) -> None:
         self._read_index()
@@ -123,14 +123,14 @@ class FeatureFile:
             key = _digest(words)
             if words and key not in self.places:
                 new[key] = np.ascontiguousarray(rows, dtype=ITEM)
-        more = sum(rows.nbytes for rows in new.values())
         if not new:
             return
-        if not self.cache.room_for(more, self.folder):
-            self._give_up(f"its limit of {_readable(self.cache.limit)} is reached")
+        size = sum(rows.nbytes for rows in new.values())
+        if not self.cache.reserve(size, self.folder):
+            self._stop_writing(f"its limit of {_readable(self.cache.limit)} is reached")
             return
         entries = []
-        with _opened(self.data) as file:
+        with _open_binary(self.data) as file:
             file.truncate(self.end)
             file.seek(self.end)
             for key, rows in new.items():
@@ -138,30 +138,30 @@ class FeatureFile:
                 entry = ENTRY.pack(key, file.tell(), len(rows), zlib.crc32(raw))
                 entries.append(entry + struct.pack("<I", zlib.crc32(entry)))
                 file.write(raw)
-        with _opened(self.index) as file:
-            file.truncate(self.known)
-            file.seek(self.known)
+        with _open_binary(self.index) as file:
+            file.truncate(self.index_bytes)
+            file.seek(self.index_bytes)
             file.write(b"".join(entries))
         self._read_index()
 
-    def _give_up(self, reason: str) -> None:
+    def _stop_writing(self, reason: str) -> None:
         self.full = True
-        log.warning("the feature cache %s takes no more (%s): vectors of further texts are computed each time; give it "
-                    "more room with --max-cache, or empty it", self.folder.parent, reason)
+        LOGGER.warning("the feature cache %s is full (%s): vectors of further texts are computed each time; raise "
+                       "--max-cache, or delete the folder", self.folder.parent, reason)
 
     def _read_index(self) -> None:
-        """Take in the entries that were added since, up to the first broken one."""
+        """Read the entries added since the last call, up to the first broken one."""
         try:
             with self.index.open("rb") as file:
                 state = os.fstat(file.fileno())
-                file.seek(self.known - len(self.last))
-                if state.st_ino != self._inode or file.read(len(self.last)) != self.last:
-                    self._forget()
+                file.seek(self.index_bytes - len(self.last_record))
+                if state.st_ino != self._inode or file.read(len(self.last_record)) != self.last_record:
+                    self._reset()
                     self._inode = state.st_ino
-                file.seek(self.known)
+                file.seek(self.index_bytes)
                 raw = file.read()
         except FileNotFoundError:
-            self._forget()
+            self._reset()
             return
         for start in range(0, len(raw) - RECORD + 1, RECORD):
             entry = raw[start : start + ENTRY.size]
@@ -170,22 +170,22 @@ class FeatureFile:
             key, offset, words, checksum = ENTRY.unpack(entry)
             self.places[key] = offset, words, checksum
             self.end = offset + words * self.word_bytes
-            self.known += RECORD
-            self.last = raw[start : start + RECORD]
+            self.index_bytes += RECORD
+            self.last_record = raw[start : start + RECORD]
 
     def _view(self, offset: int, size: int) -> memoryview | None:
         if self._map is None or len(self._map) < offset + size:
             try:
                 with self.data.open("rb") as file:
                     self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except (OSError, ValueError):  # gone, or empty
+            except (OSError, ValueError):  # deleted, or empty
                 return None
         view = memoryview(self._map)[offset : offset + size]
         return view if len(view) == size else None
 
 
-def _opened(path: Path) -> BinaryIO:
-    """A file to be written at any place, made when it is not there."""
+def _open_binary(path: Path) -> BinaryIO:
+    """Open a file to be written at any offset; create it if it does not exist."""
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
 
 

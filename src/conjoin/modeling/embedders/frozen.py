@@ -1,4 +1,4 @@
-"""Frozen encoders: their layers are computed once a text, kept, and mixed by trained weights."""
+"""Frozen encoders: cached vectors of their layers, and a trained mix of these."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,18 +19,18 @@ from conjoin.modeling.embedders.feature_cache import FeatureCache, FeatureFile
 from conjoin.modeling.embedders.transformer import TransformerEmbedder
 from conjoin.modeling.nn.layers import LayerMix
 
-_reading = threading.Lock()  # a file of vectors is read and added to by one thread at a time
+_FILE_LOCK = threading.Lock()  # one thread at a time reads or writes a feature file
 
 
 class LayeredEncoder(Protocol):
-    """A pre-trained encoder that gives every word one vector a layer."""
+    """A pre-trained encoder with one vector per word and layer."""
 
     width: int
     layer_count: int
 
     @property
     def transformer(self) -> TransformerEmbedder | None:
-        """The transformer inside, which mixes the layers of vectors that are used once by itself; None for ELMo."""
+        """The transformer inside, or None for ELMo."""
 
     def sizes(self, texts: Texts) -> list[int]:
         """The cost of each text."""
@@ -39,25 +39,33 @@ class LayeredEncoder(Protocol):
         """[word, layer, width] of each text, on the CPU."""
 
     def settings(self) -> str:
-        """Whatever beside its weights changes its vectors."""
+        """All settings that its vectors depend on."""
 
     def save(self, folder: Path) -> None:
-        """Write into a model folder what the weights do not hold."""
+        """Write all but the weights into a model folder."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """As of `nn.Module`."""
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """As of `nn.Module`."""
+
+    def eval(self) -> Any:
+        """As of `nn.Module`."""
 
 
 class FrozenEmbedder(nn.Module):
     """A frozen encoder with a trained mix of its layers (Crone 2020 §3.1 and footnote 1; Peters et al. 2018, eq. 1).
 
-    In training vectors are rounded to half precision whether they come from the cache or not. Those in the cache were
-    computed among other texts, which changes their last bits: runs with and without it agree to about a thousandth, not to
-    the bit. So do vectors that are used once: out of training and without a cache the layers of a transformer are mixed as
-    they come, nothing rounded and nothing kept.
+    In training, vectors are rounded to half precision, cached or not. Cached ones were computed in other batches, which
+    changes their last bits: runs with and without a cache agree to about a thousandth. Outside training and without a
+    cache, the layers of a transformer are mixed as they are computed, without rounding.
     """
 
     def __init__(self, encoder: LayeredEncoder, *, cache: FeatureCache | None = None) -> None:
         super().__init__()
         self.encoder = encoder
-        for parameter in encoder.parameters():  # type: ignore[attr-defined]
+        for parameter in encoder.parameters():
             parameter.requires_grad_(False)
         self.mix = LayerMix(encoder.layer_count) if encoder.layer_count > 1 else None
         self.width = encoder.width
@@ -65,56 +73,54 @@ class FrozenEmbedder(nn.Module):
         self._file: FeatureFile | None = None
 
     def train(self, mode: bool = True) -> FrozenEmbedder:
-        """Switch to training; the encoder itself never does."""
+        """Switch all but the encoder to training."""
         super().train(mode)
-        self.encoder.eval()  # type: ignore[attr-defined]
+        self.encoder.eval()
         return self
 
     @property
     def featuriser(self) -> Featuriser:
-        """The transformer's."""
+        """That of the transformer."""
         if self.encoder.transformer is None:
-            raise ModelError("a model that reads ELMo is not exported; use it with torch")
+            raise ModelError("models with ELMo cannot be exported; use the model with torch")
         return self.encoder.transformer.featuriser
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
-        """The embedder itself and those inside."""
+        """The embedder itself and those inside it."""
         yield "", self
         if self.encoder.transformer is not None:
             yield from self.encoder.transformer.parts()
 
     def sizes(self, texts: Texts) -> list[int]:
-        """The cost of each text for the encoder."""
+        """As of the encoder."""
         return self.encoder.sizes(texts)
 
     def features(self, texts: Texts) -> Features:
-        """→ `layers` [batch, word, layer, width], half precision; for vectors used once, the transformer's own features."""
+        """`layers` [batch, word, layer, width] in half precision; or those of the transformer, to be mixed directly."""
         if not self.training and self.cache is None and self.encoder.transformer is not None:
             return self.encoder.transformer.features(texts)
         return {"layers": pad_words([torch.from_numpy(rows) for rows in self._rows(texts)])}
 
     def _rows(self, texts: Texts) -> Sequence[np.ndarray]:
-        """[word, layer, width] of each text: from the cache, where it has them."""
+        """[word, layer, width] of each text, from the cache or computed."""
         if self.cache is None:
-            return self._computed(texts)
-        with _reading:
-            return self._kept(self.cache, texts)
+            return self._compute(texts)
+        with _FILE_LOCK:
+            return self._cached_rows(self.cache, texts)
 
-    def _kept(self, cache: FeatureCache, texts: Texts) -> Sequence[np.ndarray]:
+    def _cached_rows(self, cache: FeatureCache, texts: Texts) -> Sequence[np.ndarray]:
         if self._file is None:
-            shape = (self.encoder.layer_count, self.width)
-            self._file = cache.open(self.fingerprint(), shape)
-        found = [self._file.get(words) for words in texts]
-        missing = [number for number, rows in enumerate(found) if rows is None]
+            self._file = cache.open(self.fingerprint(), (self.encoder.layer_count, self.width))
+        vectors = [self._file.get(words) for words in texts]
+        missing = [words for words, rows in zip(texts, vectors, strict=True) if rows is None]
+        computed = self._compute(missing) if missing else []
         if missing:
-            computed = self._computed([texts[number] for number in missing])
-            self._file.add([texts[number] for number in missing], computed)
-            for number, rows in zip(missing, computed, strict=True):
-                found[number] = rows
-        return [rows for rows in found if rows is not None]
+            self._file.add(missing, computed)
+        remaining = iter(computed)
+        return [next(remaining) if rows is None else rows for rows in vectors]
 
     @torch.no_grad()
-    def _computed(self, texts: Texts) -> list[np.ndarray]:
+    def _compute(self, texts: Texts) -> list[np.ndarray]:
         return [rows.half().numpy() for rows in self.encoder.vectors(texts)]
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
@@ -125,20 +131,20 @@ class FrozenEmbedder(nn.Module):
         return layers[..., 0, :].float() if self.mix is None else self.mix(layers)
 
     def fingerprint(self) -> str:
-        """A digest of the encoder's weights and settings: vectors of equal fingerprints are equal."""
+        """A digest of the weights and settings that the vectors depend on."""
         digest = hashlib.blake2b(self.encoder.settings().encode(), digest_size=16)
-        for name, value in sorted(self.encoder.state_dict().items()):  # type: ignore[attr-defined]
+        for name, value in sorted(self.encoder.state_dict().items()):
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
     def save(self, folder: Path) -> None:
-        """The encoder writes its own."""
+        """As of the encoder."""
         self.encoder.save(folder)
 
 
 class FrozenTransformer(nn.Module):
-    """The layers of a Hugging Face encoder, all of them or the last one."""
+    """All layers of a Hugging Face encoder, or the last one."""
 
     def __init__(self, transformer: TransformerEmbedder, *, all_layers: bool) -> None:
         super().__init__()
@@ -159,12 +165,12 @@ class FrozenTransformer(nn.Module):
         return [rows[: len(words)].cpu() for rows, words in zip(layers, texts, strict=True)]
 
     def settings(self) -> str:
-        """Pooling, windows, layers and the tokenizer."""
+        """Pooling, windows, layers, tokenizer and configuration."""
         transformer = self.transformer
         pieces = transformer.featuriser
         parts = [transformer.word_pooling, pieces.window, pieces.overlap, self.all_layers, pieces.tokenizer.to_str()]
-        return repr(["transformer", *parts, transformer.encoder.config.to_json_string()])  # type: ignore[union-attr, operator]
+        return repr(["transformer", *parts, transformer.encoder.config.to_json_string()])
 
     def save(self, folder: Path) -> None:
-        """Configuration and tokenizer."""
+        """As of the transformer."""
         self.transformer.save(folder)

