@@ -119,7 +119,7 @@ def characters(**cnn: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("options", "wrong"), [
-    ({}, r"options.json: not the options of an ELMo model \('char_cnn'\); give the options.json that belongs"),
+    ({}, r"options.json: not the options of an ELMo model \('char_cnn'\); give the options.json"),
     (changed(dim="wide"), r"options.json: not the options of an ELMo model"),
     (OPTIONS | {"char_cnn": OPTIONS["char_cnn"] | {"activation": "gelu"}}, r"activation 'gelu' .*; it is relu or tanh"),
     (changed(dim=7), r"weights.hdf5: dataset 'RNN_0/.*/W_0' has shape \(8, 24\), the options ask for \(8, 28\)"),

@@ -71,11 +71,11 @@ class ElmoShape:
             raise ModelError(f"{source}: unknown activation '{shape.activation}' of the character CNN; it is relu or tanh")
         symbols = cnn.get("n_characters", N_CHARACTERS)
         if symbols != N_CHARACTERS:
-            raise ModelError(f"{source}: n_characters is {symbols}, where {N_CHARACTERS} is expected; give the options.json "
-                             f"of the weights (training has 261: set it to {N_CHARACTERS})")
+            raise ModelError(f"{source}: n_characters is {symbols}, where {N_CHARACTERS} is expected; give the "
+                             f"options.json of the weights (training has 261: set it to {N_CHARACTERS})")
         for name, minimum, size in shape._sizes():
             if not size >= minimum:
-                raise ModelError(f"{source}: {name} is {size}, and the minimum is {minimum}; give the options.json of the "
+                raise ModelError(f"{source}: {name} is {size}, and {minimum} is the minimum; give the options.json of the "
                                  "weights")
         return shape
 
