@@ -27,7 +27,7 @@ from conjoin.parallel.threads import Compute, parallel_batches
 FORMAT = 2
 WORDS, PAIRS = "words.onnx", "pairs.onnx"
 TRANSITIONS = "transitions.safetensors"  # of a CRF
-BATCH_PIECES = 512  # of a batch, with which graphs are fastest
+BATCH_PIECES = 512  # the fastest size for graphs
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,13 @@ class ExportedBatch:
 
 
 class OnnxBackEnd:
-    """Scores of two graphs.
+    """Scores of exported graphs.
 
-    The first gives emissions [batch, word, tag] and the states of the relation head [batch, word, width]; the second
-    scores pairs, from vectors of entities and of the words between them.
+    Args:
+        featuriser: Makes the inputs of `words`.
+        words: Graph of emissions [batch, word, tag] and states of the relation head [batch, word, width].
+        pairs: Graph of scores of pairs, from pooled states of entities and of the words between them, or None.
+        transitions: Of a CRF, or None.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class OnnxBackEnd:
 
     @property
     def compute(self) -> Compute:
-        """The cores of this process, or fewer where OMP_NUM_THREADS says so; each graph has its share from the start."""
+        """All cores, or OMP_NUM_THREADS; the threads of a graph are set when it is loaded."""
         return Compute(BATCH_PIECES, thread_share(1))
 
     def sizes(self, documents: Sequence[Document]) -> list[int]:
@@ -94,7 +97,7 @@ class OnnxBackEnd:
 
 
 def read_export(contents: Contents) -> OnnxBackEnd:
-    """The exported model of a folder.
+    """Load the exported model of a folder.
 
     Raises:
         ModelError: The folder is broken.

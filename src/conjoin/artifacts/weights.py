@@ -1,4 +1,4 @@
-"""The weights of a saved model: written beside its settings, and read back into a model built from them."""
+"""Writing and reading the weights of a saved model."""
 
 from __future__ import annotations
 
@@ -16,24 +16,22 @@ from conjoin.modeling.architectures import find_architecture
 from conjoin.modeling.joint import JointModel
 
 WEIGHTS = "weights.safetensors"
-LABELS_KEY = "conjoin.labels"  # in the header of the weights: a digest of the types that their rows stand for
+LABELS_KEY = "conjoin.labels"  # in the header of the weights: a digest of the types of their rows
 
 
 def write_model(model: JointModel, folder: Path) -> None:
-    """Write the weights, and what the embedders keep in files of their own."""
+    """Write the weights and the files of the embedders."""
     model.embedder.save(folder)
     weights = folder / WEIGHTS
     save_file(_copies(model), weights, metadata={LABELS_KEY: labels_digest(model.schema)})
-    weights.chmod((folder / "config.json").stat().st_mode)  # safetensors gives it to the owner alone
+    weights.chmod((folder / "config.json").stat().st_mode)  # safetensors makes it readable by the owner alone
 
 
-def read_model(
-    contents: Contents, *, device: str | None = None, training: bool = True
-) -> JointModel:
-    """The model of a folder, on a GPU if there is one.
+def read_model(contents: Contents, *, device: str | None = None, training: bool = True) -> JointModel:
+    """The model of a folder.
 
     Args:
-        device: As torch names it, in place of that.
+        device: Name of a torch device; None: a GPU if there is one.
         training: Whether it may be trained or exported.
 
     Raises:
@@ -50,13 +48,13 @@ def read_model(
 
 
 def _check_encoder(config: Config, folder: Path) -> None:
-    """What a saved encoder lacks must not be looked for on a model hub, under a name like its folder's."""
+    """A file that is missing here must not be looked up on a model hub, under the name of the folder."""
     for name in ("config.json", "tokenizer.json") if config.encoder.name is not None else ():
         read_json(folder / "encoder" / name)
 
 
 def _fill(model: JointModel, path: Path) -> None:
-    """Weights of other types, in whatever number, are refused; those without a digest are believed."""
+    """Refuse weights whose digest is of other types; older weights have none."""
     try:
         load_model(model, str(path), strict=True)
         with safe_open(str(path), framework="pt") as file:
@@ -69,7 +67,7 @@ def _fill(model: JointModel, path: Path) -> None:
 
 
 def _copies(model: JointModel) -> dict[str, Tensor]:
-    """Copies of all weights, on the CPU, those under several names once: on a GPU the weights of a recurrent layer are
-    views of one block, which cannot be written."""
+    """Copies of all weights on the CPU, shared ones once: on a GPU the weights of a recurrent layer are views of one
+    block, which safetensors refuses."""
     named = {id(value): (name, value) for name, value in model.state_dict(keep_vars=True).items()}
     return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in named.values()}

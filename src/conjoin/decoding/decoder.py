@@ -1,4 +1,4 @@
-"""Decoders of a model, built from its settings and schema: the same for training, for torch and for exports."""
+"""The decoder of a model, built from its settings and schema: one for training, torch and exports."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from conjoin.schema import Schema
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """How scores become entities and relations. Without relation types there is no relation decoder."""
+    """Decoders of entities and, if the schema has relation types, of relations."""
 
     entities: TagDecoder
     relations: RelationDecoder | None
 
 
 def build_decoder(config: Config, schema: Schema) -> Decoder:
-    """The decoder that settings ask for."""
+    """Build the decoder of a model."""
     entities = TagDecoder(schema.entity_types, config.entities.scheme, legal=config.entities.decoding == "legal")
     if not schema.relation_types:
         return Decoder(entities, None)
@@ -41,7 +41,7 @@ def label_count(settings: RelationSettings, entities: TagDecoder) -> int:
 
 
 def _labels(settings: RelationSettings, entities: TagDecoder) -> np.ndarray | None:
-    """[entity type, 2]: the label of an entity of one word and of several."""
+    """The labels of entities of one word and of several [entity type, 2]."""
     if settings.label_embedding == "none":
         return None
     if settings.label_embedding == "tag":

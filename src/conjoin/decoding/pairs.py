@@ -22,17 +22,16 @@ PAIRS_AT_ONCE = 8192  # scored together: bounds memory when a text holds very ma
 class RelationDecoder:
     """Candidates, constraints and decisions of a relation head.
 
-    Every ordered pair of entities of a text is a candidate. `softmax` adds the class NEG (index 0) and takes the best
-    class of a pair (Giorgi et al. 2019, eq. 8), or with a `threshold` the best relation type whose probability is above
-    it; `sigmoid` takes every type above the threshold (0.5), so a pair may have several (Crone 2020, eq. 6). Pairs and
-    types that the constraints exclude are never predicted. A symmetric type is scored only for the pair whose head
-    stands first.
+    Every ordered pair of entities of a text is a candidate. `softmax` adds the class NEG (index 0) and predicts the best
+    class of a pair (Giorgi et al. 2019, eq. 8), or with a `threshold` the best relation type if its probability is above
+    it; `sigmoid` predicts every type above the threshold (0.5), so a pair may have several (Crone 2020, eq. 6). Types
+    that the constraints exclude are never predicted, a symmetric type only for the pair whose head comes first.
 
     Attributes:
         schema: Entity and relation types.
         allowed: [entity type of head, entity type of tail, relation type].
         decision: `softmax` or `sigmoid`.
-        threshold: Minimum probability of a relation, or None for the rule above.
+        threshold: Minimum probability of a relation, or None for the rules above.
         labels: [entity type, 2] rows of the label embedding of entities of one word and of several, or None.
     """
 
@@ -46,7 +45,7 @@ class RelationDecoder:
     def of(
         cls, schema: Schema, *, constrain: bool, decision: Decision, threshold: float | None, labels: Numbers | None
     ) -> RelationDecoder:
-        """A decoder whose constraints are the schema's signatures, or with `constrain=False` none."""
+        """A decoder with the constraints of the schema, or with `constrain=False` none."""
         types = schema.entity_types
         allowed = [
             [[not constrain or schema.allows(type, head, tail) for type in schema.relation_types] for tail in types]
@@ -123,8 +122,8 @@ class RelationDecoder:
 
         Args:
             scores: [pair, relation], with NEG at index 0 under softmax.
-            spans, pairs: As from `candidates(entities)`.
-            entities: Of each row; the relations connect these.
+            spans, pairs: From `candidates(entities)`.
+            entities: Of each row.
         """
         probabilities, predicted = self._decide(scores, self.possible(spans, pairs))
         flat = [entity for row in entities for entity in row]
@@ -183,8 +182,8 @@ def between(spans: Spans, pairs: Numbers) -> tuple[Numbers, Numbers, Numbers]:
     """The words between the two entities of each pair, and the bucket of their distance.
 
     Returns:
-        Start and end (exclusive) of the words between, and the row of the distance embedding, which is signed: it also
-        tells which of the two comes first; all [pair].
+        Start and end (exclusive) of the words between, and the row of the distance embedding, which is signed by the
+        order of the two; all [pair].
     """
     head, tail = pairs
     start = np.minimum(spans.ends[head], spans.ends[tail])

@@ -1,4 +1,4 @@
-"""Entities from scores of tags: best tag sequences, their probabilities, and tags as spans; for a whole batch at once."""
+"""Entities from scores of tags: best tag sequences and their probabilities, vectorised over the batch."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ IGNORED = -100  # the tag of padding, in training targets
 
 @dataclass(frozen=True, slots=True)
 class Transitions:
-    """The weights of first tags, steps and last tags; minus infinity where a step is illegal.
+    """Weights of first tags, steps and last tags; minus infinity for illegal ones.
 
-    starts, ends: [tag]; steps: [tag before, tag after].
+    Attributes:
+        starts, ends: [tag].
+        steps: [tag before, tag after].
     """
 
     starts: Floats
@@ -34,7 +36,7 @@ class TagScores:
     Attributes:
         emissions: [batch, word, tag].
         lengths: [batch] words of each row.
-        transitions: Those that a CRF has learned, or None for a softmax over the tags of each word.
+        transitions: Of a CRF, or None for a softmax over the tags of each word.
     """
 
     emissions: Floats
@@ -45,8 +47,8 @@ class TagScores:
 class TagDecoder:
     """Tags to entities and back, for a scheme and a set of entity types.
 
-    A softmax takes the best tag of each word (`legal=False`, Giorgi et al. 2019 §2) or the best sequence that the scheme
-    allows; a CRF takes its most likely sequence, which is always legal (Crone 2020 §3.2).
+    A softmax gives the best tag of each word (`legal=False`, Giorgi et al. 2019 §2) or the best legal sequence of the
+    scheme; a CRF gives its most likely sequence, which is always legal (Crone 2020 §3.2).
     """
 
     def __init__(self, types: Sequence[str], scheme: Scheme, *, legal: bool = True) -> None:
@@ -58,7 +60,7 @@ class TagDecoder:
         prefixes = np.array([tag[0] for tag in self.tags])
         index = {type: number for number, type in enumerate(self.types)}
         self.tag_types = np.array([index.get(tag[2:], -1) for tag in self.tags])  # [tag], -1 for O
-        self._opens = np.isin(prefixes, ["B", "I"])  # [tag]: the entity may go on after it
+        self._opens = np.isin(prefixes, ["B", "I"])  # [tag]: the entity may continue after it
         self._continues = np.isin(prefixes, ["I", "E"])
         numbers = {tag: number for number, tag in enumerate(self.tags)}
         order = "BIES" if scheme == "bioes" else "BIIB"  # first, inner, last and only word of an entity
@@ -66,10 +68,8 @@ class TagDecoder:
                                  dtype=np.int64).reshape(-1, 4)
 
     def decode(self, scores: TagScores) -> Spans:
-        """The entities of a batch, each with the probability that all of its tags are right.
-
-        Under softmax that is the product over its words, as if they were independent.
-        """
+        """The entities of a batch, each with the probability that all its tags are right: under softmax the product over
+        its words, taken as independent."""
         if not scores.emissions.shape[1]:
             return Spans.of([()] * len(scores.lengths), self.types)
         tags = self.best(scores)
@@ -84,7 +84,8 @@ class TagDecoder:
         if not scores.emissions.shape[1]:
             return np.zeros(len(scores.lengths))
         first, _ = self._log_probabilities(scores, self.best(scores), np.arange(len(scores.lengths)))
-        wrong: NDArray[np.float64] = ((1 - np.exp(first)) * _present(scores)).sum(1)
+        # Padding under a CRF has log-sums of any size, which exp() must not see.
+        wrong: NDArray[np.float64] = (1 - np.exp(np.where(_present(scores), first, 0))).sum(1)
         return wrong
 
     def best(self, scores: TagScores) -> Numbers:
@@ -92,7 +93,7 @@ class TagDecoder:
         if scores.transitions is not None:
             return np.where(_present(scores), viterbi(scores.emissions, scores.lengths, scores.transitions), 0)
         tags = np.where(_present(scores), scores.emissions.argmax(2), 0)
-        if self.legal:  # the best tags of each word are the best sequence wherever that is legal
+        if self.legal:  # where the best tags of all words are legal, they are the best sequence
             rows = self._illegal_rows(tags, scores.lengths)
             tags[rows] = viterbi(_log_softmax(scores.emissions[rows]), scores.lengths[rows], self.constraints)
         return tags
@@ -139,9 +140,9 @@ class TagDecoder:
         return logs, logs
 
     def _spans(self, tags: Numbers) -> tuple[Spans, Flags]:
-        """The entities of any tags, legal or not, and at which words they begin [batch, word].
+        """The entities of tags, and flags of the words at which they begin [batch, word].
 
-        A tag that does not continue the entity before it (another type, or after `E`, `S` or `O`) begins a new one.
+        Tags may be illegal: one that does not continue the entity before it begins a new one.
         """
         types = self.tag_types[tags]
         continues = np.zeros(tags.shape, dtype=bool)
@@ -153,7 +154,7 @@ class TagDecoder:
         return Spans(rows, starts, finishes.nonzero()[1] + 1, types[rows, starts], len(tags)), begins
 
     def _scored(self, spans: Spans, logs: NDArray[np.float64]) -> Spans:
-        """The spans with the exponential of the sum of their words' values, at most 1. logs: [batch, word]."""
+        """The spans with scores: the exponential of the sum over their words, at most 1. logs: [batch, word]."""
         offsets = spans.rows * logs.shape[1]
         bounds = np.stack([offsets + spans.starts, offsets + spans.ends], axis=1).ravel()
         sums = np.add.reduceat(np.append(logs, 0.0), bounds)[::2] if len(spans) else np.zeros(0)
@@ -162,11 +163,11 @@ class TagDecoder:
 
 
 def legal_transitions(tags: Sequence[str], scheme: Scheme) -> Transitions:
-    """Free steps where a scheme allows them, minus infinity elsewhere."""
+    """0 for the legal steps of a scheme, minus infinity for others."""
     edges: tuple[str | None, ...] = (None,)
 
     def costs(before: Sequence[str | None], after: Sequence[str | None]) -> Floats:
-        legal = [[may_follow(one, other, scheme) for other in after] for one in before]
+        legal = [[may_follow(tag, next_tag, scheme) for next_tag in after] for tag in before]
         return np.where(legal, 0, -np.inf).astype(np.float32)
 
     return Transitions(costs(edges, tags)[0], costs(tags, tags), costs(tags, edges)[:, 0])
@@ -178,7 +179,7 @@ def viterbi(emissions: Floats, lengths: Numbers, transitions: Transitions) -> Nu
     Args:
         emissions: [batch, word, tag].
         lengths: [batch].
-        transitions: Scores of steps, which are added.
+        transitions: Weights to add.
 
     Returns:
         [batch, word], 0 beyond a row's length.
@@ -222,7 +223,7 @@ def _crf_log_probabilities(
 
 
 def forward_backward(emissions: Floats, lengths: Numbers, transitions: Transitions) -> tuple[Floats, Floats, Floats]:
-    """Log-sums over all tag sequences, as `modeling.nn.crf.forward_backward`, which training needs with a gradient.
+    """Log-sums over all tag sequences, as `modeling.nn.crf.forward_backward`, which has a gradient for training.
 
     Returns:
         forward [batch, word, tag], backward [batch, word, tag], log partition [batch].
@@ -242,7 +243,7 @@ def forward_backward(emissions: Floats, lengths: Numbers, transitions: Transitio
 
 
 def _present(scores: TagScores) -> Flags:
-    """Where there are words [batch, word]."""
+    """False for padding [batch, word]."""
     present: Flags = np.arange(scores.emissions.shape[1]) < scores.lengths[:, None]
     return present
 
@@ -252,7 +253,7 @@ def _log_softmax(emissions: Floats) -> Floats:
 
 
 def _log_sum(values: Floats, *, axis: int) -> Floats:
-    """log Σ exp along an axis; minus infinity where there is nothing else."""
+    """log Σ exp along an axis, also of minus infinities alone."""
     largest = values.max(axis=axis, keepdims=True)
     largest = np.where(np.isfinite(largest), largest, 0)
     with np.errstate(divide="ignore"):

@@ -108,7 +108,7 @@ def _plain_attention(model: JointModel) -> None:
     time (docs/experiments.md)."""
     transformer = find_transformer(model.embedder)
     if transformer is not None and hasattr(transformer[1].encoder, "set_attn_implementation"):
-        transformer[1].encoder.set_attn_implementation("eager")  # type: ignore[operator]
+        transformer[1].encoder.set_attn_implementation("eager")
 
 
 def _write_word_graph(model: JointModel, featuriser: Featuriser, path: Path) -> None:

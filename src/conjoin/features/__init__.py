@@ -1,1 +1,1 @@
-"""What models read of words, as arrays: pieces, characters, casing, numbers of words. No torch."""
+"""Featurisers: words to arrays of pieces, characters, casing and word numbers, in numpy."""

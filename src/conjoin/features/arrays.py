@@ -1,4 +1,4 @@
-"""Rows of unequal lengths as arrays, and what every featuriser can do."""
+"""The interface of featurisers, and padded arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class Featuriser(Protocol):
-    """Words to arrays, without weights; it can be written as JSON and read back (`featurisers.load_featuriser`)."""
+    """Words to arrays, without weights; saved as JSON and loaded by `featurisers.load_featuriser`."""
 
     def sizes(self, texts: Texts) -> list[int]:
         """The cost of each text, by which batches are filled: pieces, or words where there are none."""
@@ -26,12 +26,12 @@ class Featuriser(Protocol):
 
 
 def joined(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Of several groups of named values one, with the names `group.name`."""
+    """Groups of named values as one, with names `group.name`."""
     return {f"{name}.{key}": value for name, group in parts.items() for key, value in group.items()}
 
 
 def padded(rows: Sequence[Sequence[int]], filler: int = 0) -> NDArray[np.int64]:
-    """Rows of whole numbers as one array [row, longest], with a filler beyond their ends."""
+    """Rows of integers as one array [row, longest], padded with a filler."""
     longest = max(map(len, rows), default=0)
     table = np.full((len(rows), longest), filler, dtype=np.int64)
     for number, row in enumerate(rows):
@@ -40,5 +40,5 @@ def padded(rows: Sequence[Sequence[int]], filler: int = 0) -> NDArray[np.int64]:
 
 
 def word_counts(texts: Texts) -> list[int]:
-    """The words of each text: the cost of what reads no pieces."""
+    """The words of each text: the cost of a featuriser without pieces."""
     return [len(words) for words in texts]

@@ -12,7 +12,7 @@ CASINGS = ("numeric", "lower", "upper", "initial upper", "mainly numeric", "cont
 
 @lru_cache(maxsize=2**16)
 def casing(word: str) -> int:
-    """The index in `CASINGS` of a word's casing (Crone 2020, eq. 1; the paper does not list its classes).
+    """The index of a word's casing in `CASINGS` (Crone 2020, eq. 1; the paper does not list its classes).
 
     `numeric`: digits alone; `mainly numeric`: more than half digits; `contains digit`: any other word with a digit;
     `lower`, `upper`: all letters are; `initial upper`: the first character is; `other`: no letters, or anything else.
@@ -37,9 +37,9 @@ class CasingFeaturiser:
     sizes = staticmethod(word_counts)
 
     def arrays(self, texts: Texts) -> Arrays:
-        """→ `casings` [batch, word], counted from 1, 0 for padding."""
+        """`casings` [batch, word], from 1, 0 for padding."""
         return {"casings": padded([[1 + casing(word) for word in words] for words in texts])}
 
     def to_json(self) -> dict[str, Any]:
-        """Its kind alone."""
+        """Its kind."""
         return {"kind": self.kind}

@@ -12,11 +12,11 @@ from conjoin.features.arrays import Arrays, Texts, padded, word_counts
 
 SAVED = "characters.json"
 PADDING, UNKNOWN = 0, 1
-MAX_CHARACTERS = 64  # of a longer "word" the first and the last half of so many are read
+MAX_CHARACTERS = 64  # of a longer "word" the first and last half of these are read
 
 
 class CharacterFeaturiser:
-    """Each distinct word of a batch once, spelt in the numbers of an alphabet."""
+    """The characters of each distinct word of a batch, as numbers of an alphabet."""
 
     kind = "characters"
 
@@ -27,8 +27,8 @@ class CharacterFeaturiser:
     sizes = staticmethod(word_counts)
 
     def arrays(self, texts: Texts) -> Arrays:
-        """→ `characters` [distinct word, character], `lengths` [distinct word], `words` [batch, word]: the number of
-        each word among the distinct ones, counted from 1, 0 for padding."""
+        """`characters` [distinct word, character], `lengths` [distinct word] and `words` [batch, word], the numbers of
+        distinct words from 1, 0 for padding."""
         distinct = {word: number for number, word in enumerate(dict.fromkeys(w for words in texts for w in words), start=1)}
         spellings = [self._spell(word) for word in distinct] or [[UNKNOWN]]
         return {

@@ -1,4 +1,4 @@
-"""The table of featurisers, several of them as one, and reading them from JSON."""
+"""The table of featurisers, loading them from JSON, and several joined into one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from conjoin.features.words import WordFeaturiser
 
 
 class JoinedFeaturiser:
-    """Several featurisers as one; their arrays are named `featuriser.array`."""
+    """Several featurisers as one, with arrays named `featuriser.array`."""
 
     kind = "joined"
 
@@ -21,7 +21,7 @@ class JoinedFeaturiser:
         self.parts = dict(parts)
 
     def sizes(self, texts: Texts) -> list[int]:
-        """The largest cost that any part names."""
+        """The largest cost among the parts."""
         return [max(costs) for costs in zip(*(part.sizes(texts) for part in self.parts.values()), strict=True)]
 
     def arrays(self, texts: Texts) -> Arrays:
@@ -46,6 +46,6 @@ FEATURISERS: Mapping[str, Load] = {
 
 
 def load_featuriser(value: Mapping[str, Any]) -> Featuriser:
-    """The featuriser that `to_json` described. Raises `LookupError`, `TypeError` or `ValueError` for anything else."""
+    """Load a featuriser from its `to_json`. Raises `LookupError`, `TypeError` or `ValueError` for other values."""
     parts = {name: load_featuriser(part) for name, part in value.get("parts", {}).items()}
     return FEATURISERS[value["kind"]](value, parts)

@@ -1,4 +1,4 @@
-"""Words as the pieces of an encoder's vocabulary, in windows that fit the encoder."""
+"""Pieces of words in windows that fit an encoder."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tokenizers import Tokenizer
 from conjoin.features.arrays import Arrays, Featuriser, Texts, joined
 
 MAX_PIECES_PER_WORD = 32  # a longer "word" (a URL, a gene sequence) is read by its first pieces
-CACHED_WORDS = 2**17  # text repeats its words
+CACHED_WORDS = 2**17
 PROBE = ["An", "un-likely", "x9", "Ωmega", ",", "An", "WORDS", "."]
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The special pieces of a tokenizer: those around a text, padding and unknown."""
+    """The special pieces of a tokenizer: those before and after a text, padding and unknown."""
 
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
@@ -29,11 +29,14 @@ class Vocabulary:
 
 
 class PieceFeaturiser:
-    """Pieces of words, windows over long texts, and where the pieces of each word stand.
+    """Pieces of words, windows of long texts, and the positions of the pieces of each word.
 
-    A text of more than `window` pieces is read in windows that share about `overlap` pieces; a word's place is in the
-    window in which it stands farthest from an edge, so no word is ever dropped. With `first_only` the
-    place of a word is that of its first piece. `inputs` read the same words; their arrays are named `input.array`.
+    Args:
+        window: Maximum pieces of a window. The position of a word is in the window in which it is farthest from an edge,
+            so no word is ever dropped.
+        overlap: Pieces shared by neighbouring windows, approximately.
+        first_only: The position of a word is that of its first piece.
+        inputs: Other featurisers of the same words, whose arrays are named `input.array`.
     """
 
     kind = "pieces"
@@ -60,7 +63,7 @@ class PieceFeaturiser:
         self._context_free = self._is_context_free()
 
     def sizes(self, texts: Texts) -> list[int]:
-        """The pieces of each text, with special pieces and repeated overlaps: the cost of a forward pass."""
+        """The pieces of each text, including special pieces and overlaps: the cost of a forward pass."""
         special = len(self.vocabulary.prefix) + len(self.vocabulary.suffix)
         counts = []
         for pieces in self.pieces(texts):
@@ -74,10 +77,16 @@ class PieceFeaturiser:
         return counts
 
     def arrays(self, texts: Texts, *, padded_to: int = 1) -> Arrays:
-        """Words of each text → `pieces` and `mask` [window, piece], `words` [batch, word, pieces of a word] (positions
-        in the flattened windows, -1 for none), and with `inputs` also `piece_words` [window, piece] (positions in the
-        flattened words counted from 1, 0 for none) and theirs, named `input.array`. A window has as many pieces as the
-        longest, or the next multiple of `padded_to`."""
+        """Make the arrays of a batch.
+
+        Args:
+            padded_to: The length of windows becomes a multiple of it.
+
+        Returns:
+            `pieces` and `mask` [window, piece]; `words` [batch, word, piece of the word], positions in the flattened
+            windows, -1 for none; with inputs also `piece_words` [window, piece], positions in the flattened words from 1,
+            0 for none, and the arrays of the inputs.
+        """
         windows: list[list[int]] = []
         piece_words: list[NDArray[np.int64]] = []
         places = []  # of each text [word, 3]: window, first piece, number of pieces
@@ -145,10 +154,8 @@ class PieceFeaturiser:
                    first_only=value["first_only"], inputs=inputs)
 
     def pieces(self, texts: Texts) -> list[list[tuple[int, ...]]]:
-        """Piece numbers by text and word; a word without any becomes the unknown piece.
-
-        Half a surrogate pair, which no tokenizer takes, is read as a question mark.
-        """
+        """Piece numbers by text and word; a word without pieces becomes the unknown piece, half a surrogate pair a
+        question mark."""
         if not self._context_free:
             return self._tokenize(texts)
         cache = self._cache
@@ -176,15 +183,20 @@ class PieceFeaturiser:
         return result
 
     def _is_context_free(self) -> bool:
-        """Whether a word has the same pieces wherever it stands, as with every kind of tokenizer we know."""
+        """Whether a word has the same pieces in every context, as with all known kinds of tokenizers."""
         return self._tokenize([PROBE])[0] == list(chain.from_iterable(self._tokenize([[word] for word in PROBE])))
 
 
 def plan_windows(sizes: Sequence[int], limit: int, overlap: int) -> list[tuple[int, int]]:
-    """Cut words of the given piece counts into windows of at most `limit` pieces as (start, end) word indices.
+    """Split words into windows.
 
-    Neighbours share about `overlap` pieces, at least one word unless it is 0 or a window holds a single word. One
-    window when everything fits; a word of more than `limit` pieces has one to itself.
+    Args:
+        sizes: Pieces of each word.
+        limit: Maximum pieces of a window; a word with more has a window of its own.
+        overlap: Pieces shared by neighbours, rounded up to whole words where windows hold several.
+
+    Returns:
+        (start, end) of each window in words.
     """
     windows: list[tuple[int, int]] = []
     start = 0
@@ -204,7 +216,7 @@ def plan_windows(sizes: Sequence[int], limit: int, overlap: int) -> list[tuple[i
 
 
 def _owners(plan: list[tuple[int, int]], words: int) -> NDArray[np.int64]:
-    """For each word, the window in which its distance to the nearer inner edge is largest [word]."""
+    """The window in which each word is farthest from an inner edge [word]."""
     owners = np.zeros(words, dtype=np.int64)
     for number, ((_, previous_end), (start, _)) in enumerate(pairwise(plan), start=1):
         owners[(start + previous_end + 1) // 2 :] = number

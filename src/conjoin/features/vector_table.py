@@ -1,4 +1,4 @@
-"""Files of word vectors, opened without holding them in memory."""
+"""Files of word vectors, memory-mapped."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Vector = NDArray[np.float32]
 
 
 class VectorTable:
-    """A table of word vectors on disk: only what is looked up is read.
+    """A table of word vectors on disk.
 
-    The text file is turned once into a folder of arrays: `hashes.npy` (64 bits of each word's digest, ascending),
-    `order.npy` (the row of each), `vectors.npy` [word, width]. Words are found by binary search in the hashes; that two of
-    a few million words share a hash has a chance of about one in a million.
+    The text file is converted once to a folder of arrays: `hashes.npy` (64 bits of each word's digest, ascending),
+    `order.npy` (the row of each) and `vectors.npy` [word, width]. Words are looked up by binary search in the hashes; a
+    collision among a few million words has a probability of about one in a million.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,11 +40,14 @@ class VectorTable:
 
     @classmethod
     def open(cls, path: str | Path, *, cache: Path) -> VectorTable:
-        """The table of a file in the text format of GloVe or word2vec, plain or gzip.
+        """Open a file in the text format of GloVe or word2vec, plain or gzip, separated by blanks or tabs.
 
-        Values stand apart by blanks or tabs. The arrays are made in `cache` when the file is first seen or has changed.
-        Raises `ModelError` when the file is missing or truncated (also when its last line does not end), or a line has
-        another number of values than the first.
+        Args:
+            cache: Folder of the arrays, which are written when the file is new or has changed.
+
+        Raises:
+            ModelError: The file is missing or truncated (also when its last line has no end), or a line has another
+                number of values than the first.
         """
         path = Path(path).expanduser()
         try:
@@ -52,8 +55,8 @@ class VectorTable:
         except OSError as error:
             raise ModelError(f"{path}: no such file of word vectors; give one in the text format of GloVe or word2vec, "
                              "plain or .gz, with words.vectors=PATH") from error
-        seen = json.dumps([VERSION, str(path.resolve()), state.st_size, state.st_mtime_ns])
-        folder = cache / "vectors" / hashlib.sha256(seen.encode()).hexdigest()[:24]
+        key = json.dumps([VERSION, str(path.resolve()), state.st_size, state.st_mtime_ns])
+        folder = cache / "vectors" / hashlib.sha256(key.encode()).hexdigest()[:24]
         if not (folder / "vectors.npy").is_file():
             with whole_folder(folder) as temporary:
                 _convert(path, temporary)
@@ -77,7 +80,7 @@ def _hash(word: str) -> np.uint64:
 
 
 def _convert(path: Path, folder: Path) -> None:
-    """Write the arrays of a text file; the rows go to disk as they are read."""
+    """Write the arrays of a text file; rows are written as they are read."""
     hashes = []
     width = 0
     with (folder / "rows").open("wb") as rows:
@@ -87,7 +90,7 @@ def _convert(path: Path, folder: Path) -> None:
             rows.write(vector.tobytes())
     if not hashes:
         raise ModelError(f"{path}: holds no word vectors; each line is a word and its values, separated by blanks")
-    unique, first = np.unique(np.array(hashes, dtype=np.uint64), return_index=True)  # the first of several counts
+    unique, first = np.unique(np.array(hashes, dtype=np.uint64), return_index=True)  # the first of duplicates counts
     np.save(folder / "hashes.npy", unique)
     np.save(folder / "order.npy", first.astype(np.uint32))
     raw = np.memmap(folder / "rows", dtype=np.float32, mode="r", shape=(len(hashes), width))
@@ -96,7 +99,7 @@ def _convert(path: Path, folder: Path) -> None:
 
 
 def _read(path: Path) -> Iterator[tuple[str, Vector]]:
-    """Words and vectors of a text file. A first line of two whole numbers is word2vec's: how many words, how wide."""
+    """Words and vectors of a text file. A first line of two integers, as of word2vec, is their number and width."""
     with path.open("rb") as plain:
         compressed = plain.read(2) == b"\x1f\x8b"
         plain.seek(0)
@@ -111,15 +114,15 @@ def _parse(path: Path, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[str
     first = next(lines, None)
     if first is None:
         return
-    width = promised = None
+    width = announced = None
     first = (1, first[1].removeprefix(BYTE_ORDER_MARK))
     fields = first[1].split()
     if len(fields) == 2 and all(field.isdigit() for field in fields):
-        promised, width = int(fields[0]), int(fields[1])
+        announced, width = int(fields[0]), int(fields[1])
     else:
         lines = chain([first], lines)
         width = len(fields) - 1
-    if width < 1 or not (promised or _is_number(fields[-1].decode("utf-8", "replace"))):
+    if width < 1 or not (announced or _is_number(fields[-1].decode("utf-8", "replace"))):
         raise ModelError(f"{path}:1: not a table of word vectors: each line is a word and its values, separated by blanks")
     count = 0
     for number, line in lines:
@@ -130,9 +133,9 @@ def _parse(path: Path, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[str
             if not line.endswith(b"\n"):
                 raise ModelError(f"{path}:{number}: the last line has no end, so that the file may be cut off inside a "
                                  "number: download it again, or end the line if it is whole")
-    if promised is not None and count != promised:
-        problem = "it is cut off" if count < promised else "it is damaged, or its first line is of another file"
-        raise ModelError(f"{path}: the first line promises {promised} words, the file holds {count}; {problem}: "
+    if announced is not None and count != announced:
+        problem = "it is cut off" if count < announced else "it is damaged, or its first line is of another file"
+        raise ModelError(f"{path}: the first line announces {announced} words, the file holds {count}; {problem}: "
                          "download it again")
 
 

@@ -1,4 +1,4 @@
-"""Words as numbers of word vectors."""
+"""Numbers of word vectors."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from conjoin.features.vector_table import Vector, VectorTable
 
 
 class WordFeaturiser:
-    """The numbers of words that a model knows, and the vectors of others from the file of all vectors, when it is at hand.
+    """Numbers of the words of a model, and vectors of other words from the table of a file.
 
-    A word that neither knows is tried in lower case.
+    A word is looked up as spelt, then in lower case.
     """
 
     kind = "words"
@@ -27,7 +27,7 @@ class WordFeaturiser:
     sizes = staticmethod(word_counts)
 
     def to_json(self) -> dict[str, Any]:
-        """The words of the model; the file of all vectors stays behind."""
+        """The words of the model, without the table."""
         return {"kind": self.kind, "words": list(self.index), "width": self.width}
 
     def _find(self, word: str) -> int | Vector | None:
@@ -41,8 +41,8 @@ class WordFeaturiser:
         return None
 
     def arrays(self, texts: Texts) -> Arrays:
-        """→ `words` [batch, word]: 0 for a word without a vector and for padding, then the model's own words counted from
-        1, then those of `others` [other word, width], whose vectors come from the table."""
+        """`words` [batch, word]: 0 for padding and words without a vector, then the model's words from 1, then those of
+        `others` [other word, width], vectors from the table."""
         others: list[Vector] = []
         numbers: dict[str, int] = {}
         for word in dict.fromkeys(word for words in texts for word in words):

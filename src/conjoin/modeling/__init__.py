@@ -1,1 +1,1 @@
-"""The joint model: embedders, layers and heads, and how settings become one."""
+"""The joint model: embedders, layers, heads, and building them from settings."""

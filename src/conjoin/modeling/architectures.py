@@ -1,4 +1,4 @@
-"""The table of architectures: a model's `config.json` names one of them, `joint` where it names none."""
+"""The table of architectures. `config.json` of a model names one of them; `joint` is the default."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ DEFAULT = "joint"
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A kind of model. The functions import torch when they are called: reading settings never does.
+    """A kind of model. Only calls of its functions import torch.
 
     Attributes:
-        settings: Its settings, as `config.json` and presets hold them.
-        build: A new model of settings and schema, which learns words from documents; with an optional cache of vectors.
-        load: The model of a saved folder, still without its weights; whether it may be trained or exported.
-        backend: The scores of a model, in a precision.
+        settings: Type of its settings.
+        build: Builds a new model from settings, schema, training documents and an optional cache of vectors.
+        load: Builds the model of a saved folder, without its weights; the flag says whether it may be trained or exported.
+        backend: Wraps a model for annotation in a precision.
     """
 
     settings: type[Config]
@@ -64,7 +64,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 
 
 def find_architecture(name: str) -> Architecture:
-    """The architecture of a name. Raises `ModelError` for an unknown one."""
+    """The architecture with a name. Raises `ModelError` if there is none."""
     if name not in ARCHITECTURES:
         raise ModelError(f"config.json: {unknown_name('architecture', name, ARCHITECTURES)}, or install the version of "
                          "conjoin that wrote it")

@@ -17,34 +17,34 @@ from conjoin.modeling.joint import Batch, JointModel
 from conjoin.modeling.precision import usable_precision
 from conjoin.parallel.threads import Compute
 
-CPU_PIECES, GPU_PIECES = 1024, 16384  # of a batch: each is fastest with so many
+CPU_PIECES, GPU_PIECES = 1024, 16384  # of a batch: the fastest sizes
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Shared states of words [batch, word, width] and the words of each row [batch]."""
+    """Shared states [batch, word, width] and lengths [batch]."""
 
     states: Tensor
     lengths: Tensor
 
 
 class TorchBackEnd:
-    """Scores of a `JointModel`, which leaves training mode.
+    """Scores of a `JointModel`.
 
     Args:
-        model: On any device.
-        precision: `bf16` runs the encoder in half precision, `auto` where the hardware computes that.
+        model: On any device; switched to evaluation mode.
+        precision: `bf16` runs the encoder in half precision, `auto` where the hardware supports it.
     """
 
     def __init__(self, model: JointModel, *, precision: Precision = "no") -> None:
         if precision == "fp16":
-            raise SettingError("annotation is computed in full precision or in bf16; choose no, bf16 or auto")
+            raise SettingError("annotation runs in full precision or bf16; choose no, bf16 or auto")
         self.model = model.eval()
         self._bf16 = usable_precision(precision) == "bf16"
 
     @property
     def compute(self) -> Compute:
-        """On a CPU the threads of torch; a GPU computes one batch at a time."""
+        """The threads of torch on a CPU; one batch at a time on a GPU."""
         if self.model.device.type == "cpu":
             return Compute(CPU_PIECES, torch.get_num_threads(), torch.set_num_threads)
         return Compute(GPU_PIECES)

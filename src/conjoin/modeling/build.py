@@ -1,11 +1,10 @@
-"""From settings to objects: the only place where names become layers, embedders and heads."""
+"""Builds models from settings: the only place where names become embedders, layers and heads."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -43,7 +42,7 @@ from conjoin.storage.cache import cache_folder
 from conjoin.storage.downloads import local_file
 
 LOGGER = logging.getLogger("conjoin")
-MIN_COVERAGE = 0.1  # of the words of the training data; with fewer it is hardly the right file
+MIN_COVERAGE = 0.1  # of the words of the training data; with less it is hardly the right file
 
 
 def build_model(
@@ -55,21 +54,20 @@ def build_model(
     cache: FeatureCache | None = None,
     training: bool = True,
 ) -> JointModel:
-    """A new model for a schema.
+    """Build a model for a schema.
 
     Args:
-        documents: Training data, whose words and characters the model learns.
-        folder: A saved model, from which words, characters and the encoder's settings are read; no pre-trained weights are
-            loaded then.
-        cache: Keeps the vectors of frozen encoders.
-        training: Whether it may be trained or exported; else a saved BERT is computed without transformers.
+        documents: Training data, whose words and characters become vocabularies.
+        folder: A saved model, whose vocabularies and encoder settings are read; the weights are left to the caller.
+        cache: For the vectors of frozen encoders.
+        training: Whether it may be trained or exported; otherwise a saved BERT is computed without transformers.
     """
     embedder = build_embedder(config, documents=documents, folder=folder, cache=cache, training=training)
     return assemble_model(config, schema, embedder)
 
 
 def assemble_model(config: Config, schema: Schema, embedder: Embedder) -> JointModel:
-    """A new model over an embedder: stacks and heads."""
+    """Build stacks and heads over an embedder."""
     decoder = build_decoder(config, schema)
     stack = config.stack
     shared = build_stack(stack, embedder.width, stack.shared)
@@ -108,9 +106,9 @@ def build_embedder(
     cache: FeatureCache | None = None,
     training: bool = True,
 ) -> Embedder:
-    """All embedders that the settings ask for, joined; arguments as for `build_model`."""
+    """Build all embedders of the settings, joined; arguments as for `build_model`."""
     texts = [document.words for document in documents]
-    parts: dict[str, Any] = {}
+    parts: dict[str, Embedder] = {}
     to_input = config.characters.size > 0 and config.characters.place == "input"
     if config.encoder.name is not None:
         inputs: dict[str, InputEmbedder] = {"casing": CasingEmbedder()} if config.encoder.casing else {}
@@ -127,16 +125,14 @@ def build_embedder(
     if config.words.casing:
         parts["casing"] = CasingEmbedder()
     if not parts:
-        raise SettingError("the model would see nothing of its words: set encoder.name, elmo.options, words.vectors or "
-                           "characters.size")
-    embedder: Embedder = next(iter(parts.values())) if len(parts) == 1 else JoinedEmbedder(parts)
-    return embedder
+        raise SettingError("the model has no embedder: set encoder.name, elmo.options, words.vectors or characters.size")
+    return next(iter(parts.values())) if len(parts) == 1 else JoinedEmbedder(parts)
 
 
 def build_characters(
     settings: CharacterSettings, texts: Sequence[Sequence[str]], *, folder: Path | None
 ) -> CharacterEmbedder:
-    """A reader of characters that knows those of the texts, or of the saved model."""
+    """An embedder of characters, with the alphabet of the texts or of a saved model."""
     return CharacterEmbedder(
         saved_alphabet(folder) if folder else alphabet_of(texts),
         embedding_size=settings.embedding_size,
@@ -154,11 +150,11 @@ def build_transformer(
     cache: FeatureCache | None,
     training: bool,
 ) -> TransformerEmbedder | FrozenEmbedder:
-    """A Hugging Face encoder, to be fine-tuned or frozen."""
-    opened = open_encoder(str(settings.name), dropout=settings.dropout, folder=folder, training=training)
+    """A Hugging Face encoder, fine-tuned or frozen."""
+    encoder = open_encoder(str(settings.name), dropout=settings.dropout, folder=folder, training=training)
     fine_tuned = not settings.frozen
     embedder = TransformerEmbedder(
-        opened,
+        encoder,
         word_pooling=settings.word_pooling,
         max_pieces=settings.max_pieces,
         overlap=settings.overlap,
@@ -181,26 +177,26 @@ def build_elmo(settings: ElmoSettings, *, folder: Path | None) -> Elmo:
 
 
 def build_word_vectors(source: str, texts: Sequence[Sequence[str]], *, folder: Path | None) -> WordVectors:
-    """Word vectors for the words of the texts; of a saved model, with the whole file beside them if it is still there."""
+    """Word vectors for the words of the texts, or those of a saved model."""
     if folder is not None:
         return saved_words(folder, source=source, cache=cache_folder())
     embedder = WordVectors.from_table(VectorTable.open(source, cache=cache_folder()), texts)
-    found, words = embedder.coverage or (0, 0)
-    if found < MIN_COVERAGE * words:
-        LOGGER.warning("%s has a vector for only %d of the %d words of the training data; see that it is of their "
-                       "language, and that it spells words as they are or in lower case", source, found, words)
+    covered, words = embedder.coverage or (0, 0)
+    if covered < MIN_COVERAGE * words:
+        LOGGER.warning("%s has a vector for only %d of the %d words of the training data; check its language, and that it "
+                       "spells words as in texts or in lower case", source, covered, words)
     return embedder
 
 
 def build_stack(settings: StackSettings, width: int, layers: int) -> RecurrentStack:
-    """Recurrent layers over states of a width."""
+    """Recurrent layers over states [batch, word, width]."""
     return RecurrentStack(
         width, layers=layers, size=settings.size, cell=settings.cell, dropout=settings.dropout, residual=settings.residual
     )
 
 
 def build_entity_head(settings: EntitySettings, decoder: TagDecoder, width: int) -> TaggerHead:
-    """The entity head on states of a width."""
+    """The entity head over states [batch, word, width]."""
     return TaggerHead(
         width,
         decoder,
@@ -215,7 +211,7 @@ def build_entity_head(settings: EntitySettings, decoder: TagDecoder, width: int)
 
 
 def build_relation_head(settings: RelationSettings, width: int, *, types: int, labels: int) -> RelationHead:
-    """The relation head on states of a width, for so many relation types and rows of the label embedding."""
+    """The relation head over states [batch, word, width], for a number of relation types and of labels."""
     pooling = SpanPooling(width, how=settings.pooling)
     embedding = nn.Linear(labels, settings.label_size, bias=False) if labels else None
     projections = build_projections(settings, pooling.width + (settings.label_size if labels else 0))
@@ -233,7 +229,7 @@ def build_relation_head(settings: RelationSettings, width: int, *, types: int, l
 
 
 def build_projections(settings: RelationSettings, width: int) -> Projections:
-    """The head and tail networks: two, one for both, or none."""
+    """The head and tail networks: two, a shared one, or none."""
     if settings.projections == "none":
         return Projections(nn.Identity(), nn.Identity(), width)
 

@@ -1,4 +1,4 @@
-"""The joint model: embedder → shared stack → (its own stack → entity head), (its own stack → relation head)."""
+"""The joint model: embedder → shared stack → (entity stack → entity head), (relation stack → relation head)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Batch:
     """Documents as tensors.
 
     Attributes:
-        features: The embedder's, see there.
+        features: Of the embedder.
         lengths: [batch] words of each document.
-        targets: [batch, word] gold tags, or None for documents to annotate.
+        targets: [batch, word] gold tags, or None without annotations.
     """
 
     documents: tuple[Document, ...]
@@ -36,7 +36,7 @@ class Batch:
     targets: Tensor | None
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch with its tensors on a device."""
+        """The batch with its tensors on a device."""
         return replace(
             self,
             features={name: value.to(device, non_blocking=True) for name, value in self.features.items()},
@@ -47,14 +47,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class CandidateSettings:
-    """The entities that training builds candidate pairs from.
+    """The entities of candidate pairs in training.
 
     Attributes:
-        proposals: `predicted` (Giorgi et al. 2019 §2), `gold` (Crone 2020 §3.3), `both`, their union, or a `mixture`.
-        mixture: Share of sentences with predicted entities, the others have gold ones.
-        label_embedding: Its labels are entity types, tags of last words, or none.
-        label_source: `own`, the label of the proposed entity, or `predicted`, of the tag predicted for its last word
-            (Crone 2020, footnote 2).
+        proposals: `predicted` (Giorgi et al. 2019 §2), `gold` (Crone 2020 §3.3), `both` joined, or a `mixture`.
+        mixture: Share of sentences with predicted entities; the others have gold ones.
+        label_embedding: Labels are entity types, tags of last words, or none.
+        label_source: `own` label of the proposed entity, or that of the tag `predicted` for its last word (Crone 2020,
+            footnote 2).
     """
 
     proposals: Proposals
@@ -63,17 +63,16 @@ class CandidateSettings:
     label_source: LabelSource
 
     @property
-    def need_predictions(self) -> bool:
-        """Whether entities must be predicted in training."""
+    def needs_predictions(self) -> bool:
+        """Whether training predicts entities."""
         return self.proposals != "gold" or self.label_source == "predicted"
 
 
 class JointModel(nn.Module):
-    """Joint entity and relation extraction with slots: scores and losses.
+    """Scores and losses of joint entity and relation extraction.
 
-    Words become vectors in the embedder, pass the shared stack, and then each task's own stack and head (Crone 2020,
-    Fig. 2); stacks without layers leave Giorgi et al. 2019. Scores become annotations in `conjoin.annotator`; training
-    predicts entities with the same decoder.
+    Word vectors pass the shared stack, then the stack and head of each task (Crone 2020, Fig. 2); with stacks of zero
+    layers this is Giorgi et al. 2019. `conjoin.annotator` decodes scores; training predicts entities with the same decoder.
     """
 
     def __init__(
@@ -109,7 +108,7 @@ class JointModel(nn.Module):
         return self.embedder.sizes([document.words for document in documents])
 
     def collate(self, documents: Sequence[Document], *, gold: bool = True) -> Batch:
-        """Documents → batch, on the CPU. Without `gold`, annotations are neither needed nor looked at."""
+        """Documents as one batch, on the CPU. Without `gold`, annotations are ignored."""
         lengths = [len(document.tokens) for document in documents]
         entities = [document.entities for document in documents]
         return Batch(
@@ -120,14 +119,14 @@ class JointModel(nn.Module):
         )
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The terms of the loss by name, scalars; training weighs and adds them (Giorgi et al. 2019, eq. 9 and 10)."""
+        """The terms of the loss by name, scalars; training adds them with weights (Giorgi et al. 2019, eq. 9 and 10)."""
         return {name: term.mean for name, term in self(batch).items()}
 
     def forward(self, batch: Batch) -> dict[str, Term]:
-        """The terms of the loss with their sizes, for the mean over several batches.
+        """The terms of the loss with their sizes.
 
-        Mixed precision is for the encoder. The heads are small, and compute in full precision: their shapes change with
-        every batch, and on a CPU each new shape of a bf16 product leaves memory behind in the library's cache.
+        Only the encoder runs in mixed precision. The heads are small and their shapes change with every batch; on a CPU
+        each new shape of a bf16 product takes memory in the cache of the matrix library.
         """
         batch = batch.to(self.device)
         if batch.targets is None:
@@ -161,7 +160,7 @@ class JointModel(nn.Module):
             raise ValueError("a model with a relation head needs a decoder of relations")
         gold: Sequence[Sequence[Entity]] = [document.entities for document in batch.documents]
         predicted = gold
-        if self.candidates.need_predictions:
+        if self.candidates.needs_predictions:
             scores = self.entities.scores(emissions, batch.lengths)
             predicted = self.decoder.entities.decode(scores).entities(self.schema.entity_types)
         proposed = self._proposed(gold, predicted)
@@ -173,10 +172,10 @@ class JointModel(nn.Module):
         return head.loss(self.relation_scores(states, batch.lengths, spans, pairs), targets)
 
     def _pair_states(self, stack: RecurrentStack, states: Tensor, lengths: Tensor, rows: Tensor) -> Tensor:
-        """A stack's output; outside training only of the rows [row] that hold candidates, zeros elsewhere."""
+        """Output of a stack; outside training only for the `rows` that have candidates, zeros elsewhere."""
         if self.training or not len(stack.layers) or len(rows) == len(states):
-            whole: Tensor = stack(states, lengths)
-            return whole
+            result: Tensor = stack(states, lengths)
+            return result
         result = states.new_zeros(*states.shape[:2], stack.width)
         if len(rows):
             result[rows] = stack(states[rows], lengths[rows])
@@ -185,21 +184,21 @@ class JointModel(nn.Module):
     def _proposed(
         self, gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Entity]]
     ) -> Sequence[Sequence[Entity]]:
-        """The entities of each row that candidates are built from in training."""
+        """The entities of each row for candidate pairs in training."""
         match self.candidates.proposals:
             case "gold":
                 return gold
             case "predicted":
                 return predicted
             case "both":
-                return [list(dict.fromkeys([*ours, *theirs])) for ours, theirs in zip(gold, predicted, strict=True)]
+                return [list(dict.fromkeys([*row, *others])) for row, others in zip(gold, predicted, strict=True)]
             case "mixture":
                 draws = (torch.rand(len(gold)) < self.candidates.mixture).tolist()
-                return [theirs if draw else ours for ours, theirs, draw in zip(gold, predicted, draws, strict=True)]
+                return [others if draw else row for row, others, draw in zip(gold, predicted, draws, strict=True)]
 
     def _predicted_labels(
         self, spans: Spans, predicted: Sequence[Sequence[Entity]], lengths: Sequence[int]
     ) -> Numbers:
-        """[span]: the label of the tag predicted for each span's last word; -1, none, for the type of O."""
+        """The label [span] of the tag predicted for the last word of each span; -1 for the type of O."""
         tags: Numbers = self.decoder.entities.encode(predicted, lengths)[spans.rows, spans.ends - 1]
         return tags if self.candidates.label_embedding == "tag" else self.decoder.entities.tag_types[tags]

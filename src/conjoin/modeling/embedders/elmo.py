@@ -333,7 +333,7 @@ def _copy_all(elmo: Elmo, weights: _Weights) -> None:
     weights.copy("char_embed", tokens.characters.weight)
     for number, layer in enumerate(tokens.convolutions):
         weights.copy(f"CNN/W_cnn_{number}", layer.weight.permute(2, 1, 0).unsqueeze(0))  # a view of the weight
-        weights.copy(f"CNN/b_cnn_{number}", layer.bias)
+        weights.copy(f"CNN/b_cnn_{number}", layer.get_parameter("bias"))
     for number, (gate, transform) in enumerate(zip(tokens.gates, tokens.transforms, strict=True)):
         for linear, kind in ((gate, "carry"), (transform, "transform")):
             weights.copy(f"CNN_high_{number}/W_{kind}", linear.weight, transposed=True)

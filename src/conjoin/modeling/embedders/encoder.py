@@ -26,6 +26,9 @@ class Encoder(Protocol):
     def parameters(self) -> Iterator[nn.Parameter]:
         """As of `nn.Module`."""
 
+    def eval(self) -> Any:
+        """As of `nn.Module`."""
+
     def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
         """As of `nn.Module`."""
 

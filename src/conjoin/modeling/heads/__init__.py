@@ -1,1 +1,1 @@
-"""Heads: states of words to entities, and entities to relations."""
+"""Heads: scores of tags and of relations."""

@@ -48,10 +48,9 @@ class PairInputs:
 
 
 class PairFeatures(nn.Module):
-    """Vectors of a pair beside its two entities: the words between them, max-pooled, and their distance.
+    """Features of a pair: the max-pooled words between its entities (SpERT, Eberts & Ulges 2020) and their distance.
 
-    SpERT (Eberts & Ulges 2020) classifies the words between; the distance embedding is signed, so that it also tells
-    which of the two comes first.
+    The distance is signed, so that its embedding depends on the order of the two.
     """
 
     def __init__(self, width: int, *, context: bool, distance: int, dropout: float) -> None:
@@ -73,9 +72,9 @@ class PairFeatures(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Projections:
-    """The networks that turn an entity's vector into its head and its tail vector (Giorgi et al. 2019, eq. 4 and 5).
+    """The networks from entity vectors to head and tail vectors (Giorgi et al. 2019, eq. 4 and 5).
 
-    The same module twice is ablation c of their Table 2; the identity twice is ablation d.
+    The same network for both is ablation c of their Table 2, the identity for both ablation d.
     """
 
     head: nn.Module
@@ -84,7 +83,7 @@ class Projections:
 
 
 class RelationHead(nn.Module):
-    """Scores of relation types on ordered pairs of entities; with NEG at index 0 where `decision` is softmax."""
+    """Scores of relation types for ordered pairs of entities, with NEG at index 0 under softmax."""
 
     def __init__(
         self,
@@ -121,8 +120,7 @@ class RelationHead(nn.Module):
         """The entities as heads and as tails, both [span, d].
 
         vectors: [span, width]; labels: [span] rows of the label embedding, -1 for none (Giorgi et al. 2019, eq. 3;
-        Crone 2020, eq. 3). A label belongs to a span rather than to a word, so that a word inside two nested entities
-        lends each of them its own.
+        Crone 2020, eq. 3).
         """
         if self.labels is not None and labels is not None:
             indicators = functional.one_hot(labels + 1, self.labels.in_features + 1)[:, 1:].float()
@@ -131,9 +129,9 @@ class RelationHead(nn.Module):
         return self.head(vectors), self.tail(vectors)
 
     def loss(self, scores: Tensor, targets: Tensor) -> Term:
-        """Cross-entropy, mean over candidates (eq. 8), or binary cross-entropy, mean over candidates and types.
+        """Cross-entropy, mean over pairs (eq. 8), or binary cross-entropy, mean over pairs and types.
 
-        scores: [pair, relation] (with NEG under softmax); targets: [pair, relation] 0/1 → 0 without candidates.
+        scores: [pair, relation]; targets: [pair, relation] 0/1 without NEG.
         """
         count = scores.new_tensor(targets.numel() if self.decision == "sigmoid" else len(scores), dtype=torch.long)
         if len(scores) == 0:

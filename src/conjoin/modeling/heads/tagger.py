@@ -17,16 +17,16 @@ from conjoin.modeling.nn.term import Term
 class TaggerHead(nn.Module):
     """One score per word and tag.
 
-    `softmax` rates each word on its own (Giorgi et al. 2019, eq. 1 and 2); `crf` also learns the weight of each legal
+    `softmax` scores each word independently (Giorgi et al. 2019, eq. 1 and 2); `crf` also learns a weight of each legal
     step between tags (Crone 2020, eq. 2).
 
     Args:
         width: Size of the states.
-        decoder: Its tags, and which of them may follow one another.
-        layers: Linear layers, the last of which gives the emissions.
-        size: Width of the inner layers.
-        reduction: What the loss is a mean over: words, or sentences, whose losses are then sums over their words.
-        outside_prior: The first bias of O.
+        decoder: Its tags and legal steps.
+        layers: Number of linear layers, including the output layer.
+        size: Width of the hidden layers.
+        reduction: The loss is the mean over words, or over sentences of sums over words.
+        outside_prior: Initial bias of O.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class TaggerHead(nn.Module):
             scores = emissions.flatten(0, 1).float()
             total = functional.cross_entropy(scores, targets.flatten(), ignore_index=IGNORED, reduction="sum")
         elif not present.any():
-            total = 0.0 * emissions.float().sum()  # with a gradient, as of any loss
+            total = 0.0 * emissions.float().sum()  # zero with a gradient
         else:
             total = -self.crf.log_likelihood(emissions[present].float(), targets[present], lengths[present]).sum()
         count = present.sum() if self.reduction == "sentences" else lengths.sum()

@@ -1,4 +1,4 @@
-"""Linear-chain conditional random field: partition and likelihood with gradients, vectorised over batch and tags."""
+"""Linear-chain conditional random field: partition function and likelihood with gradients."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from torch import Tensor, nn
 def forward_backward(
     emissions: Tensor, lengths: Tensor, starts: Tensor, transitions: Tensor, ends: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-sums over all tag sequences, both ways.
+    """Log-sums over all tag sequences. The backward pass is the forward pass over reversed rows, so one loop does both.
 
-    emissions: [batch, word, tag]; lengths: [batch], at least 1; starts, ends: [tag]; transitions: [tag before, tag
-    after]. Scores add up; a forbidden step is minus infinity.
+    Args:
+        emissions: [batch, word, tag].
+        lengths: [batch], at least 1.
+        starts, ends: [tag].
+        transitions: [tag before, tag after]; minus infinity for a forbidden step.
 
-    → forward [batch, word, tag]: everything up to and with the word; backward [batch, word, tag]: everything after it;
-    partition [batch]: log Z. The backward pass is the forward pass over reversed rows, so one loop does both.
+    Returns:
+        Forward sums up to and including the word [batch, word, tag], backward sums of all words after it
+        [batch, word, tag], and the log partition [batch].
     """
     words, tags = emissions.shape[1:]
     positions = torch.arange(words, device=lengths.device)
@@ -31,13 +35,13 @@ def forward_backward(
         sums = (sums.unsqueeze(2) + into).logsumexp(3) + both[:, :, word]
         table.append(sums)
     forwards, mirrored = torch.stack(table, dim=2).unbind(0)
-    backwards = mirrored.gather(1, index) - emissions  # the word itself is counted on the forward side
+    backwards = mirrored.gather(1, index) - emissions  # the word itself is in the forward sums
     last = forwards.gather(1, (lengths - 1)[:, None, None].expand(-1, 1, tags)).squeeze(1)
     return forwards, backwards, (last + ends).logsumexp(1)
 
 
 class _LogPartition(torch.autograd.Function):
-    """log Z of every row. Its gradient is the marginals, which one forward-backward pass gives without any graph."""
+    """log Z of every row. Its gradient is the marginals, from one forward-backward pass without autograd."""
 
     @staticmethod
     def forward(
@@ -53,7 +57,7 @@ class _LogPartition(torch.autograd.Function):
         (gradient,) = gradients  # [batch]
         words = emissions.shape[1]
         alive = torch.arange(words, device=lengths.device) < lengths.unsqueeze(1)  # [batch, word]
-        padding = ~alive.unsqueeze(2)  # what stands there may be of any size: it must not meet exp()
+        padding = ~alive.unsqueeze(2)  # of any size, so that exp() could overflow
         rows = gradient[:, None, None]
         before = forwards - partition[:, None, None]
         unary = (before + backwards).masked_fill(padding, float("-inf")).exp() * rows  # [batch, word, tag]
@@ -67,8 +71,9 @@ class _LogPartition(torch.autograd.Function):
 class ChainCRF(nn.Module):
     """Linear-chain conditional random field over tags (Lafferty et al. 2001; Crone 2020 §3.2).
 
-    Steps that `legal_starts` [tag], `legal` [tag before, tag after] and `legal_ends` [tag] forbid have no weight, in
-    training as in decoding.
+    Args:
+        legal_starts, legal_ends: [tag].
+        legal: [tag before, tag after]. Illegal steps have probability 0, in training as in decoding.
     """
 
     legal_starts: Tensor
@@ -77,8 +82,8 @@ class ChainCRF(nn.Module):
 
     def __init__(self, legal_starts: Tensor, legal: Tensor, legal_ends: Tensor) -> None:
         super().__init__()
-        for name, allowed in (("legal_starts", legal_starts), ("legal", legal), ("legal_ends", legal_ends)):
-            self.register_buffer(name, allowed.bool(), persistent=False)
+        for name, flags in (("legal_starts", legal_starts), ("legal", legal), ("legal_ends", legal_ends)):
+            self.register_buffer(name, flags.bool(), persistent=False)
         self.starts = nn.Parameter(torch.zeros(legal_starts.shape))
         self.transitions = nn.Parameter(torch.zeros(legal.shape))
         self.ends = nn.Parameter(torch.zeros(legal_ends.shape))
@@ -93,13 +98,12 @@ class ChainCRF(nn.Module):
         )
 
     def log_likelihood(self, emissions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
-        """log p(tags | emissions). emissions: [batch, word, tag]; tags: [batch, word], legal; lengths: [batch], at least
-        1 → [batch]."""
+        """emissions: [batch, word, tag]; tags: [batch, word], legal; lengths: [batch], at least 1 → log p(tags) [batch]."""
         starts, transitions, ends = self.weights()
         partition: Tensor = _LogPartition.apply(emissions, lengths, starts, transitions, ends)  # type: ignore[no-untyped-call]
         alive = torch.arange(tags.shape[1], device=tags.device) < lengths.unsqueeze(1)  # [batch, word]
         tags = tags.masked_fill(~alive, 0)
-        chosen = (emissions.gather(2, tags.unsqueeze(2)).squeeze(2) * alive).sum(1)
+        unary = (emissions.gather(2, tags.unsqueeze(2)).squeeze(2) * alive).sum(1)
         steps = torch.where(alive[:, 1:], self.transitions[tags[:, :-1], tags[:, 1:]], 0.0).sum(1)
         last = tags.gather(1, (lengths - 1).unsqueeze(1)).squeeze(1)
-        return self.starts[tags[:, 0]] + chosen + steps + self.ends[last] - partition
+        return self.starts[tags[:, 0]] + unary + steps + self.ends[last] - partition

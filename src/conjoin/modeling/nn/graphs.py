@@ -1,8 +1,8 @@
-"""Whether a module is being made into a graph, where some operations must be spelt in another way."""
+"""Whether a module is being exported to a graph, where some operations must be written differently."""
 
 from __future__ import annotations
 
 import torch
 
-# torch 2.6 cannot tell; exporting needs a newer one anyway
+# torch 2.6 cannot tell; exports need a newer one anyway
 exporting = getattr(torch.compiler, "is_exporting", lambda: False)

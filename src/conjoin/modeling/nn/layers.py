@@ -1,4 +1,4 @@
-"""Feed-forward stacks and pooling over spans of words."""
+"""Feed-forward networks, mixes of layers and pooling."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ ACTIVATIONS: dict[Activation, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GE
 
 
 class FeedForward(nn.Sequential):
-    """`layers` times linear → activation → dropout. Zero layers are the identity.
+    """`layers` times linear → activation → dropout (Giorgi et al. 2019, A.2); zero layers are the identity.
 
-    Every layer is `size` wide, the last one `output` when it is given. Giorgi et al. 2019, A.2: dropout on the output of
-    every feed-forward network.
+    Every layer is `size` wide, but the last one `output` unless that is None.
     """
 
     def __init__(
@@ -43,13 +42,13 @@ class LayerMix(nn.Module):
         self.scale = nn.Parameter(torch.ones(1))
 
     def forward(self, layers: Tensor) -> Tensor:
-        """layers: [batch, word, layer, width], of any floating type → [batch, word, width] in single precision or, under
-        autocast, as that says."""
+        """layers: [batch, word, layer, width] in any precision → [batch, word, width] in single precision or that of
+        autocast."""
         mixed = torch.einsum("bwlk,l->bwk", layers.to(self.weights.dtype), self.weights.softmax(0))
         return self.scale * mixed
 
     def of(self, layers: Sequence[Tensor]) -> Tensor:
-        """The same of layers that are not joined, each of any one shape."""
+        """The mix of separate layers, all of the same shape."""
         weights = self.scale * self.weights.softmax(0)
         mixed = layers[0] * weights[0]
         for layer, weight in zip(layers[1:], weights[1:], strict=True):
@@ -58,8 +57,10 @@ class LayerMix(nn.Module):
 
 
 def row_means(table: Tensor, rows: Tensor) -> Tensor:
-    """The mean of some rows of a table: table [row, width], rows [batch, word, k] with -1 for none → [batch, word, width],
-    zeros where there is no row. It costs what there is to add, not what the most of a word would."""
+    """Means of rows of a table, without computing on padding.
+
+    table: [row, width]; rows: [batch, word, k], -1 for none → [batch, word, width], zeros without rows.
+    """
     present = rows >= 0
     ends = present.sum(-1).flatten().cumsum(0)
     starts = torch.cat([ends.new_zeros(1), ends])[:-1]
@@ -69,7 +70,7 @@ def row_means(table: Tensor, rows: Tensor) -> Tensor:
 
 
 class RangeMax(nn.Module):
-    """Element-wise maximum over any ranges of words, as a sparse table: O(word · log word) to build, O(1) a range.
+    """Element-wise maximum over ranges of words by a sparse table: O(word · log word) to build, O(1) per range.
 
     Level k holds the maximum of 2^k words from each position on; a range is covered by two overlapping entries.
     """
@@ -89,19 +90,19 @@ class RangeMax(nn.Module):
         levels = (lengths.unsqueeze(1) >= 2**powers).sum(1)  # [span]: floor(log2(length)), 0 for the empty range
         pooled = states.new_zeros(len(lengths), states.shape[-1])
         for level, entries in enumerate(table):
-            chosen = ((levels == level) & (lengths > 0)).nonzero().squeeze(1)
-            if chosen.numel():
-                first = entries[rows[chosen], starts[chosen]]
-                last = entries[rows[chosen], ends[chosen] - 2**level]
-                pooled = pooled.index_copy(0, chosen, torch.maximum(first, last))
+            members = ((levels == level) & (lengths > 0)).nonzero().squeeze(1)
+            if members.numel():
+                first = entries[rows[members], starts[members]]
+                last = entries[rows[members], ends[members] - 2**level]
+                pooled = pooled.index_copy(0, members, torch.maximum(first, last))
         return pooled
 
 
 class SpanPooling(nn.Module):
     """One vector per entity from the states of its words.
 
-    `last`: the last word (Giorgi et al. 2019 §2; Crone 2020 §3.3); `first-last`: first and last joined, which tells
-    nested entities apart; `max`: element-wise maximum over the words.
+    `last` is the last word (Giorgi et al. 2019 §2; Crone 2020 §3.3), `first-last` the first and last joined, which
+    distinguishes nested entities, `max` the element-wise maximum over all words.
     """
 
     def __init__(self, width: int, *, how: Literal["last", "first-last", "max"]) -> None:

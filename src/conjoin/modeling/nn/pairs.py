@@ -1,4 +1,4 @@
-"""Scoring of ordered pairs of entities. Entities are projected once each; only cheap products are done per pair."""
+"""Scorers of ordered pairs of entities. Entities are projected once each; only cheap products are computed per pair."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from conjoin.modeling.nn.layers import ACTIVATIONS, Activation
 class Biaffine(nn.Module):
     """Biaffine pair scorer (Giorgi et al. 2019, eq. 7; Dozat & Manning 2017): x₁ᵀ U x₂ + W (x₁ ∘ x₂) + b.
 
-    Pair features, when there are any, are joined to the linear term. Without `bilinear` only the linear term is left
-    (ablation e of Giorgi et al. 2019, Table 2).
+    Pair features are joined to the linear term. Without `bilinear` there is only the linear term (ablation e of Giorgi et
+    al. 2019, Table 2).
     """
 
     def __init__(self, width: int, relations: int, *, features: int = 0, bilinear: bool = True) -> None:
@@ -43,7 +43,7 @@ class Biaffine(nn.Module):
 class DistMult(nn.Module):
     """DistMult pair scorer (Yang et al. 2014; Crone 2020, eq. 4): Σ x₁ · mᵣ · x₂ with one diagonal mᵣ per relation.
 
-    Symmetric in head and tail. Pair features, when there are any, are joined by a linear term, the only one with a bias.
+    Symmetric in head and tail. Pair features have a linear term with a bias.
     """
 
     def __init__(self, width: int, relations: int, *, features: int = 0) -> None:
@@ -61,7 +61,7 @@ class DistMult(nn.Module):
 
 
 class Cosine(nn.Module):
-    """Cosine pair scorer: the linear term W (x₁ ∘ x₂ ∘ f) + b, and the cosine of x₁ and x₂ times a weight a relation."""
+    """Cosine pair scorer: a linear term W (x₁ ∘ x₂ ∘ f) + b, and the cosine of x₁ and x₂ times a weight per relation."""
 
     def __init__(self, width: int, relations: int, *, features: int = 0) -> None:
         super().__init__()
@@ -78,8 +78,8 @@ class Cosine(nn.Module):
 class DistMultCosine(nn.Module):
     """The pair scorer of Crone 2020, eq. 4 to 6: W (f₁ ∘ f₂ ∘ cos(f₁, f₂) ∘ DistMult(g₁, g₂)) + b.
 
-    DistMult rates the entities g as they are, f = act(A g + a) is one feed-forward layer on each. The paper's cosine
-    distance is 1 - cos, which the linear layer makes the same thing.
+    DistMult scores the entities g, f = act(A g + a) is a feed-forward layer on each. The cosine distance 1 - cos of the
+    paper is equivalent under the linear layer.
     """
 
     def __init__(self, width: int, relations: int, *, features: int = 0, size: int, activation: Activation) -> None:
@@ -136,11 +136,11 @@ class ScorerSizes:
     """The sizes of a pair scorer.
 
     Attributes:
-        width: Of the head and tail vectors of an entity.
-        relations: Number of scores of a pair, with NEG where it is a class.
-        features: Width of the pair features; 0 without any.
+        width: Of the head and tail vectors.
+        relations: Number of scores per pair, including NEG if it is a class.
+        features: Width of the pair features; 0 for none.
         hidden: Width of hidden layers.
-        bilinear: Whether a biaffine scorer has its bilinear term.
+        bilinear: Whether a biaffine scorer has a bilinear term.
     """
 
     width: int

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from conjoin.modeling.nn.containers import module_list
 from conjoin.modeling.nn.graphs import exporting
 
 Cell = Literal["gru", "lstm"]
@@ -15,13 +16,16 @@ CELLS: dict[Cell, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LST
 
 
 class RecurrentStack(nn.Module):
-    """Bidirectional recurrent layers one on another, dropout before each (Crone 2020 §3.1 to 3.4).
+    """A stack of bidirectional recurrent layers with dropout before each (Crone 2020 §3.1 to 3.4).
 
-    `size` is that of one direction. No layers are the identity. With `residual` a layer as wide as its input gives the
-    input plus its output times a trained vector that starts at zero, one factor a unit: at first such a stack changes
-    nothing, and a fine-tuned encoder below it begins undisturbed. ReZero (Bachlechner et al. 2021) has one factor a layer,
-    LayerScale (Touvron et al. 2021) one a unit that starts above zero. What a row gives never depends on the
-    rows beside it or on its padding.
+    Outputs of a row depend neither on other rows nor on padding.
+
+    Args:
+        layers: Zero layers are the identity.
+        size: Of each direction.
+        residual: A layer as wide as its input adds its output, times a trained vector that starts at zero, to the input,
+            so that an encoder below it starts undisturbed. ReZero (Bachlechner et al. 2021) has one factor per layer,
+            LayerScale (Touvron et al. 2021) one per unit that starts above zero.
     """
 
     def __init__(
@@ -29,7 +33,7 @@ class RecurrentStack(nn.Module):
     ) -> None:
         super().__init__()
         widths = [width] + [2 * size] * layers
-        self.layers = nn.ModuleList(
+        self.layers = module_list(
             CELLS[cell](before, size, batch_first=True, bidirectional=True) for before in widths[:-1]
         )
         self.width = widths[-1]
@@ -39,26 +43,25 @@ class RecurrentStack(nn.Module):
         )
 
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """states: [batch, word, in]; lengths: [batch] words of each row → [batch, word, width], zeros beyond a row's
-        words (as given, without layers)."""
+        """states: [batch, word, in]; lengths: [batch] → [batch, word, width]; zeros for padding, but with zero layers."""
         return self.outputs(states, lengths)[-1]
 
     def outputs(self, states: Tensor, lengths: Tensor) -> list[Tensor]:
-        """The states given and those after each layer; shapes as for `forward`."""
-        found = [states]
+        """The input states and those after each layer; shapes as for `forward`."""
+        outputs = [states]
         if states.shape[1] == 0:
-            return found + [states.new_zeros(len(states), 0, self.width) for _ in self.layers]
-        beyond = (torch.arange(states.shape[1], device=lengths.device) >= lengths.unsqueeze(1)).unsqueeze(2)
+            return outputs + [states.new_zeros(len(states), 0, self.width) for _ in self.layers]
+        padding = (torch.arange(states.shape[1], device=lengths.device) >= lengths.unsqueeze(1)).unsqueeze(2)
         for number, layer in enumerate(self.layers):
-            output, _ = run_rows(layer, self.dropout(states), lengths.clamp(min=1))  # type: ignore[arg-type]
+            output, _ = run_rows(layer, self.dropout(states), lengths.clamp(min=1))
             scale = self.scales.get(str(number))
-            states = (output if scale is None else states + scale * output).masked_fill(beyond, 0.0)
-            found.append(states)
-        return found
+            states = (output if scale is None else states + scale * output).masked_fill(padding, 0.0)
+            outputs.append(states)
+        return outputs
 
 
 def last_states(layer: nn.GRU | nn.LSTM, inputs: Tensor, lengths: Tensor) -> Tensor:
-    """The last state of each direction of a bidirectional layer, joined: forward at a row's end, backward at its start.
+    """The last states of both directions of a layer, joined: forward at the end of a row, backward at its start.
 
     inputs: [row, step, in]; lengths: [row], at least 1 → [row, 2 · size].
     """
@@ -69,8 +72,8 @@ def last_states(layer: nn.GRU | nn.LSTM, inputs: Tensor, lengths: Tensor) -> Ten
 def run_rows(layer: nn.GRU | nn.LSTM, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """A bidirectional layer over rows of unequal lengths.
 
-    inputs: [row, step, in]; lengths: [row], at least 1 → outputs [row, step, 2 · size], of no meaning beyond a row's
-    length, and the last states [direction, row, size].
+    inputs: [row, step, in]; lengths: [row], at least 1 → outputs [row, step, 2 · size], undefined for padding, and
+    the last states [direction, row, size].
     """
     if exporting():
         return _as_onnx(layer, inputs, lengths)
@@ -81,13 +84,13 @@ def run_rows(layer: nn.GRU | nn.LSTM, inputs: Tensor, lengths: Tensor) -> tuple[
 
 
 def _as_onnx(layer: nn.GRU | nn.LSTM, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """The same as one operator of ONNX, which knows rows of unequal lengths; its gates stand in another order."""
+    """`run_rows` as one operator of ONNX, whose gates have another order."""
     gru = isinstance(layer, nn.GRU)
     order = (1, 0, 2) if gru else (0, 3, 1, 2)  # torch: reset, update, new; in, forget, cell, out
 
     def weights(kind: str) -> Tensor:
-        ways = [getattr(layer, f"{kind}_l0{way}").chunk(len(order)) for way in ("", "_reverse")]
-        return torch.stack([torch.cat([gates[number] for number in order]) for gates in ways])
+        directions = [getattr(layer, f"{kind}_l0{suffix}").chunk(len(order)) for suffix in ("", "_reverse")]
+        return torch.stack([torch.cat([gates[number] for number in order]) for gates in directions])
 
     bias = torch.cat([weights("bias_ih"), weights("bias_hh")], dim=1)
     rows, steps, size = inputs.shape[0], inputs.shape[1], layer.hidden_size

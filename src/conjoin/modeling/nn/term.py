@@ -1,4 +1,4 @@
-"""A term of a loss with what it is a mean over."""
+"""A term of a loss and its size."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torch import Tensor
 
 
 class Term(NamedTuple):
-    """A mean of losses, 0 of nothing, and its size, the number of things it is over: scalars.
+    """A mean of losses, 0 for none, and the number of losses; both scalars.
 
-    The mean over several batches weighs each by its size; the mean of their means is another number where they hold
-    differently many words or pairs. A named tuple, because data-parallel wrappers look for tensors in tuples.
+    The mean over several batches weights each by its size, since batches hold different numbers of words and pairs. A
+    named tuple, because data-parallel wrappers look for tensors in tuples.
     """
 
     mean: Tensor
