@@ -65,21 +65,17 @@ class OnnxBackEnd:
         return Compute(BATCH_PIECES, thread_share(1))
 
     def sizes(self, documents: Sequence[Document]) -> list[int]:
-        """The cost of each document in pieces."""
         return self.featuriser.sizes([document.words for document in documents])
 
     def collate(self, documents: Sequence[Document]) -> ExportedBatch:
-        """Documents as arrays."""
         lengths = np.array([len(document.tokens) for document in documents], dtype=np.int64)
         return ExportedBatch(self.featuriser.arrays([document.words for document in documents]), lengths)
 
     def entity_scores(self, batch: ExportedBatch) -> tuple[TagScores, Floats]:
-        """Scores of tags, and the states of the relation head."""
         emissions, states = self._run(self.words, {**batch.arrays, "lengths": batch.lengths})
         return TagScores(emissions, batch.lengths, self.transitions), states
 
     def relation_scores(self, state: Floats, spans: Spans, pairs: Numbers) -> Floats:
-        """Scores [pair, relation] of candidates."""
         of_spans = {"vectors": pool_spans(state, spans, self.config.relations.pooling), "labels": spans.labels}
         return np.concatenate([
             self._run(self.pairs, of_spans | self._pair_inputs(state, spans, pairs[:, start : start + PAIRS_AT_ONCE]))[0]

@@ -30,10 +30,11 @@ def joined(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {f"{name}.{key}": value for name, group in parts.items() for key, value in group.items()}
 
 
-def padded(rows: Sequence[Sequence[int]], filler: int = 0) -> NDArray[np.int64]:
+def padded(
+    rows: Sequence[Sequence[int] | NDArray[np.int64]], filler: int = 0, *, min_length: int = 0
+) -> NDArray[np.int64]:
     """Rows of integers as one array [row, longest], padded with a filler."""
-    longest = max(map(len, rows), default=0)
-    table = np.full((len(rows), longest), filler, dtype=np.int64)
+    table = np.full((len(rows), max(min_length, *map(len, rows), 0)), filler, dtype=np.int64)
     for number, row in enumerate(rows):
         table[number, : len(row)] = row
     return table

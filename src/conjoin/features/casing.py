@@ -41,5 +41,4 @@ class CasingFeaturiser:
         return {"casings": padded([[1 + casing(word) for word in words] for words in texts])}
 
     def to_json(self) -> dict[str, Any]:
-        """Its kind."""
         return {"kind": self.kind}

@@ -38,7 +38,6 @@ class CharacterFeaturiser:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Its alphabet."""
         return {"kind": self.kind, "alphabet": self.alphabet}
 
     def _spell(self, word: str) -> list[int]:

@@ -21,15 +21,12 @@ class JoinedFeaturiser:
         self.parts = dict(parts)
 
     def sizes(self, texts: Texts) -> list[int]:
-        """The largest cost among the parts."""
         return [max(costs) for costs in zip(*(part.sizes(texts) for part in self.parts.values()), strict=True)]
 
     def arrays(self, texts: Texts) -> Arrays:
-        """The arrays of all parts."""
         return joined({name: part.arrays(texts) for name, part in self.parts.items()})
 
     def to_json(self) -> dict[str, Any]:
-        """Its parts."""
         return {"kind": self.kind, "parts": {name: part.to_json() for name, part in self.parts.items()}}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from conjoin.features.arrays import Arrays, Featuriser, Texts, joined
+from conjoin.features.arrays import Arrays, Featuriser, Texts, joined, padded
 
 MAX_PIECES_PER_WORD = 32  # a longer "word" (a URL, a gene sequence) is read by its first pieces
 CACHED_WORDS = 2**17
@@ -105,7 +105,9 @@ class PieceFeaturiser:
             places.append(place)
         arrays = self._tables(windows, places, max_words, padded_to)
         if self.inputs:
-            arrays["piece_words"] = self._piece_words(piece_words, arrays["pieces"].shape)
+            start = len(self.vocabulary.prefix)
+            arrays["piece_words"] = np.zeros_like(arrays["pieces"])
+            arrays["piece_words"][:, start:] = padded(piece_words, min_length=arrays["pieces"].shape[1] - start)
             arrays |= joined({name: part.arrays(texts) for name, part in self.inputs.items()})
         return arrays
 
@@ -114,11 +116,8 @@ class PieceFeaturiser:
     ) -> Arrays:
         limit = self.window + len(self.vocabulary.prefix) + len(self.vocabulary.suffix)
         lengths = np.array([len(row) for row in windows], dtype=np.int64)
-        longest = int(lengths.max(initial=1))
-        longest = min(-(-longest // padded_to) * padded_to, limit)
-        pieces = np.full((len(windows), longest), self.vocabulary.padding, dtype=np.int64)
-        for number, row in enumerate(windows):
-            pieces[number, : len(row)] = row
+        longest = min(-(-int(lengths.max(initial=1)) // padded_to) * padded_to, limit)
+        pieces = padded(windows, self.vocabulary.padding, min_length=longest)
         mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
         max_pieces = 1
         if not self.first_only:
@@ -130,13 +129,6 @@ class PieceFeaturiser:
             words[text, : len(place)] = np.where(steps < place[:, 2:], first + steps, -1)
         return {"pieces": pieces, "mask": mask, "words": words}
 
-    def _piece_words(self, piece_words: Sequence[NDArray[np.int64]], shape: tuple[int, ...]) -> NDArray[np.int64]:
-        table = np.zeros(shape, dtype=np.int64)
-        start = len(self.vocabulary.prefix)
-        for number, row in enumerate(piece_words):
-            table[number, start : start + len(row)] = row
-        return table
-
     def to_json(self) -> dict[str, Any]:
         """The tokenizer, its special pieces and the windows."""
         return {
@@ -147,7 +139,6 @@ class PieceFeaturiser:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], inputs: Mapping[str, Featuriser]) -> PieceFeaturiser:
-        """The inverse of `to_json`."""
         special = value["vocabulary"]
         vocabulary = Vocabulary(tuple(special["prefix"]), tuple(special["suffix"]), special["padding"], special["unknown"])
         return cls(Tokenizer.from_str(value["tokenizer"]), vocabulary, window=value["window"], overlap=value["overlap"],

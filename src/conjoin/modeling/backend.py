@@ -50,16 +50,13 @@ class TorchBackEnd:
         return Compute(GPU_PIECES)
 
     def sizes(self, documents: Sequence[Document]) -> list[int]:
-        """The cost of each document in pieces."""
         return self.model.sizes(documents)
 
     def collate(self, documents: Sequence[Document]) -> Batch:
-        """Documents as one batch, on the CPU."""
         return self.model.collate(documents, gold=False)
 
     @torch.inference_mode()
     def entity_scores(self, batch: Batch) -> tuple[TagScores, State]:
-        """Scores of tags, and the shared states."""
         model, lengths = self.model, batch.lengths
         batch = batch.to(model.device)
         with torch.autocast(model.device.type, torch.bfloat16, enabled=self._bf16):
@@ -69,6 +66,5 @@ class TorchBackEnd:
 
     @torch.inference_mode()
     def relation_scores(self, state: State, spans: Spans, pairs: Numbers) -> Floats:
-        """Scores [pair, relation] of candidates."""
         scores: Floats = self.model.relation_scores(state.states, state.lengths, spans, pairs).cpu().numpy()
         return scores

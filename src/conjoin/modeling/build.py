@@ -80,21 +80,11 @@ def assemble_model(config: Config, schema: Schema, embedder: Embedder) -> JointM
             config.relations, relation_stack.width, types=len(schema.relation_types),
             labels=label_count(config.relations, decoder.entities),
         )
+    settings = config.relations
+    candidates = CandidateSettings(settings.proposals, settings.mixture, settings.label_embedding, settings.label_source)
     return JointModel(
-        schema,
-        decoder,
-        embedder=embedder,
-        shared=shared,
-        entity_stack=entity_stack,
-        entities=entities,
-        relation_stack=relation_stack,
-        relations=relations,
-        candidates=CandidateSettings(
-            proposals=config.relations.proposals,
-            mixture=config.relations.mixture,
-            label_embedding=config.relations.label_embedding,
-            label_source=config.relations.label_source,
-        ),
+        schema, decoder, embedder=embedder, shared=shared, entity_stack=entity_stack, entities=entities,
+        relation_stack=relation_stack, relations=relations, candidates=candidates,
     )
 
 
@@ -134,11 +124,8 @@ def build_characters(
 ) -> CharacterEmbedder:
     """An embedder of characters, with the alphabet of the texts or of a saved model."""
     return CharacterEmbedder(
-        saved_alphabet(folder) if folder else alphabet_of(texts),
-        embedding_size=settings.embedding_size,
-        size=settings.size,
-        cell=settings.cell,
-        masking=settings.masking,
+        saved_alphabet(folder) if folder else alphabet_of(texts), embedding_size=settings.embedding_size,
+        size=settings.size, cell=settings.cell, masking=settings.masking,
     )
 
 
@@ -154,13 +141,8 @@ def build_transformer(
     encoder = open_encoder(str(settings.name), dropout=settings.dropout, folder=folder, training=training)
     fine_tuned = not settings.frozen
     embedder = TransformerEmbedder(
-        encoder,
-        word_pooling=settings.word_pooling,
-        max_pieces=settings.max_pieces,
-        overlap=settings.overlap,
-        train_word_table=settings.train_word_table,
-        masking=settings.masking,
-        inputs=inputs,
+        encoder, word_pooling=settings.word_pooling, max_pieces=settings.max_pieces, overlap=settings.overlap,
+        train_word_table=settings.train_word_table, masking=settings.masking, inputs=inputs,
         mix=settings.layers == "mix" and fine_tuned,
     )
     if fine_tuned:
@@ -198,14 +180,8 @@ def build_stack(settings: StackSettings, width: int, layers: int) -> RecurrentSt
 def build_entity_head(settings: EntitySettings, decoder: TagDecoder, width: int) -> TaggerHead:
     """The entity head over states [batch, word, width]."""
     return TaggerHead(
-        width,
-        decoder,
-        layers=settings.layers,
-        size=settings.size,
-        activation=settings.activation,
-        dropout=settings.dropout,
-        output=settings.output,
-        reduction=settings.reduction,
+        width, decoder, layers=settings.layers, size=settings.size, activation=settings.activation,
+        dropout=settings.dropout, output=settings.output, reduction=settings.reduction,
         outside_prior=settings.outside_prior,
     )
 
@@ -218,13 +194,8 @@ def build_relation_head(settings: RelationSettings, width: int, *, types: int, l
     features = PairFeatures(width, context=settings.context, distance=settings.distance, dropout=settings.dropout)
     outputs = types + (settings.decision == "softmax")
     return RelationHead(
-        pooling=pooling,
-        labels=embedding,
-        projections=projections,
-        features=features,
-        scorer=build_scorer(settings, projections.width, outputs, features.width),
-        decision=settings.decision,
-        dropout=settings.dropout,
+        pooling=pooling, labels=embedding, projections=projections, features=features, decision=settings.decision,
+        scorer=build_scorer(settings, projections.width, outputs, features.width), dropout=settings.dropout,
     )
 
 
@@ -244,7 +215,6 @@ def build_projections(settings: RelationSettings, width: int) -> Projections:
 
 
 def build_scorer(settings: RelationSettings, width: int, relations: int, features: int) -> nn.Module:
-    """The pair scorer."""
     sizes = ScorerSizes(
         width, relations, features, hidden=settings.scorer_size, activation=settings.activation, dropout=settings.dropout,
         bilinear=settings.bilinear,

@@ -36,7 +36,6 @@ class Batch:
     targets: Tensor | None
 
     def to(self, device: torch.device) -> Batch:
-        """The batch with its tensors on a device."""
         return replace(
             self,
             features={name: value.to(device, non_blocking=True) for name, value in self.features.items()},

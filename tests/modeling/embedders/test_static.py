@@ -76,12 +76,12 @@ def test_the_arrays_are_made_once_and_again_when_the_file_changes(tmp_path: Path
     (["a 1 2", "b 3 nan"], r"v.txt:2: a word and 2 numbers"),
     (["a 1 2", "", "b 3 4 5", "c 1 2"], r"v.txt:3: a word and 2 numbers"),
     (["3 2", "a 1 2"], r"the first line announces 3 words, the file holds 1; it is cut off"),
-    (["1 2", "a 1 2", "b 3 4"], r"promises 1 words, the file holds 2; it is damaged, or its first line is of another"),
+    (["1 2", "a 1 2", "b 3 4"], r"announces 1 words, the file holds 2; it is damaged, or its first line is of another"),
     ([""], r"v.txt:1: not a table of word vectors"),
     (["root:x:0"], r"v.txt:1: not a table of word vectors"),
     (["a line of text"], r"v.txt:1: not a table of word vectors"),
     (["0 0"], r"v.txt:1: not a table of word vectors"),
-    (["3 2"], r"promises 3 words, the file holds 0"),
+    (["3 2"], r"announces 3 words, the file holds 0"),
 ])
 def test_broken_files(tmp_path: Path, lines: list[str], wrong: str) -> None:
     path = write(tmp_path / "v.txt", lines)

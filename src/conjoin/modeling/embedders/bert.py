@@ -47,11 +47,9 @@ class BertConfig(SimpleNamespace):
         self._text = text
 
     def save_pretrained(self, folder: Path) -> None:
-        """Write the file unchanged."""
         (folder / CONFIG).write_text(self._text, encoding="utf-8")
 
     def to_json_string(self) -> str:
-        """The text of the file."""
         return self._text
 
 
@@ -79,11 +77,9 @@ class SavedTokenizer:
         return cls(backend, padding, unknown, mask, settings["model_max_length"], files)
 
     def convert_ids_to_tokens(self, numbers: list[int]) -> list[str | None]:
-        """The pieces of numbers."""
         return [self.backend_tokenizer.id_to_token(number) for number in numbers]
 
     def save_pretrained(self, folder: Path) -> None:
-        """Write the files unchanged."""
         for name, content in self.files.items():
             (folder / name).write_bytes(content)
 
@@ -113,7 +109,6 @@ class BertEncoder(nn.Module):
         self.encoder = Layers(config)
 
     def get_input_embeddings(self) -> nn.Embedding:
-        """The embeddings of the pieces."""
         return self.embeddings.word_embeddings
 
     def train(self, mode: bool = True) -> BertEncoder:
@@ -201,7 +196,6 @@ class Attention(nn.Module):
         self.output = ResidualOutput(width, config)
 
     def forward(self, states: Tensor, mask: Tensor | None) -> Tensor:
-        """As for `Layer`."""
         query, key, value = (self._split_heads(states, name) for name in ("query", "key", "value"))
         attended = scaled_dot_product_attention(query, key, value, attn_mask=mask)
         result: Tensor = self.output(attended.transpose(1, 2).flatten(2), states)

@@ -40,11 +40,9 @@ class CharacterEmbedder(nn.Module):
         self.masking = masking
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
-        """The embedder itself."""
         yield "", self
 
     def features(self, texts: Texts) -> Features:
-        """As `CharacterFeaturiser.arrays`."""
         return as_tensors(self.featuriser.arrays(texts))
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
@@ -58,7 +56,6 @@ class CharacterEmbedder(nn.Module):
         return torch.cat([none, vectors])[features["words"]]
 
     def save(self, folder: Path) -> None:
-        """Write the alphabet."""
         (folder / SAVED).write_text(json.dumps(self.featuriser.alphabet, ensure_ascii=True) + "\n", encoding="utf-8")
 
 

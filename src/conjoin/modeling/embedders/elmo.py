@@ -163,11 +163,9 @@ class Elmo(nn.Module):
         return vectors
 
     def settings(self) -> str:
-        """The options."""
         return "elmo" + json.dumps(self.options, sort_keys=True)
 
     def save(self, folder: Path) -> None:
-        """Write the options."""
         (folder / SAVED).write_text(json.dumps(self.options) + "\n", encoding="utf-8")
 
 

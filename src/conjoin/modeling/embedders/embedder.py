@@ -51,17 +51,14 @@ class JoinedEmbedder(nn.Module):
 
     @property
     def featuriser(self) -> Featuriser:
-        """The featurisers of all members, joined."""
         return JoinedFeaturiser({name: member.featuriser for name, member in self.members.items()})
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
-        """The embedder itself and those inside it, each with the prefix of its features."""
         yield "", self
         for name, member in self.members.items():
             yield from ((f"{name}.{inner}", part) for inner, part in member.parts())
 
     def sizes(self, texts: Texts) -> list[int]:
-        """The largest cost among the members."""
         return [max(costs) for costs in zip(*(member.sizes(texts) for member in self.members.values()), strict=True)]
 
     def features(self, texts: Texts) -> Features:
@@ -69,12 +66,10 @@ class JoinedEmbedder(nn.Module):
         return joined({name: member.features(texts) for name, member in self.members.items()})
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
-        """→ [batch, word, width]."""
         vectors = [member(own_features(f"{name}.", features)).float() for name, member in self.members.items()]
         return torch.cat(vectors, dim=-1)
 
     def save(self, folder: Path) -> None:
-        """Save each member."""
         for member in self.members.values():
             member.save(folder)
 

@@ -20,18 +20,10 @@ class Encoder(Protocol):
 
     config: Any
 
-    def get_input_embeddings(self) -> nn.Embedding:
-        """The embeddings of the pieces."""
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """As of `nn.Module`."""
-
-    def eval(self) -> Any:
-        """As of `nn.Module`."""
-
-    def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
-        """As of `nn.Module`."""
-
+    def get_input_embeddings(self) -> nn.Embedding: ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def named_modules(self) -> Iterator[tuple[str, nn.Module]]: ...
+    def eval(self) -> Any: ...
     def __call__(self, **inputs: Any) -> Any:
         """`input_ids` or `inputs_embeds`, and `attention_mask` → an output with `last_hidden_state`."""
 

@@ -44,14 +44,9 @@ class LayeredEncoder(Protocol):
     def save(self, folder: Path) -> None:
         """Write all but the weights into a model folder."""
 
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """As of `nn.Module`."""
-
-    def state_dict(self) -> Mapping[str, Tensor]:
-        """As of `nn.Module`."""
-
-    def eval(self) -> Any:
-        """As of `nn.Module`."""
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def state_dict(self) -> Mapping[str, Tensor]: ...
+    def eval(self) -> Any: ...
 
 
 class FrozenEmbedder(nn.Module):
@@ -80,19 +75,16 @@ class FrozenEmbedder(nn.Module):
 
     @property
     def featuriser(self) -> Featuriser:
-        """That of the transformer."""
         if self.encoder.transformer is None:
             raise ModelError("models with ELMo cannot be exported; use the model with torch")
         return self.encoder.transformer.featuriser
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
-        """The embedder itself and those inside it."""
         yield "", self
         if self.encoder.transformer is not None:
             yield from self.encoder.transformer.parts()
 
     def sizes(self, texts: Texts) -> list[int]:
-        """As of the encoder."""
         return self.encoder.sizes(texts)
 
     def features(self, texts: Texts) -> Features:
@@ -124,7 +116,6 @@ class FrozenEmbedder(nn.Module):
         return [rows.half().numpy() for rows in self.encoder.vectors(texts)]
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
-        """→ [batch, word, width]."""
         if "layers" not in features and self.encoder.transformer is not None:
             return self.encoder.transformer.mixed(features, self.mix)
         layers = features["layers"]
@@ -139,7 +130,6 @@ class FrozenEmbedder(nn.Module):
         return digest.hexdigest()
 
     def save(self, folder: Path) -> None:
-        """As of the encoder."""
         self.encoder.save(folder)
 
 
@@ -154,7 +144,6 @@ class FrozenTransformer(nn.Module):
         self.layer_count = transformer.layer_count if all_layers else 1
 
     def sizes(self, texts: Texts) -> list[int]:
-        """As `PieceFeaturiser.sizes`."""
         return self.transformer.sizes(texts)
 
     def vectors(self, texts: Texts) -> list[Tensor]:
@@ -172,5 +161,4 @@ class FrozenTransformer(nn.Module):
         return repr(["transformer", *parts, transformer.encoder.config.to_json_string()])
 
     def save(self, folder: Path) -> None:
-        """As of the transformer."""
         self.transformer.save(folder)

@@ -65,15 +65,12 @@ class WordVectors(nn.Module):
         return embedder
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
-        """The embedder itself."""
         yield "", self
 
     def features(self, texts: Texts) -> Features:
-        """As `WordFeaturiser.arrays`."""
         return as_tensors(self.featuriser.arrays(texts))
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
-        """→ [batch, word, width]."""
         words, others = features["words"], features["others"]
         result = self.vectors.new_zeros(*words.shape, self.width)
         for table, places in ((self.vectors, words - 1), (others, words - 1 - len(self.vectors))):
@@ -155,11 +152,9 @@ class CasingEmbedder(nn.Module):
         self.sizes = self.featuriser.sizes
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
-        """The embedder itself."""
         yield "", self
 
     def features(self, texts: Texts) -> Features:
-        """As `CasingFeaturiser.arrays`."""
         return as_tensors(self.featuriser.arrays(texts))
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:

@@ -89,17 +89,14 @@ class TransformerEmbedder(nn.Module):
         return next(self.encoder.parameters()).device
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
-        """The embedder itself and those of its inputs."""
         yield "", self
         for name, part in self.inputs.items():
             yield f"{name}.", part.embedder
 
     def sizes(self, texts: Texts) -> list[int]:
-        """As `PieceFeaturiser.sizes`."""
         return self.featuriser.sizes(texts)
 
     def features(self, texts: Texts) -> Features:
-        """As `PieceFeaturiser.arrays`."""
         return as_tensors(self.featuriser.arrays(texts, padded_to=PADDED_TO if self.training else 1))
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:

@@ -69,7 +69,6 @@ class Cosine(nn.Module):
         self.weights = nn.Parameter(torch.ones(relations))
 
     def forward(self, heads: Tensor, tails: Tensor, pairs: Tensor, features: Tensor | None = None) -> Tensor:
-        """Shapes as in `DistMult.forward`."""
         cosine = functional.normalize(heads, dim=1)[pairs[0]] * functional.normalize(tails, dim=1)[pairs[1]]
         scores: Tensor = self.linear(heads, tails, pairs, features) + cosine.sum(1, keepdim=True) * self.weights
         return scores
@@ -90,7 +89,6 @@ class DistMultCosine(nn.Module):
         self.mix = nn.Linear(relations, relations, bias=False)
 
     def forward(self, heads: Tensor, tails: Tensor, pairs: Tensor, features: Tensor | None = None) -> Tensor:
-        """Shapes as in `DistMult.forward`."""
         linear = self.cosine(self.projection(heads), self.projection(tails), pairs, features)
         scores: Tensor = linear + self.mix(self.distmult(heads, tails, pairs))
         return scores
@@ -126,7 +124,6 @@ class SummedPairs(nn.Module):
         self.second = second
 
     def forward(self, heads: Tensor, tails: Tensor, pairs: Tensor, features: Tensor | None = None) -> Tensor:
-        """Shapes as in `Biaffine.forward`."""
         scores: Tensor = self.first(heads, tails, pairs, features) + self.second(heads, tails, pairs, features)
         return scores
 
