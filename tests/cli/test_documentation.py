@@ -326,7 +326,7 @@ def verb_of(piece: Piece) -> Any:
 
 
 class Here:
-    """In place of `Pool`: works in this process."""
+    """In place of `ProcessPool`: works in this process."""
 
     def __init__(self, prepare: Callable[[int], Callable[[Any, Callable[[object], None]], Any]], **_: object) -> None:
         self.prepare = prepare
@@ -352,7 +352,7 @@ def reader(
     monkeypatch.chdir(tmp_path)
     reader = Reader(conjoin, encoder, trained_run, documents, capsys)
     reader.take_the_trained()
-    monkeypatch.setattr("conjoin.bulk.job.Pool", Here)
+    monkeypatch.setattr("conjoin.bulk.job.ProcessPool", Here)
     monkeypatch.setattr("uvicorn.run", lambda app, **options: reader.served.update(options, app=app))
     return reader
 

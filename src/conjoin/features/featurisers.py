@@ -43,6 +43,6 @@ FEATURISERS: Mapping[str, Load] = {
 
 
 def load_featuriser(value: Mapping[str, Any]) -> Featuriser:
-    """Load a featuriser from its `to_json`. Raises `LookupError`, `TypeError` or `ValueError` for other values."""
-    parts = {name: load_featuriser(part) for name, part in value.get("parts", {}).items()}
-    return FEATURISERS[value["kind"]](value, parts)
+    """The featuriser that `to_json` described. Raises `LookupError`, `TypeError` or `ValueError` for anything else."""
+    load = FEATURISERS[value["kind"]]
+    return load(value, {name: load_featuriser(part) for name, part in dict(value.get("parts", {})).items()})
