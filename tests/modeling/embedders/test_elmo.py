@@ -119,29 +119,29 @@ def characters(**cnn: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("options", "wrong"), [
-    ({}, r"options.json: not the options of an ELMo model \('char_cnn'\); give the options.json"),
-    (changed(dim="wide"), r"options.json: not the options of an ELMo model"),
+    ({}, r"options.json: .*'char_cnn'.*give the options.json"),
+    (changed(dim="wide"), r"options.json: "),
     (OPTIONS | {"char_cnn": OPTIONS["char_cnn"] | {"activation": "gelu"}}, r"activation 'gelu' .*; it is relu or tanh"),
-    (changed(dim=7), r"weights.hdf5: dataset 'RNN_0/.*/W_0' has shape \(8, 24\), the options ask for \(8, 28\)"),
-    (changed(n_layers=1), r"do not ask for the dataset 'RNN_0/.*/Cell1/LSTMCell/B' \(6 of 27 "),
-    (characters(n_highway=1), r"do not ask for the dataset 'CNN_high_1/W_carry' \(4 of 27 "),
-    (changed(n_layers=-1), r"options.json: n_layers is -1, and 1 .*; give the options.json"),
-    (changed(n_layers=0), r"n_layers is 0, and 1 "),
-    (changed(dim=-6), r"options.json: dim is -6, and 1"),
-    (changed(projection_dim=0), r"projection_dim is 0, and 1"),
-    (changed(cell_clip=-1), r"cell_clip is -1.0, and 0"),
-    (changed(proj_clip=float("nan")), r"proj_clip is nan, and 0"),
-    (changed(use_skip_connections="false"), r"not the options of an ELMo model \('false'\)"),
-    (changed(use_skip_connections=[]), r"not the options of an ELMo model"),
-    (characters(n_characters=261), r"n_characters is 261, .*262.*; give the options"),
-    (characters(n_highway=-1), r"n_highway is -1, and 0"),
-    (characters(max_characters_per_token=2), r"max_characters_per_token is 2, and 3 "),
-    (characters(max_characters_per_token=6, filters=[[1, 2], [7, 3]]), r"_per_token is 6, and 7 "),
-    (characters(filters=[]), r"filters is 0, and 1"),
-    (characters(filters=[[0, 2]]), r"the width of a filter is 0, and 1"),
-    (characters(filters=[[1, -2]]), r"the number of a filter is -2, and 1"),
-    (characters(embedding={"dim": 0}), r"embedding.dim is 0, and 1"),
-    (changed(n_layers=3), r"weights.hdf5: has no dataset 'RNN_0/.*/Cell2/LSTMCell/W_0'; options and weights"),
+    (changed(dim=7), r"weights.hdf5: .*'RNN_0/.*/W_0' .*\(8, 24\).*\(8, 28\)"),
+    (changed(n_layers=1), r"'RNN_0/.*/Cell1/LSTMCell/B' .*6 of 27"),
+    (characters(n_highway=1), r"'CNN_high_1/W_carry' .*4 of 27"),
+    (changed(n_layers=-1), r"options.json: n_layers is -1.* 1"),
+    (changed(n_layers=0), r"n_layers is 0"),
+    (changed(dim=-6), r"options.json: dim is -6"),
+    (changed(projection_dim=0), r"projection_dim is 0"),
+    (changed(cell_clip=-1), r"cell_clip is -1.0"),
+    (changed(proj_clip=float("nan")), r"proj_clip is nan"),
+    (changed(use_skip_connections="false"), r"options.json: .*'false'"),
+    (changed(use_skip_connections=[]), r"options.json: "),
+    (characters(n_characters=261), r"n_characters is 261.* 262"),
+    (characters(n_highway=-1), r"n_highway is -1"),
+    (characters(max_characters_per_token=2), r"max_characters_per_token is 2.* 3"),
+    (characters(max_characters_per_token=6, filters=[[1, 2], [7, 3]]), r"_per_token is 6.* 7"),
+    (characters(filters=[]), r"filters is 0"),
+    (characters(filters=[[0, 2]]), r"width of a filter is 0"),
+    (characters(filters=[[1, -2]]), r"number of a filter is -2"),
+    (characters(embedding={"dim": 0}), r"embedding.dim is 0"),
+    (changed(n_layers=3), r"weights.hdf5: .*'RNN_0/.*/Cell2/LSTMCell/W_0'"),
 ])
 def test_options_that_do_not_fit(files: tuple[Path, Path], options: dict[str, Any], wrong: str) -> None:
     files[0].write_text(json.dumps(options))
@@ -151,21 +151,21 @@ def test_options_that_do_not_fit(files: tuple[Path, Path], options: dict[str, An
 
 def test_missing_and_broken_files(files: tuple[Path, Path], tmp_path: Path) -> None:
     options, weights = files
-    with pytest.raises(ModelError, match=r"gone.json: no such file; give the options .* elmo.options=PATH"):
+    with pytest.raises(ModelError, match=r"gone.json: .* elmo.options="):
         load_elmo(tmp_path / "gone.json", weights)
-    with pytest.raises(ModelError, match=r"gone.hdf5: no such file; give the weights .* elmo.weights=PATH"):
+    with pytest.raises(ModelError, match=r"gone.hdf5: .* elmo.weights="):
         load_elmo(options, tmp_path / "gone.hdf5")
     weights.write_bytes(weights.read_bytes()[:3000])
-    with pytest.raises(ModelError, match=r"weights.hdf5: not an HDF5 file, or cut off .*; download it again"):
+    with pytest.raises(ModelError, match=r"weights.hdf5: not an HDF5 file.* download"):
         load_elmo(options, weights)
     write_weights(weights, leave_out="CNN_proj/b_proj")
-    with pytest.raises(ModelError, match=r"weights.hdf5: has no dataset 'CNN_proj/b_proj'"):
+    with pytest.raises(ModelError, match=r"weights.hdf5: .*'CNN_proj/b_proj'"):
         load_elmo(options, weights)
     write_weights(weights, char_embed=(260, 3))
-    with pytest.raises(ModelError, match=r"'char_embed' has shape \(260, 3\), the options ask for \(261, 3\)"):
+    with pytest.raises(ModelError, match=r"'char_embed' .*\(260, 3\).*\(261, 3\)"):
         load_elmo(options, weights)
     options.write_text("[1")
-    with pytest.raises(ModelError, match=r"options.json: not readable as JSON"):
+    with pytest.raises(ModelError, match=r"options.json: .*JSON"):
         load_elmo(options, weights)
 
 
@@ -173,12 +173,12 @@ def test_what_is_no_dataset_of_numbers(files: tuple[Path, Path]) -> None:
     with h5py.File(files[1], "a") as file:
         del file["CNN/b_cnn_0"]
         file["CNN/b_cnn_0"] = ["a", "b"]
-    with pytest.raises(ModelError, match=r"weights.hdf5: 'CNN/b_cnn_0' .*; download"):
+    with pytest.raises(ModelError, match=r"weights.hdf5: 'CNN/b_cnn_0' .*download"):
         load_elmo(*files)
     with h5py.File(files[1], "a") as file:
         del file["char_embed"]
         file.create_group("char_embed")
-    with pytest.raises(ModelError, match=r"'char_embed' .*; download"):
+    with pytest.raises(ModelError, match=r"'char_embed' .*download"):
         load_elmo(*files)
 
 

@@ -71,17 +71,17 @@ def test_the_arrays_are_made_once_and_again_when_the_file_changes(tmp_path: Path
 
 
 @pytest.mark.parametrize(("lines", "wrong"), [
-    (["a 1 2", "b 3"], r"v.txt:2: a word and 2 numbers are expected"),
-    (["a 1 2", "b 3 x"], r"v.txt:2: a word and 2 numbers"),
-    (["a 1 2", "b 3 nan"], r"v.txt:2: a word and 2 numbers"),
-    (["a 1 2", "", "b 3 4 5", "c 1 2"], r"v.txt:3: a word and 2 numbers"),
-    (["3 2", "a 1 2"], r"the first line announces 3 words, the file holds 1; it is cut off"),
-    (["1 2", "a 1 2", "b 3 4"], r"announces 1 words, the file holds 2; it is damaged, or its first line is of another"),
-    ([""], r"v.txt:1: not a table of word vectors"),
-    (["root:x:0"], r"v.txt:1: not a table of word vectors"),
-    (["a line of text"], r"v.txt:1: not a table of word vectors"),
-    (["0 0"], r"v.txt:1: not a table of word vectors"),
-    (["3 2"], r"announces 3 words, the file holds 0"),
+    (["a 1 2", "b 3"], r"v.txt:2: .* 2 numbers"),
+    (["a 1 2", "b 3 x"], r"v.txt:2: .* 2 numbers"),
+    (["a 1 2", "b 3 nan"], r"v.txt:2: .* 2 numbers"),
+    (["a 1 2", "", "b 3 4 5", "c 1 2"], r"v.txt:3: .* 2 numbers"),
+    (["3 2", "a 1 2"], r"v.txt: .*3 words.* 1; it is cut off"),
+    (["1 2", "a 1 2", "b 3 4"], r"v.txt: .*1 words.* 2; it is damaged"),
+    ([""], r"v.txt:1: "),
+    (["root:x:0"], r"v.txt:1: "),
+    (["a line of text"], r"v.txt:1: "),
+    (["0 0"], r"v.txt:1: "),
+    (["3 2"], r"v.txt: .*3 words.* 0"),
 ])
 def test_broken_files(tmp_path: Path, lines: list[str], wrong: str) -> None:
     path = write(tmp_path / "v.txt", lines)
@@ -92,16 +92,16 @@ def test_broken_files(tmp_path: Path, lines: list[str], wrong: str) -> None:
 
 def test_an_empty_file(tmp_path: Path) -> None:
     (tmp_path / "v.txt").touch()
-    with pytest.raises(ModelError, match=r"v.txt: holds no word vectors"):
+    with pytest.raises(ModelError, match=r"v.txt: .*no word vectors"):
         VectorTable.open(tmp_path / "v.txt", cache=tmp_path / "cache")
 
 
 def test_missing_and_truncated_files(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"gone.txt: no such file of word vectors; give one .* with words.vectors=PATH"):
+    with pytest.raises(ModelError, match=r"gone.txt: .* words.vectors="):
         VectorTable.open(tmp_path / "gone.txt", cache=tmp_path)
     whole = gzip.compress(("\n".join(f"w{n} {n} {n * 3.7}" for n in range(5000)) + "\n").encode())
     (tmp_path / "v.gz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ModelError, match=r"v.gz: the compressed file is cut off or broken .*; download it again"):
+    with pytest.raises(ModelError, match=r"v.gz: .*cut off.* download"):
         VectorTable.open(tmp_path / "v.gz", cache=tmp_path / "cache")
 
 
@@ -212,7 +212,7 @@ def test_tabs_double_blanks_and_byte_order_marks(text: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("text", ["2 2\na 1.5 2.5\nb 3.5 4", "a 1.5 2.5\nb 3.5 4"])
 def test_a_file_cut_inside_its_last_number(text: str, tmp_path: Path) -> None:
     (tmp_path / "v.txt").write_text(text)
-    with pytest.raises(ModelError, match=r"v.txt:\d: the last line has no end, .*: download it again, or end the line"):
+    with pytest.raises(ModelError, match=r"v.txt:\d: .*last line.* download"):
         VectorTable.open(tmp_path / "v.txt", cache=tmp_path)
 
 

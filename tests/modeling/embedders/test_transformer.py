@@ -203,7 +203,7 @@ def test_most_pieces_cuts_windows(encoder: str) -> None:
 
 
 def test_too_small_windows_are_refused(encoder: str) -> None:
-    with pytest.raises(SettingError, match=r"encoder.max_pieces = 40 leaves 38 pieces .* at least 66"):
+    with pytest.raises(SettingError, match=r"encoder.max_pieces = 40 .* at least 66"):
         embedder_of(encoder, max_pieces=40)
     embedder_of(encoder, max_pieces=66)
 
