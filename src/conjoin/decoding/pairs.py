@@ -82,7 +82,7 @@ class RelationDecoder:
         return possible
 
     def _backwards(self, spans: Spans, pairs: Numbers) -> Flags:
-        """Whether a pair's tail comes before its head in canonical order: start, end, name of the type [pair]."""
+        """True for pairs whose tail comes before the head in canonical order: start, end, name of the type [pair]."""
         by_name = sorted(self.schema.entity_types)
         ranks = np.array([by_name.index(type) for type in self.schema.entity_types], dtype=np.int64)
         head, tail = pairs

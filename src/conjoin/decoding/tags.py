@@ -89,7 +89,7 @@ class TagDecoder:
         return wrong
 
     def best(self, scores: TagScores) -> Numbers:
-        """The best tags [batch, word]; 0, which is O, beyond a row's words."""
+        """The best tags [batch, word]; 0, which is O, for padding."""
         if scores.transitions is not None:
             return np.where(_present(scores), viterbi(scores.emissions, scores.lengths, scores.transitions), 0)
         tags = np.where(_present(scores), scores.emissions.argmax(2), 0)
@@ -99,7 +99,7 @@ class TagDecoder:
         return tags
 
     def encode(self, entities: Sequence[Sequence[Entity]], lengths: Sequence[int]) -> Numbers:
-        """The tags of one list of entities per row [batch, word], `IGNORED` beyond a row's words.
+        """The tags of one list of entities per row [batch, word], `IGNORED` for padding.
 
         Raises:
             DataError: Entities overlap, which one tag per word cannot hold.
@@ -132,7 +132,7 @@ class TagDecoder:
         return illegal.nonzero()[0]
 
     def _log_probabilities(self, scores: TagScores, tags: Numbers, rows: Numbers) -> tuple[Floats, Floats]:
-        """Of some rows log p(tag) of each word, and log p(tag | tag before) given the text; both [row, word]."""
+        """log p(tag) and log p(tag | tag before) of each word in some rows; both [row, word]."""
         emissions, tags = scores.emissions[rows], tags[rows]
         if scores.transitions is not None:
             return _crf_log_probabilities(emissions, np.maximum(scores.lengths[rows], 1), tags, scores.transitions)
@@ -182,7 +182,7 @@ def viterbi(emissions: Floats, lengths: Numbers, transitions: Transitions) -> Nu
         transitions: Weights to add.
 
     Returns:
-        [batch, word], 0 beyond a row's length.
+        [batch, word], 0 for padding.
     """
     batch, words, _ = emissions.shape
     into = transitions.steps.T[None]  # [1, tag after, tag before]
@@ -208,7 +208,7 @@ def viterbi(emissions: Floats, lengths: Numbers, transitions: Transitions) -> Nu
 def _crf_log_probabilities(
     emissions: Floats, lengths: Numbers, tags: Numbers, transitions: Transitions
 ) -> tuple[Floats, Floats]:
-    """log p(tag) of each word and log p(tag | tag before), given the whole text; both [batch, word]."""
+    """log p(tag) and log p(tag | tag before) of each word; both [batch, word]."""
     forwards, backwards, partition = forward_backward(emissions, lengths, transitions)
 
     def at_tags(values: Floats) -> Floats:

@@ -174,7 +174,7 @@ class PieceFeaturiser:
         return result
 
     def _is_context_free(self) -> bool:
-        """Whether a word has the same pieces in every context, as with all known kinds of tokenizers."""
+        """True if a word has the same pieces in every context, as with all known kinds of tokenizers."""
         return self._tokenize([PROBE])[0] == list(chain.from_iterable(self._tokenize([[word] for word in PROBE])))
 
 

@@ -63,7 +63,7 @@ class CandidateSettings:
 
     @property
     def needs_predictions(self) -> bool:
-        """Whether training predicts entities."""
+        """True if training predicts entities."""
         return self.proposals != "gold" or self.label_source == "predicted"
 
 

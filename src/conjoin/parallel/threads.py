@@ -22,7 +22,7 @@ def _keep_threads(count: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """How a model computes.
+    """The batch size and threads of a model.
 
     Attributes:
         batch_pieces: Pieces of a batch, padding included, with which it is fastest.
@@ -104,5 +104,5 @@ class BatchThreads(Generic[T]):
             ready.wait()  # so that each is a thread of its own
 
         list(pool.map(enter, range(self.batches)))
-        self.compute.use_threads(self.compute.threads)  # threads made later begin with the number that was set last
+        self.compute.use_threads(self.compute.threads)  # new threads begin with the number set last
         return pool

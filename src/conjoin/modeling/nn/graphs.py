@@ -1,4 +1,4 @@
-"""Whether a module is being exported to a graph, where some operations must be written differently."""
+"""Detects the export of a module to a graph, where some operations must be written differently."""
 
 from __future__ import annotations
 
