@@ -43,7 +43,7 @@ class FeatureCache:
         return sum(_size(folder) for folder in self._folders())
 
     def reserve(self, size: int, keep: Path) -> bool:
-        """Make room for `size` bytes in `keep`, deleting the least recently used other folders; False if they do not fit."""
+        """Make room for `size` bytes in `keep` by deleting the least recently used others; False if they do not fit."""
         others = sorted((folder for folder in self._folders() if folder != keep), key=lambda folder: folder.stat().st_mtime)
         used = _size(keep) + sum(map(_size, others)) + size
         for folder in others:

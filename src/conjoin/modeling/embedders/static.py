@@ -131,7 +131,7 @@ def _open_table(source: str, cache: Path) -> tuple[VectorTable | None, str, str]
 
 
 def _difference(table: VectorTable, words: Sequence[str], width: int, digest: str | None) -> str:
-    """The difference of a table from the one that the model was trained with; without a digest only the width is compared."""
+    """How a table differs from that of the training; without a digest only the width is compared."""
     if table.width != width:
         return f"its vectors have {table.width} values, the model's {width}"
     vectors = [table.find(words[number]) for number in _digested(words)]
