@@ -84,7 +84,8 @@ class TagDecoder:
         if not scores.emissions.shape[1]:
             return np.zeros(len(scores.lengths))
         first, _ = self._log_probabilities(scores, self.best(scores), np.arange(len(scores.lengths)))
-        wrong: NDArray[np.float64] = ((1 - np.exp(first)) * _present(scores)).sum(1)
+        right = np.exp(np.where(_present(scores), first, 0))  # beyond a row's words sums may be of any size
+        wrong: NDArray[np.float64] = (1 - right).sum(1)
         return wrong
 
     def best(self, scores: TagScores) -> Numbers:
