@@ -40,7 +40,7 @@ def saved(config: Config, documents: list[Document], folder: Path) -> Path:
     model = build_model(config, Schema.from_documents(documents), documents=documents)
     torch.nn.init.normal_(model.entities.output.bias, std=0.3)
     torch.nn.init.normal_(model.entities.output.weight, std=0.5)
-    Extractor(model, config).save(folder)
+    Extractor.from_model(model, config).save(folder)
     return folder
 
 
