@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
-
-from conjoin.document import Document
-from conjoin.schema import Schema
 
 Text = tuple[str, str]  # id and text
 
@@ -15,36 +11,6 @@ Text = tuple[str, str]  # id and text
 # much each time. Many texts make batches of like lengths; the most bounds memory on endless input.
 FIRST_CHUNK_CHARACTERS = 2_000
 CHUNK_CHARACTERS = 200_000
-
-
-class Annotator(Protocol):
-    """What annotation needs of a model. Batches are its own: who asks for them hands them back."""
-
-    schema: Schema
-    relation_threshold: float | None  # the least score of a relation, or None where another rule decides; may be set
-
-    @property
-    def batch_pieces(self) -> int:
-        """The pieces of a batch, padding included, with which it is fastest where it is."""
-
-    @property
-    def threads(self) -> int:
-        """The threads that it computes with; 1 where batches side by side would gain nothing."""
-
-    def use_threads(self, count: int) -> None:
-        """Compute with so many threads in the thread that calls this."""
-
-    def prepare(self) -> None:
-        """Whatever must be done before batches are annotated side by side."""
-
-    def sizes(self, documents: Sequence[Document]) -> list[int]:
-        """The cost of each document, in pieces."""
-
-    def collate(self, documents: Sequence[Document], *, gold: bool = True) -> Any:
-        """Documents → batch."""
-
-    def annotate_batch(self, batch: Any, *, gold_entities: bool = False) -> list[Document]:
-        """The documents of a batch with predicted annotations."""
 
 
 def fill_batches(order: Sequence[int], sizes: Sequence[int], *, documents: int, pieces: int) -> Iterator[list[int]]:
