@@ -47,5 +47,5 @@ FEATURISERS: Mapping[str, Load] = {
 
 def load_featuriser(value: Mapping[str, Any]) -> Featuriser:
     """The featuriser that `to_json` described. Raises `LookupError`, `TypeError` or `ValueError` for anything else."""
-    parts = {name: load_featuriser(part) for name, part in value.get("parts", {}).items()}
-    return FEATURISERS[value["kind"]](value, parts)
+    load = FEATURISERS[value["kind"]]
+    return load(value, {name: load_featuriser(part) for name, part in dict(value.get("parts", {})).items()})
