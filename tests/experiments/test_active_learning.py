@@ -6,14 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from conjoin.document import Document, Entity
-from conjoin.errors import DataError, ModelError, SettingError
-from conjoin.experiments.active_learning import doubts_of, spread, suggest, word_vectors, worth
+from conjoin.document import Document
+from conjoin.errors import DataError, MissingExtraError, SettingError
+from conjoin.experiments.active_learning import spread, suggest, word_vectors, worth
 from conjoin.extractor import Extractor
-from conjoin.modeling.heads.spans import Spans
-from conjoin.modeling.joint import JointModel
 
 
 @pytest.fixture(scope="module")
@@ -36,44 +33,38 @@ def test_likeness_costs() -> None:
     assert spread(np.zeros(3), vectors, 2, 0.5) == [0, 2]
 
 
-def test_doubts_are_those_of_the_probabilities(extractor: Extractor, documents: list[Document]) -> None:
-    """Each document alone: words by the probability of the tag that is chosen, pairs by their decision."""
-    model = extractor.model
-    assert isinstance(model, JointModel) and model.relations is not None
-    together = doubts_of(extractor, documents)
+def test_uncertainty_is_that_of_the_probabilities(extractor: Extractor, documents: list[Document]) -> None:
+    """Each document alone: words by the probability of their best tag, which is legal here; pairs by their decisions."""
+    annotator = extractor.annotator
+    together = annotator.uncertainty(documents)
+    relations = annotator.decoder.relations
+    assert relations is not None and relations.decision == "softmax"
     for number, document in enumerate(documents):
-        with torch.inference_mode():
-            batch = model.collate([document], gold=False)
-            states = model.shared(model.embedder(batch.features).float(), batch.lengths)
-            emissions = model.entities(model.entity_stack(states, batch.lengths))
-            tags = model.entities._decode(emissions, batch.lengths)[0]
-            own = emissions.softmax(-1).gather(2, tags.unsqueeze(2)) if model.entities.crf is None else None
-        assert own is not None
-        assert together[number, 0] == pytest.approx(float((1 - own).sum()), abs=1e-4)
-        assert together[number, 1] >= 0
+        scores, state = annotator.backend.entity_scores(annotator.backend.collate([document]))
+        weights = np.exp(scores.emissions[0])
+        right = weights.max(1) / weights.sum(1)
+        assert together[number, 0] == pytest.approx((1 - right).sum(), abs=1e-4)
+        spans, pairs = relations.candidates([annotator.annotate_batch([document])[0].entities])
+        of_pairs = annotator.backend.relation_scores(state, spans, pairs)
+        possible = np.pad(relations.possible(spans, pairs), ((0, 0), (1, 0)), constant_values=True)
+        weights = np.exp(of_pairs) * possible
+        assert together[number, 1] == pytest.approx((1 - weights.max(1) / weights.sum(1)).sum(), abs=1e-4)
+    assert together.shape == (3, 2) and (together >= 0).all() and together.any()
 
 
-@pytest.mark.parametrize("decision", ["softmax", "sigmoid"])
-def test_both_decisions_tell_their_doubts(
-    decision: str, extractor: Extractor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Scores of zero: as likely as NEG, or one half each."""
-    head = extractor.model.relations  # type: ignore[attr-defined]
-    monkeypatch.setattr(head, "decision", decision)
-    scores = torch.zeros(1, len(head.types) + (decision == "softmax"))
-    peop = Entity("Peop", 0, 1), Entity("Peop", 1, 2)
-    spans = Spans.of([peop], extractor.schema.entity_types, torch.device("cpu"))
-    pairs = torch.tensor([[0], [1]])
-    possible = int(head._possible(spans, pairs).sum())
-    expected = 1 - 1 / (1 + possible) if decision == "softmax" else 0.5 * possible
-    assert possible > 0
-    assert float(head.doubts(scores, spans, pairs)) == pytest.approx(expected)
+def test_uncertainty_does_not_know_the_batch(extractor: Extractor, documents: list[Document]) -> None:
+    pool = [Document("", ()), *documents, Document.from_words(["Oslo"])]
+    together = extractor.annotator.uncertainty(pool)
+    alone = np.concatenate([extractor.annotator.uncertainty([document]) for document in pool])
+    assert together == pytest.approx(alone, abs=1e-4)
+    assert together[0].tolist() == [0, 0]
+    assert extractor.annotator.uncertainty([]).shape == (0, 2)
 
 
 def test_the_best_come_first_with_annotations(extractor: Extractor, documents: list[Document]) -> None:
     pool = [Document("", ()), *(document.bare() for document in documents)]
     found = suggest(extractor, pool, 2, diversity=0.0)
-    values = worth(doubts_of(extractor, pool[1:]), [len(document.tokens) for document in pool[1:]])
+    values = worth(extractor.annotator.uncertainty(pool[1:]), [len(document.tokens) for document in pool[1:]])
     assert [one.place - 1 for one in found] == np.argsort(-values, kind="stable")[:2].tolist()
     assert [one.document for one in found] == extractor.annotate([pool[one.place] for one in found])
     assert len(suggest(extractor, pool, 99)) == len(documents), "never one without words"
@@ -84,5 +75,16 @@ def test_what_cannot_be_suggested(extractor: Extractor) -> None:
         suggest(extractor, [Document("", ())], 1)
     with pytest.raises(SettingError, match="diversity from 0 to 1"):
         suggest(extractor, [], 1, diversity=2)
-    with pytest.raises(ModelError, match="an export does not tell"):
-        doubts_of(Extractor(object(), extractor.config), [])  # type: ignore[arg-type]
+
+
+def test_an_export_suggests_what_its_model_suggests(
+    extractor: Extractor, trained_run: Path, documents: list[Document], tmp_path: Path
+) -> None:
+    onnx = pytest.importorskip("conjoin.extras.onnx", exc_type=MissingExtraError)
+    onnx.export(trained_run, tmp_path / "export")
+    exported = Extractor.load(tmp_path / "export")
+    uncertain = [one.annotator.uncertainty(documents) for one in (extractor, exported)]
+    assert uncertain[1] == pytest.approx(uncertain[0], abs=2e-3)
+    ours, theirs = (suggest(one, documents, 2) for one in (extractor, exported))
+    assert [one.place for one in theirs] == [one.place for one in ours]
+    assert [one.document for one in theirs] == [one.document for one in ours]
