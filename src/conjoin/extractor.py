@@ -384,8 +384,8 @@ def _named(value: object) -> str:
 def _first_of_pairs(pairs: Iterable[Any]) -> Iterator[str]:
     for number, pair in enumerate(pairs, start=1):
         if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise TypeError(f"item {number} is {repr(pair)[:40]}; with as_tuples give pairs of a text and anything, or leave "
-                            "as_tuples out")
+            raise TypeError(f"item {number} is {repr(pair)[:40]}; with as_tuples give pairs of a text and anything, or "
+                            "leave as_tuples out")
         yield pair[0]
 
 

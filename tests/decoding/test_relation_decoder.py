@@ -261,7 +261,8 @@ def test_uncertainty_of_scores_of_zero(decision: str) -> None:
     """As likely as NEG, or one half each."""
     decoder, rows = decoder_of(decision=decision, constrain=True), [[ANN, ROME]]  # Live_In or Work_In
     expected = 1 - 1 / 3 if decision == "softmax" else 0.5 * 2
-    assert uncertainty(decoder, rows, {(ANN, ROME): [0.0] * (4 if decision == "softmax" else 3)}) == pytest.approx([expected])
+    scores = {(ANN, ROME): [0.0] * (4 if decision == "softmax" else 3)}
+    assert uncertainty(decoder, rows, scores) == pytest.approx([expected])
 
 
 # --- words between -----------------------------------------------------------------------------------------------
