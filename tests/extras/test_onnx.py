@@ -16,6 +16,7 @@ from conjoin.artifacts.exported import TRANSITIONS
 from conjoin.config.settings import Config
 from conjoin.document import Document, Entity
 from conjoin.errors import ModelError, SettingError
+from conjoin.experiments.active_learning import suggest
 from conjoin.features.featurisers import load_featuriser
 from conjoin.modeling.build import build_model
 from conjoin.schema import Schema
@@ -101,6 +102,18 @@ def test_many_pairs_are_scored_block_by_block(exported: Path, monkeypatch: pytes
     assert len(whole) > 2
     monkeypatch.setattr("conjoin.artifacts.exported.PAIRS_AT_ONCE", 2)
     assert backend.relation_scores(state, spans, pairs) == pytest.approx(whole, abs=1e-5)
+
+
+def test_an_export_suggests_what_its_model_suggests(
+    trained_run: Path, documents: list[Document], tmp_path: Path
+) -> None:
+    export(trained_run, tmp_path / "export")
+    ours, theirs = (
+        suggest(extractor, documents, 2)
+        for extractor in (Extractor.load(trained_run, device="cpu"), Extractor.load(tmp_path / "export"))
+    )
+    assert [one.place for one in theirs] == [one.place for one in ours]
+    assert [one.document for one in theirs] == [one.document for one in ours]
 
 
 def test_repr_names_the_back_end(exported: Path) -> None:
