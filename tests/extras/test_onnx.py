@@ -91,6 +91,14 @@ def test_what_a_description_holds(exported: Path, trained_run: Path) -> None:
     assert all(np.array_equal(value, theirs[name]) for name, value in ours.items())
 
 
+def test_half_a_surrogate_pair_in_the_alphabet(shrunk: Shrunk, documents: list[Document], tmp_path: Path) -> None:
+    preset, overrides = MIXES["characters alone"]
+    odd = Document.from_words(["a\ud83d"], [Entity("Loc", 0, 1)])
+    export(saved(shrunk(preset, *overrides), [*documents, odd], tmp_path / "model"), tmp_path / "export")
+    ours, theirs = Extractor.load(tmp_path / "model", device="cpu"), Extractor.load(tmp_path / "export")
+    close(*(extractor.annotate([odd])[0] for extractor in (ours, theirs)))
+
+
 def test_many_pairs_are_scored_block_by_block(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = Extractor.load(exported).annotator.backend
     decoder = Extractor.load(exported).annotator.decoder.relations
