@@ -38,6 +38,7 @@ MIXES = {
     "characters alone": ("crone2020-conll04-minilm", (*SMALL, "encoder.name=none", "words.casing=true")),
 }
 TEXTS = ["Maria Ortiz leads the Halden Steel of Leeds .", "Lee Oswald shot Kennedy in Dallas .", "Oslo", "x9 , " * 60]
+ODD = Document.from_words(["a\ud83d"], [Entity("Loc", 0, 1)])  # half a surrogate pair, in the alphabet of characters
 
 
 def saved(config: Config, documents: list[Document], folder: Path) -> Path:
@@ -62,6 +63,7 @@ def test_an_export_annotates_as_the_model_does(
     mix: str, shrunk: Shrunk, documents: list[Document], tmp_path: Path
 ) -> None:
     preset, overrides = MIXES[mix]
+    documents = [*documents, ODD]
     model = saved(shrunk(preset, *overrides), documents, tmp_path / "model")
     export(model, tmp_path / "export")
     ours, theirs = Extractor.load(model, device="cpu"), Extractor.load(tmp_path / "export")
@@ -75,6 +77,8 @@ def test_an_export_annotates_as_the_model_does(
     ):
         close(one, other)
     assert theirs.annotator.uncertainty(documents) == pytest.approx(ours.annotator.uncertainty(documents), abs=2e-3)
+    suggestions = [[(one.place, one.document) for one in suggest(extractor, documents, 2)] for extractor in (ours, theirs)]
+    assert suggestions[1] == suggestions[0]
     crf = ours.config.entities.output == "crf"
     assert {path.name for path in (tmp_path / "export").glob("*.safetensors")} == ({TRANSITIONS} if crf else set())
 
@@ -91,14 +95,6 @@ def test_what_a_description_holds(exported: Path, trained_run: Path) -> None:
     assert all(np.array_equal(value, theirs[name]) for name, value in ours.items())
 
 
-def test_half_a_surrogate_pair_in_the_alphabet(shrunk: Shrunk, documents: list[Document], tmp_path: Path) -> None:
-    preset, overrides = MIXES["characters alone"]
-    odd = Document.from_words(["a\ud83d"], [Entity("Loc", 0, 1)])
-    export(saved(shrunk(preset, *overrides), [*documents, odd], tmp_path / "model"), tmp_path / "export")
-    ours, theirs = Extractor.load(tmp_path / "model", device="cpu"), Extractor.load(tmp_path / "export")
-    close(*(extractor.annotate([odd])[0] for extractor in (ours, theirs)))
-
-
 def test_many_pairs_are_scored_block_by_block(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = Extractor.load(exported).annotator.backend
     decoder = Extractor.load(exported).annotator.decoder.relations
@@ -110,18 +106,6 @@ def test_many_pairs_are_scored_block_by_block(exported: Path, monkeypatch: pytes
     assert len(whole) > 2
     monkeypatch.setattr("conjoin.artifacts.exported.PAIRS_AT_ONCE", 2)
     assert backend.relation_scores(state, spans, pairs) == pytest.approx(whole, abs=1e-5)
-
-
-def test_an_export_suggests_what_its_model_suggests(
-    trained_run: Path, documents: list[Document], tmp_path: Path
-) -> None:
-    export(trained_run, tmp_path / "export")
-    ours, theirs = (
-        suggest(extractor, documents, 2)
-        for extractor in (Extractor.load(trained_run, device="cpu"), Extractor.load(tmp_path / "export"))
-    )
-    assert [one.place for one in theirs] == [one.place for one in ours]
-    assert [one.document for one in theirs] == [one.document for one in ours]
 
 
 def test_repr_names_the_back_end(exported: Path) -> None:
