@@ -95,9 +95,9 @@ def test_what_a_description_holds(exported: Path, trained_run: Path) -> None:
     assert all(np.array_equal(value, theirs[name]) for name, value in ours.items())
 
 
-def test_many_pairs_are_scored_block_by_block(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    backend = Extractor.load(exported).annotator.backend
-    decoder = Extractor.load(exported).annotator.decoder.relations
+def test_many_pairs_are_scored_block_by_block(exported_crf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    annotator = Extractor.load(exported_crf).annotator
+    backend, decoder = annotator.backend, annotator.decoder.relations
     assert decoder is not None
     document = Document.from_words(TEXTS[0].split())
     _, state = backend.entity_scores(backend.collate([document]))
