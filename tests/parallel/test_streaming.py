@@ -137,7 +137,8 @@ if __name__ == "__main__":
         for process, _ in pool.map(itertools.count(700)):
             print(process, flush=True)
 """)
-    with subprocess.Popen([sys.executable, script, Path(doubles.__file__).parent], stdout=subprocess.PIPE, text=True) as process:
+    tests = Path(__file__).parents[1]
+    with subprocess.Popen([sys.executable, script, tests], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         workers = {int(process.stdout.readline()) for _ in range(30)}
         process.send_signal(signal.SIGKILL)
