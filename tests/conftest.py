@@ -74,7 +74,7 @@ def data_folder() -> Path:
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Results do not depend on which test ran before: lanes leave as many threads of torch as their model names."""
+    """Results do not depend on which test ran before: threads of batches leave as many of torch as their model names."""
     yield
     torch.set_num_threads(1)
 

@@ -24,10 +24,12 @@ from conjoin.config.settings import Config
 from conjoin.document import Document, Entity, Relation, Token
 from conjoin.errors import DataError, MissingExtraError, ModelError, SettingError
 from conjoin.evaluation.calibration import Calibration
-from conjoin.extractor import AHEAD_CHARACTERS, CANDIDATES, Extractor
+from conjoin.extractor import CANDIDATES, Extractor
+from conjoin.modeling.backend import TorchBackEnd
 from conjoin.modeling.build import build_model
-from conjoin.modeling.joint import JointModel
 from conjoin.parallel.batching import FIRST_CHUNK_CHARACTERS
+from conjoin.parallel.threads import Compute
+from conjoin.pipeline import AHEAD_CHARACTERS
 from conjoin.schema import Schema
 from conjoin.text.words import words
 
@@ -102,6 +104,21 @@ def test_saving_replaces_a_model_and_nothing_else(extractor: Extractor, tmp_path
         extractor.save(".")
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "thesis.txt"]
+
+
+def test_the_settings_name_the_architecture(extractor: Extractor, trained_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(trained_run / "model", folder)
+    assert json.loads((folder / "config.json").read_text())["architecture"] == "joint"
+    change("config.json", lambda value: value.pop("architecture"))(folder)
+    old = Extractor.load(folder)
+    assert old.architecture == "joint" and found(old(TEXT)) == found(extractor(TEXT))
+    old.save(folder)
+    assert json.loads((folder / "config.json").read_text())["architecture"] == "joint"
+    change("config.json", lambda value: value.update(architecture="jiont"))(folder)
+    with pytest.raises(ModelError, match=r"config\.json: .*'jiont'.*'joint'") as caught:
+        Extractor.load(folder)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_run_and_its_model_are_both_loaded(trained_run: Path) -> None:
@@ -388,8 +405,8 @@ def test_a_stream_that_fails_gives_what_came_before_first(extractor: Extractor) 
 def test_large_groups_are_read_one_ahead_and_lost_by_no_error(
     extractor: Extractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With several lanes; small groups are answered at once, for their sender may wait."""
-    monkeypatch.setattr(JointModel, "threads", 3)
+    """With several batches side by side; small groups are answered at once, for their sender may wait."""
+    monkeypatch.setattr(TorchBackEnd, "compute", Compute(1024, 3, torch.set_num_threads))
     text = f"Lee Oswald shot Kennedy in Dallas .{' ' * 64}"
     small, large = [("", text)] * 3, [("", text)] * (1 + AHEAD_CHARACTERS // len(text))
     read: list[int] = []
@@ -400,7 +417,7 @@ def test_large_groups_are_read_one_ahead_and_lost_by_no_error(
             yield group
         raise OSError("the disk is gone")
 
-    found = extractor.extract_each(groups())
+    found = extractor.pipeline.extract_each(groups())
     held = []
     for size in (len(small), len(small), len(large), len(large), len(small)):
         documents = next(found)
@@ -415,7 +432,7 @@ def test_large_groups_are_read_one_ahead_and_lost_by_no_error(
 def test_the_result_before_an_error_is_given_even_when_it_waited(
     extractor: Extractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(JointModel, "threads", 2)
+    monkeypatch.setattr(TorchBackEnd, "compute", Compute(1024, 2, torch.set_num_threads))
 
     def texts() -> Iterator[str]:
         yield "Dallas " * (1 + AHEAD_CHARACTERS // 7)
@@ -434,8 +451,81 @@ def test_what_is_no_text_is_named(extractor: Extractor) -> None:
         next(documents)
 
 
-def test_pipe_named_names_the_results(extractor: Extractor) -> None:
-    assert [d.id for d in extractor.pipe_named([("x", "Dallas"), ("y", "")])] == ["x", "y"]
+def test_the_pipeline_names_its_results(extractor: Extractor) -> None:
+    texts = [("x", "Dallas"), ("y", "")]
+    assert [d.id for d in extractor.pipeline.stream(texts)] == ["x", "y"]
+    assert [d.id for d in extractor.pipeline.extract(texts)] == ["x", "y"]
+
+
+def test_pipe_hands_back_whatever_came_with_a_text(extractor: Extractor) -> None:
+    pairs = [(TEXT, {"row": 1}), ("", None), ("Lee Oswald shot Kennedy .", 3)]
+    results = list(extractor.pipe(iter(pairs), as_tuples=True))
+    assert [context for _, context in results] == [{"row": 1}, None, 3]
+    assert [found(document) for document, _ in results] == [found(extractor(text)) for text, _ in pairs]
+
+
+def test_pipe_as_tuples_is_lazy_and_gives_what_came_before_an_error_first(extractor: Extractor) -> None:
+    def pairs() -> Iterator[tuple[str, int]]:
+        yield "Dallas", 1
+        yield "Oslo", 2
+        raise OSError("the disk is gone")
+
+    results = extractor.pipe(pairs(), as_tuples=True)
+    assert [(document.text, context) for document, context in islice(results, 2)] == [("Dallas", 1), ("Oslo", 2)]
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(results)
+    endless = extractor.pipe((("Lee Oswald shot Kennedy .", number) for number in count()), as_tuples=True)
+    assert [context for _, context in islice(endless, 3)] == [0, 1, 2]
+
+
+def test_pipe_in_several_processes(extractor: Extractor, trained_run: Path) -> None:
+    texts = [TEXT, "", *(f"Lee Oswald shot Kennedy {number} times in Dallas ." for number in range(80))]
+    strict = Extractor.load(trained_run, thresholds=Thresholds(relations=1.0))
+    for one in (extractor, strict):  # each process loads the same thresholds
+        results = list(one.pipe(((text, number) for number, text in enumerate(texts)), as_tuples=True, workers=2))
+        assert [number for _, number in results] == list(range(len(texts)))
+        assert [found(document) for document, _ in results] == [found(document) for document in one.pipe(texts)]
+
+
+def test_workers_need_a_model_in_a_folder(extractor: Extractor, trained_run: Path, documents: list[Document]) -> None:
+    own = Extractor.from_model(extractor.model, extractor.config)
+    with pytest.raises(SettingError, match=r"save it, then call Extractor\.load"):
+        list(own.pipe([TEXT], workers=2))
+    changed = Extractor.load(trained_run)
+    changed.calibrate(documents)
+    with pytest.raises(SettingError, match=r"save it"):
+        list(changed.pipe([TEXT], workers=2))
+
+
+@pytest.mark.parametrize(
+    ("call", "remedy"),
+    [
+        (lambda extractor: extractor([TEXT]), r"extractor\.pipe\(texts\)"),
+        (lambda extractor: extractor(Document.from_words(["Oslo"])), r"extractor\.annotate\(documents\)"),
+        (lambda extractor: extractor.pipe(TEXT), r"extractor\(text\)"),
+        (lambda extractor: extractor.pipe(TEXT, as_tuples=True), r"extractor\(text\)"),
+        (lambda extractor: next(extractor.pipe([TEXT], as_tuples=True)), "pairs"),
+        (lambda extractor: extractor.annotate(TEXT), r"extractor\(text\)"),
+        (lambda extractor: extractor.annotate([TEXT]), r"extractor\.pipe\(texts\)"),
+        (lambda extractor: extractor.annotate(Document.from_words(["Oslo"])), "list of documents"),
+    ],
+)
+def test_a_wrong_kind_of_input_is_told_the_right_call(
+    call: Callable[[Extractor], object], remedy: str, extractor: Extractor
+) -> None:
+    with pytest.raises(TypeError, match=remedy):
+        call(extractor)
+
+
+def test_annotate_takes_a_generator(extractor: Extractor, documents: list[Document]) -> None:
+    for gold_entities in (False, True):
+        expected = extractor.annotate(documents, gold_entities=gold_entities)
+        given_one_by_one = extractor.annotate((d for d in documents), gold_entities=gold_entities)  # type: ignore[arg-type]
+        assert given_one_by_one == expected != []
+
+
+def test_repr_is_one_line(extractor: Extractor) -> None:
+    assert repr(extractor) == "Extractor(TorchBackEnd, 3 entity types, 3 relation types)"
 
 
 # --- thresholds --------------------------------------------------------------------------------------------------
@@ -490,7 +580,7 @@ def test_symmetric_types_are_scored_both_ways(trained_run: Path, documents: list
     (kill,) = documents[1].relations
     back = documents[1].annotated(documents[1].entities, [Relation(kill.type, kill.tail, kill.head)])
     assert extractor.evaluate([back]).relations["strict"].micro.f1 == 0.0
-    extractor.model.schema = replace(extractor.schema, symmetric=frozenset({"Kill"}))
+    extractor.schema = replace(extractor.schema, symmetric=frozenset({"Kill"}))
     for raw_text in (False, True):
         assert extractor.evaluate([back], raw_text=raw_text).relations["strict"].micro.f1 == 1.0
 
@@ -550,6 +640,11 @@ def test_half_precision_finds_the_same(trained_run: Path, documents: list[Docume
 # --- calibration -------------------------------------------------------------------------------------------------
 
 
+def threshold_of(extractor: Extractor) -> float | None:
+    assert extractor.annotator.decoder.relations is not None
+    return extractor.annotator.decoder.relations.threshold
+
+
 @pytest.mark.parametrize("decision", ["softmax", "sigmoid"])
 def test_calibration_goes_with_the_model(
     decision: str, shrunk: Callable[..., Config], schema: Schema, documents: list[Document], tmp_path: Path,
@@ -560,16 +655,17 @@ def test_calibration_goes_with_the_model(
     monkeypatch.setattr("conjoin.evaluation.calibration.MIN_GOLD", 10**6)
     torch.manual_seed(0)
     config = shrunk("conjoin-base", f"relations.decision={decision}", "entities.outside_prior=0")
-    extractor = Extractor(build_model(config, schema, documents=documents).eval(), config)
+    extractor = Extractor.from_model(build_model(config, schema, documents=documents), config)
     before = [found(document) for document in extractor.annotate(documents)]
     extractor.calibrate(documents)
     assert [found(document) for document in extractor.annotate(documents)] == before
-    assert extractor.model.relation_threshold == (CANDIDATES if decision == "sigmoid" else None)
+    candidates = CANDIDATES if decision == "sigmoid" else None
+    assert threshold_of(extractor) == candidates
+    assert extractor.calibration is not None and extractor.calibration.candidates == candidates
 
     least = dict.fromkeys(schema.relation_types, CANDIDATES if decision == "sigmoid" else 0.6)
-    extractor.calibration = Calibration(
-        {"entities": 2.0, "relations": 1.0}, {"entities": {}, "relations": least}, extractor.model.relation_threshold
-    )
+    calibration = Calibration({"entities": 2.0, "relations": 1.0}, {"entities": {}, "relations": least}, candidates)
+    extractor = Extractor.from_model(extractor.model, config, calibration=calibration)
     after = [found(document) for document in extractor.annotate(documents)]
     counts = [sum(len(relations) for _, relations in told) for told in (before, after)]
     assert counts[1] > counts[0] if decision == "sigmoid" else counts[1] < counts[0]
@@ -581,4 +677,5 @@ def test_calibration_goes_with_the_model(
     assert [found(document) for document in exported.annotate(documents)] == after
     for one in (extractor, exported):
         one.forget_calibration()
+        assert threshold_of(one) == config.relations.threshold
         assert [found(document) for document in one.annotate(documents)] == before

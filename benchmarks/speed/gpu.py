@@ -27,17 +27,16 @@ from conjoin import Extractor, Schema, load_config, read_corpus
 from conjoin.corpora.sample import sample_corpus
 from conjoin.document import Document
 from conjoin.extractor import ExtractorLoader
+from conjoin.modeling.backend import GPU_PIECES
 from conjoin.modeling.build import build_model
 from conjoin.modeling.embedders.pretrained import resolve_name
 from conjoin.parallel.batching import fill_batches, shuffled_batches
 from conjoin.parallel.streaming import pipe_in_processes
-from conjoin.parallel.threads import annotate_all
 from conjoin.training import EpochDone, StepDone, train
 
 REPEATS = 10
 RAW_REPEATS = 200  # for workers
 WORKERS = (1, 4, 12)
-PIECES = 16384
 
 
 def main() -> None:
@@ -75,11 +74,11 @@ def measured(preset: str, documents: list[Document], test: list[Document]) -> di
             ours, started = time.perf_counter() - started, time.perf_counter()
         elif isinstance(event, StepDone) and not started:
             started = time.perf_counter()
-    extractor = Extractor(model, config)
+    extractor = Extractor.from_model(model, config)
     tokenizer_side = plain_features(documents)
     alone = training_alone(tokenizer_side, batches, bf16=settings.precision == "auto")
-    annotate_all(model, test, batch_documents=1024, batch_pieces=PIECES)
-    seconds = timed(lambda: annotate_all(extractor.model, test * REPEATS, batch_documents=1024, batch_pieces=PIECES))
+    extractor.annotate(test)
+    seconds = timed(lambda: extractor.annotate(test * REPEATS))
     bare = annotating_alone(plain_features(test * REPEATS))
     return {
         "training_seconds": round(ours, 2), "encoder_training_seconds": round(alone, 2),
@@ -175,7 +174,7 @@ def annotating_alone(features) -> float:  # type: ignore[no-untyped-def]
 
     @torch.inference_mode()
     def forward() -> None:
-        for members in fill_batches(order, sizes, documents=1024, pieces=PIECES):
+        for members in fill_batches(order, sizes, documents=1024, pieces=GPU_PIECES):
             made = embedder.features([words[index] for index in members])
             plain(input_ids=made["pieces"].cuda(), attention_mask=made["mask"].cuda()).last_hidden_state[0, 0, 0].item()
 

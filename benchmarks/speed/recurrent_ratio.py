@@ -26,8 +26,10 @@ from torchcrf import CRF
 
 from conjoin import Schema, load_config, read_corpus
 from conjoin.corpora.sample import sample_corpus
+from conjoin.decoding.tags import Transitions, viterbi
 from conjoin.modeling.build import build_model
 from conjoin.modeling.embedders.feature_cache import FeatureCache
+from conjoin.modeling.heads.relations import PairInputs
 from conjoin.modeling.joint import JointModel
 from conjoin.modeling.nn.crf import ChainCRF
 from conjoin.parallel.batching import shuffled_batches
@@ -116,15 +118,17 @@ def scorer_seconds(model: JointModel, documents: list) -> float:
     batch = model.collate(documents)
     assert batch.targets is not None and model.relations is not None  # noqa: S101
     words = int(batch.lengths.max())
-    emissions = torch.randn(len(documents), words, len(model.entities.tags), requires_grad=True)
+    emissions = torch.randn(len(documents), words, len(model.decoder.entities.tags), requires_grad=True)
     states = torch.randn(len(documents), words, model.relation_stack.width, requires_grad=True)  # type: ignore[union-attr]
-    spans = model._spans([document.entities for document in documents])
+    decoder = model.decoder.relations
+    entities = [document.entities for document in documents]
+    gold = [document.relations for document in documents]
 
     def both() -> None:
-        marks, pairs = model._marks(spans), model.relations.candidates(spans)
-        scores = model.relations(states, spans, marks, pairs)
-        gold = [document.relations for document in documents]
-        loss = model.relations.loss(scores, model.relations.targets(spans, pairs, gold)).mean
+        spans, pairs = decoder.candidates(entities)
+        scores = model.relations(states, PairInputs.of(spans, pairs, states.device))
+        targets = torch.from_numpy(decoder.targets(spans, pairs, entities, gold))
+        loss = model.relations.loss(scores, targets).mean
         (loss + model.entities.loss(emissions, batch.targets).mean).backward()
 
     taken = seconds(both)
@@ -142,10 +146,11 @@ def crf() -> dict[str, float]:
     mask = torch.arange(words) < lengths.unsqueeze(1)
     ours = ChainCRF(torch.ones(tags), torch.ones(tags, tags), torch.ones(tags))
     theirs = CRF(tags, batch_first=True)
+    transitions = Transitions(*(weight.detach().numpy() for weight in ours.weights()))
     runs: dict[str, Callable[[], object]] = {
         "loss": lambda: ours.log_likelihood(emissions, gold, lengths).mean().backward(),
         "pytorch-crf loss": lambda: theirs(emissions, gold, mask=mask, reduction="mean").backward(),
-        "viterbi": lambda: ours.decode(emissions.detach(), lengths).tolist(),
+        "viterbi": lambda: viterbi(emissions.detach().numpy(), lengths.numpy(), transitions).tolist(),
         "pytorch-crf viterbi": lambda: theirs.decode(emissions.detach(), mask=mask),
     }
     times: dict[str, list[float]] = {name: [] for name in runs}

@@ -26,6 +26,7 @@ from conjoin.storage.atomic import whole_folder
 if TYPE_CHECKING:
     from conjoin.modeling.joint import JointModel
 
+NO_DOCUMENTS = "annotate takes a list of documents; for raw text call extractor(text), or extractor.pipe(texts)"
 CANDIDATES = 0.05  # the minimum score of relations that calibration looks at
 Context = TypeVar("Context")
 
@@ -63,6 +64,7 @@ class Extractor:
             backend, config, schema, calibration=calibration, thresholds=thresholds
         )
         self._model: JointModel | None = None
+        self._precision: Precision = "no"
         self._loader: ExtractorLoader | None = None
 
     @classmethod
@@ -81,7 +83,7 @@ class Extractor:
         backend = find_architecture(architecture).backend(model, precision)
         extractor = cls(backend, config, model.schema, metrics=metrics, thresholds=thresholds, calibration=calibration,
                         architecture=architecture)
-        extractor._model = model
+        extractor._model, extractor._precision = model, precision
         return extractor
 
     def __repr__(self) -> str:
@@ -147,9 +149,9 @@ class Extractor:
             raise TypeError("pipe takes several texts; call extractor(text) for one, or pipe([text])")
         if not as_tuples:
             return self._stream(texts, workers)
-        pairs, contexts = tee(texts)
-        documents = self._stream((text for text, _ in pairs), workers)
-        return ((document, context) for document, (_, context) in zip(documents, contexts, strict=True))
+        pairs, again = tee(texts)
+        documents = self._stream(_first_of_pairs(pairs), workers)
+        return ((document, context) for document, (_, context) in zip(documents, again, strict=True))
 
     def _stream(self, texts: Iterable[str], workers: int) -> Iterator[Document]:
         named = (("", text) for text in _checked(texts))
@@ -171,9 +173,11 @@ class Extractor:
             DataError: Gold entities of types that the model does not know.
             TypeError: Raw texts in place of documents.
         """
-        if isinstance(documents, str | Document) or any(isinstance(document, str) for document in documents):
-            raise TypeError("annotate takes a list of documents; for raw text call extractor(text), or "
-                            "extractor.pipe(texts)")
+        if isinstance(documents, str | Document):
+            raise TypeError(NO_DOCUMENTS)
+        documents = list(documents)  # of a generator too
+        if any(isinstance(document, str) for document in documents):
+            raise TypeError(NO_DOCUMENTS)
         if gold_entities:
             self.schema.check(document.annotated(document.entities, ()) for document in documents)
         return self.annotator.annotate(documents, gold_entities=gold_entities)
@@ -253,7 +257,8 @@ class Extractor:
             self.metrics["model"] = {**self.metrics.get("model", {}), **_size(self._model)}
             write_contents(self.contents(folder))
             write_model(self._model, folder)
-        self._loader = ExtractorLoader(str(path), self.annotator.thresholds)
+        device = "cpu" if self._model.device.type == "cpu" else None  # else processes share the GPUs out
+        self._loader = ExtractorLoader(str(path), self.annotator.thresholds, device, self._precision)
 
     def contents(self, folder: Path) -> Contents:
         """The model's settings, types and scores, for a folder."""
@@ -288,7 +293,7 @@ class Extractor:
             from conjoin.artifacts.exported import read_export
 
             extractor = cls(read_export(contents), contents.config, contents.schema, metrics=contents.metrics,
-                            thresholds=thresholds, calibration=contents.calibration)
+                            thresholds=thresholds, calibration=contents.calibration, architecture=contents.architecture)
         else:
             from conjoin.artifacts.weights import read_model
 
@@ -374,6 +379,14 @@ def _size(model: JointModel) -> dict[str, float]:
 
 def _named(value: object) -> str:
     return f"a {type(value).__name__}"
+
+
+def _first_of_pairs(pairs: Iterable[Any]) -> Iterator[str]:
+    for number, pair in enumerate(pairs, start=1):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise TypeError(f"item {number} is {repr(pair)[:40]}; with as_tuples give pairs of a text and anything, or "
+                            "leave as_tuples out")
+        yield pair[0]
 
 
 def _checked(texts: Iterable[str]) -> Iterator[str]:

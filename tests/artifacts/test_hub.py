@@ -131,9 +131,9 @@ print(Extractor.load({str(trained_run)!r}).push_to_hub("me/mine", token="secret"
     handler.files |= {"code.py": b"raise SystemExit('run')", "pickle.bin": b"x"}
     done = python("""
 from conjoin import Extractor
-print(Extractor.from_pretrained("me/mine").extract([("d", "Lee Oswald shot Kennedy in Dallas .")])[0].to_json_line())
+print(Extractor.from_pretrained("me/mine")("Lee Oswald shot Kennedy in Dallas .", id="d").to_json_line())
 """, endpoint, tmp_path)
-    expected = Extractor.load(trained_run).extract([("d", "Lee Oswald shot Kennedy in Dallas .")])[0]
+    expected = Extractor.load(trained_run)("Lee Oswald shot Kennedy in Dallas .", id="d")
     assert done.stdout.strip() == expected.to_json_line(), done.stderr
     assert not any("code.py" in path or "pickle" in path for path in handler.asked), "nothing else is fetched"
 

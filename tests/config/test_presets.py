@@ -25,9 +25,9 @@ def test_settings_reach_what_is_built(documents: list[Document], shrunk: Callabl
                     "entities.layers=2", "entities.dropout=0.35", "relations.dropout=0.45", "relations.threshold=0.6",
                     "relations.scorer=feedforward")
     model = build_model(config, Schema.from_documents(documents))
-    embedder, relations = model.embedder, model.relations
-    assert isinstance(embedder, TransformerEmbedder) and relations is not None
-    assert (embedder.featuriser.overlap, embedder.masking, relations.threshold) == (7, 0.25, 0.6)
+    embedder, relations, decoder = model.embedder, model.relations, model.decoder.relations
+    assert isinstance(embedder, TransformerEmbedder) and relations is not None and decoder is not None
+    assert (embedder.featuriser.overlap, embedder.masking, decoder.threshold) == (7, 0.25, 0.6)
     assert dropouts(embedder) == {0.15}
     assert dropouts(model.entities) == {0.35}
     assert dropouts(relations) == {0.45}
@@ -331,9 +331,9 @@ def test_loading_an_encoder_shows_no_bar_and_leaves_bars_as_they_were(
 ) -> None:
     from transformers.utils.logging import is_progress_bar_enabled
 
-    from conjoin.modeling.embedders.pretrained import load_transformer
+    from conjoin.modeling.embedders.encoder import open_encoder
 
     assert is_progress_bar_enabled()
-    load_transformer(encoder, dropout=None)
+    open_encoder(encoder)
     assert is_progress_bar_enabled()
     assert "Loading" not in capfd.readouterr().err

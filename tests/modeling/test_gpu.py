@@ -1,4 +1,4 @@
-"""What only a GPU shows: skipped where there is none. `pytest tests/test_gpu.py` is the smoke test of one that is."""
+"""What only a GPU shows; skipped without one. `pytest tests/modeling/test_gpu.py` is a smoke test of one."""
 
 from __future__ import annotations
 

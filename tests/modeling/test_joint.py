@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -10,16 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from conjoin.annotator import Annotator
 from conjoin.config.presets import load_config
 from conjoin.config.settings import Config
+from conjoin.decoding.spans import Numbers, Spans
 from conjoin.document import Document, Entity, Relation
 from conjoin.evaluation.metrics import score
+from conjoin.modeling.backend import TorchBackEnd
 from conjoin.modeling.build import assemble_model, build_model
-from conjoin.modeling.embedders.pretrained import load_transformer
+from conjoin.modeling.embedders.encoder import open_encoder
 from conjoin.modeling.embedders.transformer import TransformerEmbedder
 from conjoin.modeling.joint import JointModel
 from conjoin.modeling.nn.pairs import Biaffine
-from conjoin.parallel.threads import annotate_all
 from conjoin.schema import Schema
 from conjoin.training import EpochDone, train
 from conjoin.training.optimizer import ramp
@@ -31,7 +34,7 @@ LONG = ("the mayor of oslo joined acme corp in norway " * 4).split()
 @pytest.fixture(scope="module")
 def embedder(encoder: str) -> TransformerEmbedder:
     torch.manual_seed(0)
-    return TransformerEmbedder(*load_transformer(encoder, dropout=None)).eval()
+    return TransformerEmbedder(open_encoder(encoder)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -54,23 +57,37 @@ def eager(model: JointModel) -> JointModel:
     return model
 
 
+def annotate(model: JointModel, documents: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
+    """All of them as one batch."""
+    training = model.training
+    annotator = Annotator(TorchBackEnd(model), model.decoder)
+    result = annotator.annotate_batch(documents, gold_entities=gold_entities)
+    model.train(training)
+    return result
+
+
+def shared_states(model: JointModel, documents: Sequence[Document]) -> tuple[Tensor, Tensor]:
+    batch = model.collate(documents)
+    return model.shared(model.embedder(batch.features), batch.lengths), batch.lengths
+
+
 def emissions_of(model: JointModel, documents: Sequence[Document]) -> Tensor:
     with torch.no_grad():
-        batch = model.collate(documents)
-        states = model.shared(model.embedder(batch.features), batch.lengths)
-        emissions: Tensor = model.entities(model.entity_stack(states, batch.lengths))
-    return emissions
+        return model.emissions(*shared_states(model, documents))
+
+
+def candidates_of(model: JointModel, documents: Sequence[Document]) -> tuple[Spans, Numbers]:
+    """Between gold entities."""
+    assert model.decoder.relations is not None
+    return model.decoder.relations.candidates([document.entities for document in documents])
 
 
 def pair_scores(model: JointModel, documents: Sequence[Document]) -> dict[tuple[int, Entity, Entity], Tensor]:
     """The scores of every candidate between gold entities, by document and arguments."""
-    assert model.relations is not None
+    spans, pairs = candidates_of(model, documents)
     with torch.no_grad():
-        batch = model.collate(documents)
-        states = model.shared(model.embedder(batch.features), batch.lengths)
-        spans = model._spans([document.entities for document in documents])
-        scores, pairs = model._relation_scores(states, batch.lengths, spans, model._marks(spans))
-    flat = [(row, entity) for row, entities in enumerate(spans.entities) for entity in entities]
+        scores = model.relation_scores(*shared_states(model, documents), spans, pairs)
+    flat = [(row, entity) for row, document in enumerate(documents) for entity in document.entities]
     return {(*flat[head], flat[tail][1]): scores[index] for index, (head, tail) in enumerate(pairs.T.tolist())}
 
 
@@ -126,15 +143,15 @@ def test_a_document_alone_equals_itself_in_a_batch(
         assert alone
         for pair, value in alone.items():
             close(value, inside[pair])
-        same(model.annotate([document])[0], model.annotate(batch)[1])
-        same(model.annotate([document], gold_entities=True)[0], model.annotate(batch, gold_entities=True)[1])
+        same(annotate(model, [document])[0], annotate(model, batch)[1])
+        same(annotate(model, [document], gold_entities=True)[0], annotate(model, batch, gold_entities=True)[1])
 
 
 @pytest.mark.parametrize("pooling", ["first", "mean", "max"])
 def test_word_poolings_do_not_see_padding(
     encoder: str, symmetric: Schema, documents: list[Document], pooling: str
 ) -> None:
-    model = TransformerEmbedder(*load_transformer(encoder, dropout=None), word_pooling=pooling).eval()  # type: ignore[arg-type]
+    model = TransformerEmbedder(open_encoder(encoder), word_pooling=pooling).eval()  # type: ignore[arg-type]
     joint = assemble(model, symmetric)
     longer = Document.from_words([*LONG, "antidisestablishment"])
     close(emissions_of(joint, documents[:1])[0], emissions_of(joint, [longer, documents[0]])[1, :9])
@@ -145,10 +162,10 @@ def test_word_poolings_do_not_see_padding(
 def test_annotate_does_not_know_the_batch(embedder: TransformerEmbedder, symmetric: Schema, texts: list[list[str]]) -> None:
     model = eager(assemble(embedder, symmetric))
     documents = [Document.from_words(words) for words in texts]
-    together = model.annotate(documents)
+    together = annotate(model, documents)
     assert [document.words for document in together] == texts
     for document, found in zip(documents, together, strict=True):
-        same(model.annotate([document])[0], found)
+        same(annotate(model, [document])[0], found)
 
 
 def trained_step(model: JointModel, documents: Sequence[Document]) -> dict[str, Tensor]:
@@ -178,7 +195,7 @@ def test_giorgi_full_model(shrunk: Shrunk, schema: Schema, documents: list[Docum
         == [(512, 32 + 128), (512, 512)]
     assert head.head is not head.tail
     assert not {id(value) for value in head.head.parameters()} & {id(value) for value in head.tail.parameters()}
-    assert model.entities.scheme == "bioes" and len(list(model.entities.inner)) == 0
+    assert model.decoder.entities.scheme == "bioes" and len(list(model.entities.inner)) == 0
     assert head.features.width == 0
     trained_step(model, documents)
 
@@ -193,7 +210,7 @@ def test_ablation_a_no_entity_pretraining(shrunk: Shrunk) -> None:
 def test_ablation_b_no_entity_embeddings(shrunk: Shrunk, schema: Schema, documents: list[Document]) -> None:
     _, model = giorgi(shrunk, schema, "relations.label_embedding=none", "relations.proposals=gold")
     assert model.relations is not None
-    assert model.relations.label_embedding is None
+    assert model.relations.labels is None
     assert model.relations.head[0].in_features == 32
     trained_step(model, documents)
 
@@ -230,7 +247,7 @@ def test_ablation_e_no_bilinear_term(shrunk: Shrunk, schema: Schema, documents: 
 
 def proposed_by(model: JointModel, documents: Sequence[Document]) -> list[set[Entity]]:
     gold = [document.entities for document in documents]
-    predicted = [document.entities for document in model.annotate(documents)]
+    predicted = [document.entities for document in annotate(model, documents)]
     return [set(row) for row in model._proposed(gold, predicted)]
 
 
@@ -240,14 +257,14 @@ def test_proposals_are_gold_predicted_their_union_or_a_mixture(
     gold = [set(document.entities) for document in documents]
     kinds = ("gold", "predicted", "both", "mixture")
     models = {how: eager(assemble(embedder, schema, f"relations.proposals={how}")) for how in kinds}
-    found = [set(document.entities) for document in models["gold"].annotate(documents)]
+    found = [set(document.entities) for document in annotate(models["gold"], documents)]
     assert any(found) and found != gold
     assert proposed_by(models["gold"], documents) == gold
     assert proposed_by(models["predicted"], documents) == found
     assert proposed_by(models["both"], documents) == [left | right for left, right in zip(gold, found, strict=True)]
     mixed = {tuple(rows[0] == gold[0] for rows in [proposed_by(models["mixture"], documents)]) for _ in range(40)}
     assert mixed == {(True,), (False,)}
-    models["mixture"].mixture = 1.0
+    models["mixture"].candidates = replace(models["mixture"].candidates, mixture=1.0)
     assert proposed_by(models["mixture"], documents) == found
 
 
@@ -257,16 +274,15 @@ def test_labels_of_gold_entities_may_be_those_predicted_for_their_last_words(
 ) -> None:
     settings = ("relations.proposals=gold", f"relations.label_embedding={labels}")
     model = assemble(embedder, schema, *settings, "relations.label_source=predicted")
-    spans = model._spans([document.entities for document in documents])
-    as_gold = model._training_marks(spans, [document.entities for document in documents])
-    own = model._marks(spans)
-    assert as_gold is not None and own is not None
-    assert as_gold.tolist() == own.tolist()
-    missed = model._training_marks(spans, [[], documents[1].entities, documents[2].entities])
-    assert missed is not None
+    spans, _ = candidates_of(model, documents)
+    assert spans.labels is not None
+    lengths = [len(document.tokens) for document in documents]
+    as_gold = model._predicted_labels(spans, [document.entities for document in documents], lengths)
+    assert as_gold.tolist() == spans.labels.tolist()
+    missed = model._predicted_labels(spans, [[], documents[1].entities, documents[2].entities], lengths)
     rows = spans.rows == 0
-    assert missed[~rows].tolist() == own[~rows].tolist()
-    outside = [1.0] + [0.0] * (own.shape[1] - 1) if labels == "tag" else [0.0] * own.shape[1]
+    assert missed[~rows].tolist() == spans.labels[~rows].tolist()
+    outside = 0 if labels == "tag" else -1  # the tag O, or no type
     assert missed[rows].tolist() == [outside] * int(rows.sum())
     model.train()
     terms = eager(model).loss(model.collate(documents))
@@ -292,7 +308,7 @@ def test_predicted_proposals_of_a_tagger_that_finds_nothing(
     terms = model.loss(model.collate(documents))
     assert terms["relations"].item() == 0
     terms["relations"].backward()
-    assert model.annotate(documents) == [document.bare() for document in documents]
+    assert annotate(model, documents) == [document.bare() for document in documents]
 
 
 def test_model_without_relation_types(shrunk: Shrunk, documents: list[Document]) -> None:
@@ -300,16 +316,16 @@ def test_model_without_relation_types(shrunk: Shrunk, documents: list[Document])
     model = build_model(shrunk("conjoin-base"), Schema.from_documents(only))
     assert model.relations is None
     assert trained_step(model, only).keys() == {"entities"}
-    found = eager(model.eval()).annotate(documents)
+    found = annotate(eager(model.eval()), documents)
     assert any(document.entities for document in found)
     assert not any(document.relations for document in found)
-    assert model.annotate(documents, gold_entities=True) == only
+    assert annotate(model, documents, gold_entities=True) == only
 
 
 def test_model_without_any_types(shrunk: Shrunk, documents: list[Document]) -> None:
     bare = [document.bare() for document in documents]
     model = build_model(shrunk("conjoin-base"), Schema.from_documents(bare)).eval()
-    assert model.annotate(bare) == bare
+    assert annotate(model, bare) == bare
 
 
 EMPTY = Document.from_words([], id="empty")
@@ -329,13 +345,13 @@ def test_small_documents(shrunk: Shrunk, schema: Schema, batch: list[Document], 
     assert all(torch.isfinite(term) for term in terms.values())
     assert all(torch.isfinite(value.grad).all() for value in model.parameters() if value.grad is not None)
     for gold_entities in (False, True):
-        found = model.eval().annotate(batch, gold_entities=gold_entities)
+        found = annotate(model.eval(), batch, gold_entities=gold_entities)
         assert [document.bare() for document in found] == [document.bare() for document in batch]
     assert [set(document.entities) for document in found] == [set(document.entities) for document in batch]
 
 
 def test_annotate_nothing(embedder: TransformerEmbedder, schema: Schema) -> None:
-    assert assemble(embedder, schema).annotate([]) == []
+    assert annotate(assemble(embedder, schema), []) == []
 
 
 def test_annotate_ignores_gold_and_keeps_it_with_gold_entities(
@@ -344,8 +360,8 @@ def test_annotate_ignores_gold_and_keeps_it_with_gold_entities(
     model = eager(assemble(embedder, schema, "relations.constrain=false", "relations.decision=sigmoid",
                            "relations.threshold=0.3"))
     bare = [document.bare() for document in documents]
-    assert model.annotate(documents) == model.annotate(bare)
-    given_entities = model.annotate(documents, gold_entities=True)
+    assert annotate(model, documents) == annotate(model, bare)
+    given_entities = annotate(model, documents, gold_entities=True)
     assert [document.entities for document in given_entities] == [document.entities for document in documents]
     assert any(document.relations for document in given_entities)
     for document in given_entities:
@@ -355,7 +371,7 @@ def test_annotate_ignores_gold_and_keeps_it_with_gold_entities(
 def test_annotations_come_with_scores_and_characters(
     embedder: TransformerEmbedder, schema: Schema, documents: list[Document]
 ) -> None:
-    for document in eager(assemble(embedder, schema)).annotate(documents):
+    for document in annotate(eager(assemble(embedder, schema)), documents):
         for entity in document.entities:
             assert entity.score is not None and 0 <= entity.score <= 1
             assert document.text[entity.char_start : entity.char_end] == entity.text
@@ -421,7 +437,7 @@ def test_three_documents_are_learnt_by_heart(shrunk: Shrunk, documents: list[Doc
     config = shrunk(preset, "training.learning_rate=3e-3", "training.head_learning_rate=3e-3", "training.epochs=60",
                     "training.batch_size=2", "training.patience=60")
     model, events = learnt(config, documents)
-    report = score(documents, annotate_all(model, [document.bare() for document in documents]))
+    report = score(documents, annotate(model, [document.bare() for document in documents]))
     assert report.entities["strict"].micro.f1 == 1
     assert report.relations["strict"].micro.f1 == 1
     losses = [sum(event.terms.values()) for event in events if isinstance(event, EpochDone)]
@@ -438,4 +454,4 @@ def test_a_symmetric_relation_is_learnt_whichever_way_it_is_written(shrunk: Shru
     torch.manual_seed(0)
     model = build_model(config, schema)
     list(train(model, gold, settings=config.training, symmetric=schema.symmetric))
-    assert set(model.annotate(gold)[0].relations) == set(document.relations)
+    assert set(annotate(model, gold)[0].relations) == set(document.relations)

@@ -12,15 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from conjoin import Corpus, Extractor, load_config, train
+from conjoin.annotator import Annotator
 from conjoin.config.settings import Config
 from conjoin.document import Document
 from conjoin.errors import ModelError, SettingError
 from conjoin.evaluation.metrics import score
+from conjoin.modeling.backend import TorchBackEnd
 from conjoin.modeling.build import assemble_model, build_model
 from conjoin.modeling.embedders.characters import CharacterEmbedder
+from conjoin.modeling.joint import JointModel
 from conjoin.modeling.nn.layers import LayerMix
 from conjoin.modeling.nn.pairs import DistMultCosine
-from conjoin.parallel.threads import annotate_all
 from conjoin.schema import Schema
 from conjoin.training import train as training_events
 from elmo_files import OPTIONS, write_weights
@@ -87,11 +89,15 @@ def test_about_six_million_parameters_are_trained() -> None:
     assert round(trained / 1e6, 1) == 6.2
 
 
+def annotate(model: JointModel, documents: list[Document]) -> list[Document]:
+    return Annotator(TorchBackEnd(model), model.decoder).annotate(documents)
+
+
 def learn(config: Config, documents: list[Document]) -> None:
     torch.manual_seed(0)
     model = build_model(config, Schema.from_documents(documents), documents=documents)
     list(training_events(model, documents, settings=config.training))
-    report = score(documents, annotate_all(model, [document.bare() for document in documents]))
+    report = score(documents, annotate(model, [document.bare() for document in documents]))
     assert report.entities["strict"].micro.f1 == 1
     assert report.relations["strict"].micro.f1 == 1
 
@@ -145,7 +151,7 @@ def test_a_model_folder_without_one_of_its_files_is_broken(
 ) -> None:
     config = shrunk("crone2020-conll04-minilm", *own_files, *FAST)
     model = build_model(config, Schema.from_documents(documents), documents=documents)
-    Extractor(model, config).save(tmp_path / "model")
+    Extractor.from_model(model, config).save(tmp_path / "model")
     (tmp_path / "model" / name).unlink()
     with pytest.raises(ModelError, match=rf"model: broken model folder \(.*{name}.*\); copy it again or train anew"):
         Extractor.load(tmp_path / "model")
@@ -214,7 +220,7 @@ def test_symmetric_relations_under_the_symmetric_scorer(shrunk: Shrunk, document
     schema = Schema.from_documents(documents, symmetric=config.symmetric)
     model = build_model(config, schema, documents=documents)
     list(training_events(model, documents, settings=config.training, symmetric=schema.symmetric))
-    assert set(model.annotate(documents)[1].relations) == set(documents[1].relations)
+    assert set(annotate(model, documents)[1].relations) == set(documents[1].relations)
 
 
 def test_diagonals_are_trained(shrunk: Shrunk, documents: list[Document]) -> None:

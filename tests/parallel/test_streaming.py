@@ -168,7 +168,7 @@ def test_threads_of_torch_are_the_callers_again_afterwards() -> None:
 
 def test_documents_are_those_of_the_extractor(trained_run: Path) -> None:
     texts = [(f"d{number}", "Lee Oswald shot Kennedy in Dallas. " * (number % 4)) for number in range(200)]
-    expected = list(Extractor.load(trained_run).pipe_named(texts))
+    expected = list(Extractor.load(trained_run).pipeline.stream(texts))
     assert list(pipe_in_processes(ExtractorLoader(str(trained_run)), texts, workers=2, skip=50)) == expected[50:]
     with pytest.raises(ModelError, match="no such folder"):
         list(pipe_in_processes(ExtractorLoader(str(trained_run / "no")), texts, workers=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,14 +17,14 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from conjoin.artifacts.exported import FORMAT, PAIRS, TRANSITIONS, WORDS
-from conjoin.artifacts.model_folder import EXPORTED, MODEL_FILES, read_contents, write_contents, write_json
+from conjoin.artifacts.model_folder import EXPORTED, MODEL_FILES, read_contents, write_contents
 from conjoin.artifacts.weights import read_model
 from conjoin.errors import ModelError, require_extra
 from conjoin.features.arrays import Featuriser
 from conjoin.modeling.embedders.transformer import find_transformer
 from conjoin.modeling.heads.relations import RelationHead
 from conjoin.modeling.joint import JointModel
-from conjoin.storage.atomic import whole_folder
+from conjoin.storage.atomic import whole_folder, write_text
 
 try:
     import onnx  # noqa: F401
@@ -51,7 +52,8 @@ def export(model: Path, output: Path, *, int8: bool = False) -> None:
     featuriser = network.embedder.featuriser
     _plain_attention(network)
     with whole_folder(output, replaces=EXPORT_FILES) as folder:
-        write_json(folder / EXPORTED, {"format": FORMAT, "int8": int8, "featuriser": featuriser.to_json()})
+        description = {"format": FORMAT, "int8": int8, "featuriser": featuriser.to_json()}
+        write_text(folder / EXPORTED, json.dumps(description) + "\n")  # ASCII: words may hold half a surrogate pair
         if network.entities.crf is not None:
             names = ("starts", "steps", "ends")
             weights = (value.detach().numpy() for value in network.entities.crf.weights())

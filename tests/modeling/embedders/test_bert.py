@@ -20,7 +20,8 @@ from conjoin.artifacts.weights import read_model
 from conjoin.document import Document
 from conjoin.errors import ModelError
 from conjoin.modeling.embedders.bert import BertEncoder, saved_bert
-from conjoin.modeling.embedders.pretrained import load_transformer, resolve_name
+from conjoin.modeling.embedders.encoder import open_encoder
+from conjoin.modeling.embedders.pretrained import resolve_name
 from conjoin.modeling.embedders.transformer import TransformerEmbedder, vocabulary_of
 
 TEXTS = [["Maria", "Ortiz", "leads", "the", "Halden", "Steel"], ["Oslo"], ["Ωmega", "x9", "\ud83d", "naïve"]]
@@ -28,8 +29,7 @@ TEXTS = [["Maria", "Ortiz", "leads", "the", "Halden", "Steel"], ["Oslo"], ["Ωme
 
 def saved(folder: str, target: Path, **changes: object) -> Path:
     """A folder as a saved model has it: configuration and tokenizer."""
-    encoder, tokenizer = load_transformer(folder, dropout=None)
-    TransformerEmbedder(encoder, tokenizer).save(target)
+    TransformerEmbedder(open_encoder(folder)).save(target)
     config = target / "encoder" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), **changes}))
     return target / "encoder"
@@ -37,11 +37,11 @@ def saved(folder: str, target: Path, **changes: object) -> Path:
 
 def both(folder: str, target: Path, **options: Any) -> tuple[TransformerEmbedder, TransformerEmbedder]:
     """The embedder over transformers' encoder, and over ours with its weights."""
-    encoder, tokenizer = load_transformer(folder, dropout=None)
-    found = saved_bert(saved(folder, target))
-    assert found is not None
-    found[0].load_state_dict(encoder.state_dict())
-    return TransformerEmbedder(encoder, tokenizer, **options).eval(), TransformerEmbedder(*found, **options).eval()
+    theirs = open_encoder(folder)
+    ours = open_encoder("no-such-name", folder=saved(folder, target).parent, training=False)
+    assert isinstance(ours.module, BertEncoder) and not isinstance(theirs.module, BertEncoder)
+    ours.module.load_state_dict(theirs.module.state_dict())
+    return TransformerEmbedder(theirs, **options).eval(), TransformerEmbedder(ours, **options).eval()
 
 
 @pytest.fixture(params=["tiny", "minilm"])
@@ -93,7 +93,7 @@ def test_a_loaded_model_is_ours_annotates_the_same_and_is_saved_as_it_was(
     extractor = Extractor.load(trained_run / "model", device="cpu")
     assert isinstance(extractor.model.embedder.encoder, BertEncoder)  # type: ignore[attr-defined]
     contents = read_contents(trained_run / "model")
-    other = Extractor(read_model(contents, device="cpu"), contents.config)
+    other = Extractor.from_model(read_model(contents, device="cpu"), contents.config)
     assert not isinstance(other.model.embedder.encoder, BertEncoder)  # type: ignore[attr-defined]
     assert [(found.entities, found.relations) for found in extractor.annotate(documents)] == [
         (found.entities, found.relations) for found in other.annotate(documents)

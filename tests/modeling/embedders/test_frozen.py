@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -15,19 +15,19 @@ from conjoin.config.settings import Config
 from conjoin.document import Document
 from conjoin.errors import SettingError
 from conjoin.modeling.build import build_embedder, build_model
-from conjoin.modeling.embedders.embedder import JoinedEmbedder
+from conjoin.modeling.embedders.embedder import JoinedEmbedder, own_features
+from conjoin.modeling.embedders.encoder import open_encoder
 from conjoin.modeling.embedders.feature_cache import FeatureCache
 from conjoin.modeling.embedders.frozen import FrozenEmbedder, FrozenTransformer
-from conjoin.modeling.embedders.pretrained import load_transformer
 from conjoin.modeling.embedders.static import CasingEmbedder
-from conjoin.modeling.embedders.transformer import TransformerEmbedder
+from conjoin.modeling.embedders.transformer import TransformerEmbedder, find_transformer
 from conjoin.schema import Schema
 
 TEXTS = [["Maria", "Ortiz", "leads", "Acme"], [], ["oslo"], [*"abcdefgh" * 30]]
 
 
-def transformer(encoder: str, pooling: WordPooling = "first") -> TransformerEmbedder:
-    return TransformerEmbedder(*load_transformer(encoder, dropout=None), max_pieces=80, word_pooling=pooling).eval()
+def transformer(encoder: str, pooling: WordPooling = "first", **options: Any) -> TransformerEmbedder:
+    return TransformerEmbedder(open_encoder(encoder), max_pieces=80, word_pooling=pooling, **options).eval()
 
 
 def frozen(
@@ -124,7 +124,7 @@ def test_other_weights_or_settings_have_other_vectors(encoder: str) -> None:
     with torch.no_grad():
         next(first.encoder.parameters())[0] += 1e-3  # type: ignore[attr-defined]
     prints.add(first.fingerprint())
-    pooled = TransformerEmbedder(*load_transformer(encoder, dropout=None), word_pooling="mean", max_pieces=80)
+    pooled = TransformerEmbedder(open_encoder(encoder), word_pooling="mean", max_pieces=80)
     prints.add(FrozenEmbedder(FrozenTransformer(pooled, all_layers=True)).fingerprint())
     assert len(prints) == 4
 
@@ -147,6 +147,23 @@ def test_joined_vectors_are_those_of_the_parts(encoder: str) -> None:
         for part, found in zip(parts.values(), vectors.split([32, 7], dim=-1), strict=True):
             torch.testing.assert_close(found, part(part.features(TEXTS)).float())
     assert joined.sizes(TEXTS) == [max(pair) for pair in zip(*(part.sizes(TEXTS) for part in parts.values()), strict=True)]
+
+
+def test_parts_are_named_by_the_prefixes_of_their_features(encoder: str) -> None:
+    """What is inside is found without a look at the kinds of embedders."""
+    inner, casing = transformer(encoder, inputs={"casing": CasingEmbedder()}), CasingEmbedder()
+    frozen_one = FrozenEmbedder(FrozenTransformer(inner, all_layers=True)).eval()
+    joined = JoinedEmbedder({"transformer": frozen_one, "casing": casing}).eval()
+    parts = list(joined.parts())
+    assert [prefix for prefix, _ in parts] == ["", "transformer.", "transformer.", "transformer.casing.", "casing."]
+    assert [part for _, part in parts][:3] == [joined, frozen_one, inner] and parts[-1][1] is casing
+    assert find_transformer(joined) == ("transformer.", inner)
+    assert find_transformer(JoinedEmbedder({"casing": casing})) is None
+    features = joined.features(TEXTS)
+    for prefix, part in parts[1:]:
+        expected = part.features(TEXTS)  # type: ignore[operator]
+        own = own_features(prefix, features)
+        assert all(torch.equal(own[name], value) for name, value in expected.items())
 
 
 def test_a_model_must_see_something(shrunk: Callable[..., Config]) -> None:

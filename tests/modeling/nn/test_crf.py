@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conjoin.modeling.nn.crf import ChainCRF, forward_backward, viterbi
+from conjoin.modeling.nn.crf import ChainCRF, forward_backward
 
 Case = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -37,26 +37,6 @@ def cases(draw: st.DrawFn) -> Case:
     words = max(lengths) + draw(st.integers(0, 1))
     return (some(len(lengths), words, tags), torch.tensor(lengths), some(tags, forbid=True),
             some(tags, tags, forbid=True), some(tags, forbid=True))
-
-
-@given(cases())
-@settings(max_examples=60, deadline=None)
-def test_viterbi_is_the_best_of_all_paths(case: Case) -> None:
-    emissions, lengths, _, transitions, _ = case
-    found = viterbi(*case)
-    assert found.shape == emissions.shape[:2]
-    for row, length in enumerate(lengths.tolist()):
-        paths = product(range(len(transitions)), repeat=length)
-        best = max(paths, key=lambda path: score_of(path, emissions[row], case))
-        assert tuple(found[row, :length].tolist()) == best
-        assert not found[row, length:].any()
-
-
-def test_a_forbidden_step_is_never_taken_for_any_gain() -> None:
-    emissions = torch.tensor([[[0.0, 1.0], [0.0, 1e6]]])
-    transitions = torch.tensor([[0.0, 0.0], [0.0, float("-inf")]])
-    free = torch.zeros(2)
-    assert viterbi(emissions, torch.tensor([2]), free, transitions, free).tolist() == [[0, 1]]
 
 
 def paths_of(case: Case, row: int) -> dict[tuple[int, ...], float]:
@@ -152,7 +132,6 @@ def test_zero_transitions_are_a_softmax_tagger() -> None:
     tags, lengths = torch.randint(0, 4, (2, 6)), torch.tensor([6, 6])
     expected = emissions.log_softmax(-1).gather(2, tags.unsqueeze(2)).sum((1, 2))
     torch.testing.assert_close(crf.log_likelihood(emissions, tags, lengths), expected)
-    assert crf.decode(emissions, lengths).tolist() == emissions.argmax(-1).tolist()
 
 
 def test_padding_and_neighbours_change_nothing_even_when_huge() -> None:
@@ -172,22 +151,3 @@ def test_padding_and_neighbours_change_nothing_even_when_huge() -> None:
     assert torch.isfinite(batch.grad).all()
     assert not batch.grad[0, 3:].any() and not batch.grad[1].any()
     assert all(torch.isfinite(parameter.grad).all() for parameter in crf.parameters() if parameter.grad is not None)
-
-
-@given(st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
-def test_probability_of_a_stretch_is_that_of_all_paths_through_it(seed: int) -> None:
-    crf = chain(3, seed=seed)
-    emissions = torch.randn(1, 5, 3, dtype=torch.double, generator=torch.Generator().manual_seed(seed))
-    lengths = torch.tensor([5])
-    with torch.no_grad():
-        best = crf.decode(emissions, lengths)
-        first, step = crf.chosen(emissions, lengths, best)
-        weights = crf.weights()
-    path = best[0].tolist()
-    paths = paths_of((emissions, lengths, *weights), 0)
-    total = torch.tensor(list(paths.values())).logsumexp(0)
-    for start, end in ((0, 1), (0, 5), (1, 4), (3, 5), (4, 5)):
-        through = sum(math.exp(v - total) for p, v in paths.items() if list(p[start:end]) == path[start:end])
-        found = first[0, start] + step[0, start + 1 : end].sum()
-        assert found.exp().item() == pytest.approx(through, abs=1e-6)

@@ -4,8 +4,6 @@ from itertools import permutations
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from conjoin.modeling.nn.pairs import (
@@ -15,26 +13,12 @@ from conjoin.modeling.nn.pairs import (
     DistMultCosine,
     FeedForwardPairs,
     SummedPairs,
-    candidate_pairs,
 )
 
 
-@given(st.lists(st.integers(0, 6), max_size=6))
-@settings(deadline=None)
-def test_candidates_are_the_permutations_of_each_row(counts: list[int]) -> None:
-    expected, offset = [], 0
-    for count in counts:
-        expected += list(permutations(range(offset, offset + count), 2))
-        offset += count
-    pairs = candidate_pairs(torch.tensor(counts, dtype=torch.long))
-    assert pairs.shape[0] == 2
-    assert list(zip(*pairs.tolist(), strict=True)) == expected
-
-
-def test_rows_with_no_one_and_three_spans() -> None:
-    # Span 0 stands alone in row 1; spans 1, 2, 3 share row 2.
-    assert candidate_pairs(torch.tensor([0, 1, 3])).tolist() == [[1, 1, 2, 2, 3, 3], [2, 3, 1, 3, 1, 2]]
-    assert candidate_pairs(torch.tensor([0, 1, 0])).shape == (2, 0)
+def all_pairs(*spans: int) -> Tensor:
+    """[2, pair]: all ordered pairs of some spans."""
+    return torch.tensor(list(permutations(spans, 2))).T
 
 
 def hand_made(*, bilinear: bool, features: int) -> Biaffine:
@@ -87,7 +71,7 @@ def test_bilinear_term_is_the_naive_product() -> None:
     torch.manual_seed(0)
     scorer = Biaffine(5, 3).double()
     heads, tails = torch.randn(2, 4, 5, dtype=torch.double)
-    pairs = candidate_pairs(torch.tensor([1, 3]))
+    pairs = all_pairs(1, 2, 3)
     linear = Biaffine(5, 3, bilinear=False).double()
     linear.load_state_dict({name: value for name, value in scorer.state_dict().items() if name != "bilinear"})
     found = scorer(heads, tails, pairs) - linear(heads, tails, pairs)
@@ -99,7 +83,7 @@ def test_linear_term_is_one_matrix_over_both_vectors() -> None:
     torch.manual_seed(0)
     scorer = Biaffine(5, 3, bilinear=False)
     heads, tails = torch.randn(2, 4, 5)
-    pairs = candidate_pairs(torch.tensor([4]))
+    pairs = all_pairs(0, 1, 2, 3)
     joined = torch.cat([heads[pairs[0]], tails[pairs[1]]], dim=1)
     whole = torch.nn.functional.linear(joined, torch.cat([scorer.head.weight, scorer.tail.weight], 1), scorer.head.bias)
     torch.testing.assert_close(scorer(heads, tails, pairs), whole)
@@ -140,7 +124,7 @@ def test_scorers_of_no_pairs_keep_a_gradient(features: int) -> None:
 
 
 def pairs_of(spans: int) -> Tensor:
-    return candidate_pairs(torch.tensor([spans]))
+    return all_pairs(*range(spans))
 
 
 def test_distmult_by_hand() -> None:
