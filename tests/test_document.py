@@ -149,3 +149,31 @@ def test_a_digest_tells_documents_apart() -> None:
     assert len({documents_digest(documents) for documents in seen}) == len(seen)
     assert documents_digest([DOCUMENT]) == documents_digest([Document.from_words(
         WORDS, [Entity("Peop", 0, 2, 0.98765), DALLAS], [Relation("Live_In", RUBY, DALLAS, 0.5)], id="d1")])
+
+
+def test_documents_and_corpora_show_themselves_on_one_line() -> None:
+    assert repr(DOCUMENT) == str(DOCUMENT)
+    assert DOCUMENT.id in repr(DOCUMENT) and "entities=2, relations=1" in repr(DOCUMENT)
+    long = Document.from_words(["a\nb", *["word"] * 1000])
+    assert "\n" not in repr(long) and len(repr(long)) < 124 and "words=1001" in repr(long)
+    corpus = Corpus({"train": (DOCUMENT,), "dev": ()}, (Problem("a", None, "kind", "message"),), "spert")
+    assert repr(corpus) == str(corpus) == "Corpus(train=1, dev=0, format='spert', problems=1)"
+
+
+def test_rows_are_one_for_each_annotation() -> None:
+    ruby, dallas, relation = DOCUMENT.to_rows()
+    assert (ruby["document"], ruby["kind"], ruby["id"], ruby["text"]) == ("d1", "entity", "e1", "Jack Ruby")
+    assert (dallas["char_start"], dallas["char_end"], dallas["score"]) == (19, 25, None)
+    assert relation == {
+        "document": "d1", "kind": "relation", "type": "Live_In", "head": "Jack Ruby", "head_type": "Peop", "head_id": "e1",
+        "tail": "Dallas", "tail_type": "Loc", "tail_id": "e2", "score": 0.5,
+    }
+    json.dumps(DOCUMENT.to_rows())
+
+
+def test_rows_become_a_data_frame() -> None:
+    pandas = pytest.importorskip("pandas")
+    rows = pandas.DataFrame(row for document in [DOCUMENT, DOCUMENT.bare()] for row in document.to_rows())
+    relations = rows[rows.kind == "relation"].dropna(axis="columns", how="all")
+    assert relations[["head", "tail"]].values.tolist() == [["Jack Ruby", "Dallas"]]
+    assert "text" not in relations

@@ -28,6 +28,10 @@ def test_all_is_what_the_lazy_table_gives() -> None:
     assert set(conjoin.__all__) == {*conjoin._HOMES, "__version__"}
 
 
+def test_dir_shows_the_public_names() -> None:
+    assert dir(conjoin) == sorted(conjoin.__all__)
+
+
 def test_every_public_name_is_imported_for_type_checkers_too() -> None:
     source = inspect.getsource(conjoin).partition("if TYPE_CHECKING:")[2].partition("\ndef ")[0]
     imported = {name.strip() for line in source.splitlines() if " import " in line

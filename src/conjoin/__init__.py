@@ -20,7 +20,7 @@ _HOMES = {
     "Thresholds": "conjoin.annotator",
     "Token": "conjoin.document",
     "load_config": "conjoin.config.presets",
-    "read_corpus": "conjoin.readers",
+    "read_corpus": "conjoin.readers.corpus",
     "score": "conjoin.evaluation.metrics",
     "train": "conjoin.experiments.train",
 }
@@ -41,7 +41,11 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that reading data or `--help` never loads torch."""
+    """Import a public name on first use, so that reading data and `--help` never load torch."""
     if name not in _HOMES:
         raise AttributeError(f"module 'conjoin' has no attribute '{name}'")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,4 +1,4 @@
-"""The values everybody talks about: `Document` with its `Token`s, `Entity`s and `Relation`s, and `Corpus`.
+"""Documents with their tokens, entities and relations, and corpora of documents.
 
 Gold and predicted annotations have the same type, so evaluation is set arithmetic over two lists of documents.
 Spans are in words, `start` inclusive and `end` exclusive; `char_start` and `char_end` are the same in characters.
@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
+from textwrap import shorten
 from typing import Any
 
 from conjoin.errors import DataError
@@ -19,14 +22,14 @@ SPLITS = ("train", "dev", "test")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A surface word and where it stands: `document.text[char_start:char_end] == text`."""
+    """A word and its place in the text: `document.text[char_start:char_end] == text`."""
 
     text: str
     char_start: int
     char_end: int
 
     def moved(self, characters: int) -> Token:
-        """The same word so many characters further on."""
+        """The same word, with its offsets increased by a number of characters."""
         return Token(self.text, self.char_start + characters, self.char_end + characters) if characters else self
 
 
@@ -34,8 +37,8 @@ class Token:
 class Entity:
     """A typed span of words.
 
-    Two entities are equal when type and words are; characters, text and score are carried along. A `Document` fills in
-    `char_start`, `char_end` and `text` itself, so `Entity("Peop", 0, 2)` is all one has to write.
+    Entities are compared by type, `start` and `end` only. A `Document` fills in `char_start`, `char_end` and `text`, so
+    `Entity("Peop", 0, 2)` is enough.
     """
 
     type: str
@@ -47,7 +50,7 @@ class Entity:
     text: str = field(default="", compare=False)
 
     def overlaps(self, other: Entity) -> bool:
-        """Whether the two share a word."""
+        """True when the two entities share a word."""
         return self.start < other.end and other.start < self.end
 
 
@@ -63,9 +66,24 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """An annotated unit of text: usually a sentence, sometimes more.
+    """An annotated unit of text: a sentence or more.
 
-    Raises `DataError` when a token, entity or relation does not fit the text.
+    In a notebook a document shows itself with marked entities and arcs for relations.
+
+    Args:
+        text: The raw text.
+        tokens: Its words, in order.
+        entities: Typed spans of words; they may overlap.
+        relations: Typed pairs of these entities.
+        id: A name for the document; may be empty.
+
+    Raises:
+        DataError: When a token, entity or relation does not fit the text.
+
+    Example:
+        >>> document = Document.from_words(["Ann", "lives", "in", "Bonn"], [Entity("Peop", 0, 1), Entity("Loc", 3, 4)])
+        >>> document
+        Document('Ann lives in Bonn', words=4, entities=2, relations=0)
     """
 
     text: str
@@ -97,8 +115,20 @@ class Document:
         text = " ".join(token.text for token in tokens)
         return cls(text, tuple(tokens), tuple(entities), tuple(relations), id)
 
+    def __repr__(self) -> str:
+        beginning = shorten(self.text[:200], 60, placeholder=" …")
+        counts = f"words={len(self.tokens)}, entities={len(self.entities)}, relations={len(self.relations)}"
+        return f"Document({beginning!r}, {f'id={self.id!r}, ' if self.id else ''}{counts})"
+
+    def _repr_html_(self) -> str:
+        """The document for a notebook, in the look of the HTML page."""
+        from conjoin.render.html import notebook_html
+
+        return notebook_html(self)
+
     @property
     def words(self) -> list[str]:
+        """The text of each token."""
         return [token.text for token in self.tokens]
 
     def annotated(self, entities: Iterable[Entity], relations: Iterable[Relation]) -> Document:
@@ -159,7 +189,11 @@ class Document:
         return f"document '{self.id}'" if self.id else "document"
 
     def to_json(self, *, tokens: bool = True) -> dict[str, Any]:
-        """The document as conjoin's JSON: characters, entity ids, relations by id; with `tokens`, its words too."""
+        """The document as the value of one line of conjoin's JSONL.
+
+        Args:
+            tokens: Include the characters of each word.
+        """
         ids = {entity: f"e{number}" for number, entity in enumerate(self.entities, start=1)}
         value: dict[str, Any] = {"id": self.id, "text": self.text}
         if tokens:
@@ -176,13 +210,41 @@ class Document:
         return value
 
     def to_json_line(self, *, tokens: bool = True) -> str:
-        """`to_json` on one line, ending without a newline."""
+        """`to_json` as one line of text, without a newline at its end."""
         return json.dumps(self.to_json(tokens=tokens), ensure_ascii=False)
 
+    def to_rows(self) -> list[dict[str, Any]]:
+        """The annotations as flat rows, one for each entity and then one for each relation, for tables.
 
-def reaches(score: float | None, least: float) -> bool:
-    """Whether something scores at least so much; what has no score does."""
-    return score is None or score >= least
+        Every row has `document` (the id), `kind` ("entity" or "relation"), `type` and `score` (None without one).
+        A row of an entity also has `id` (unique in the document), `text`, `char_start` and `char_end` (end exclusive),
+        a row of a relation `head`, `head_type`, `head_id`, `tail`, `tail_type` and `tail_id`.
+
+        Example:
+            A table of all relations in pandas:
+
+            >>> rows = pandas.DataFrame(row for document in documents for row in document.to_rows())
+            >>> relations = rows[rows.kind == "relation"].dropna(axis="columns", how="all")
+        """
+        ids = {entity: f"e{number}" for number, entity in enumerate(self.entities, start=1)}
+        rows: list[dict[str, Any]] = [
+            {"document": self.id, "kind": "entity", "id": id, "type": entity.type, "text": entity.text,
+             "char_start": entity.char_start, "char_end": entity.char_end, "score": entity.score}
+            for entity, id in ids.items()
+        ]
+        for relation in self.relations:
+            head, tail = relation.head, relation.tail
+            rows.append({
+                "document": self.id, "kind": "relation", "type": relation.type,
+                "head": head.text, "head_type": head.type, "head_id": ids[head],
+                "tail": tail.text, "tail_type": tail.type, "tail_id": ids[tail], "score": relation.score,
+            })
+        return rows
+
+
+def at_least(score: float | None, threshold: float) -> bool:
+    """True when a score reaches the threshold; an annotation without a score always does."""
+    return score is None or score >= threshold
 
 
 def _score(score: float | None) -> dict[str, float]:
@@ -191,10 +253,15 @@ def _score(score: float | None) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something in a file that was repaired, left out or worth knowing.
+    """A remark on a file that was read or written.
 
-    `kind` is a short name that is counted (`overlapping-entity`), `message` the sentence for this place. A `loss` is
-    an annotation of the file that the documents do not hold; a `repair` stops strict reading and writing.
+    Args:
+        path: The file.
+        line: The line in it, from 1, if it is known.
+        kind: A short name that problems are counted by, such as `overlapping-entity`.
+        message: One sentence for this place.
+        loss: True when the documents lack an annotation that the file has.
+        repair: True when the file is wrong there; strict reading and writing stop at a repair.
     """
 
     path: str
@@ -211,27 +278,42 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Documents by split name (`train`, `dev`, `test`, or `all` for a file that names no split)."""
+    """Documents by split.
+
+    Args:
+        splits: Name (`train`, `dev`, `test`, or `all` for a file that names no split) → documents.
+        problems: Repairs and notes from reading the files.
+        format: Name of the format that the files were in.
+    """
 
     splits: Mapping[str, tuple[Document, ...]]
     problems: tuple[Problem, ...] = ()
     format: str = ""
 
+    def __repr__(self) -> str:
+        parts = [f"{split}={len(documents)}" for split, documents in self.splits.items()]
+        parts += [f"format={self.format!r}"] if self.format else []
+        parts += [f"problems={len(self.problems)}"] if self.problems else []
+        return f"Corpus({', '.join(parts)})"
+
     @property
     def train(self) -> tuple[Document, ...]:
+        """The documents of the split `train`; empty without one."""
         return self.splits.get("train", ())
 
     @property
     def dev(self) -> tuple[Document, ...]:
+        """The documents of the split `dev`; empty without one."""
         return self.splits.get("dev", ())
 
     @property
     def test(self) -> tuple[Document, ...]:
+        """The documents of the split `test`; empty without one."""
         return self.splits.get("test", ())
 
     @property
     def documents(self) -> tuple[Document, ...]:
-        """All documents of all splits, in the order of the splits."""
+        """The documents of all splits, one split after the other."""
         return tuple(document for documents in self.splits.values() for document in documents)
 
     def __iter__(self) -> Iterator[Document]:
@@ -242,7 +324,7 @@ class Corpus:
 
 
 def documents_digest(documents: Iterable[Document]) -> str:
-    """The same for the same documents in the same order, and for no others."""
+    """A SHA-256 digest of the documents and their order."""
     digest = hashlib.sha256()
     for document in documents:
         digest.update(document.to_json_line().encode("utf-8", "surrogatepass") + b"\n")
@@ -250,7 +332,7 @@ def documents_digest(documents: Iterable[Document]) -> str:
 
 
 def entity_between(document: Document, type: str, char_start: int, char_end: int) -> Entity | None:
-    """The entity whose words cover exactly the characters from `char_start` to `char_end`, or None."""
+    """The entity whose words cover exactly these characters, end exclusive; None when it would cut a word."""
     start = _word_index(document.tokens, char_start, at_start=True)
     last = _word_index(document.tokens, char_end, at_start=False)
     if start is None or last is None or last < start:
@@ -259,15 +341,7 @@ def entity_between(document: Document, type: str, char_start: int, char_end: int
 
 
 def _word_index(tokens: Sequence[Token], position: int, *, at_start: bool) -> int | None:
-    """Binary search for the word that starts (or ends) at a character."""
-    low, high = 0, len(tokens) - 1
-    while low <= high:
-        middle = (low + high) // 2
-        found = tokens[middle].char_start if at_start else tokens[middle].char_end
-        if found == position:
-            return middle
-        if found < position:
-            low = middle + 1
-        else:
-            high = middle - 1
-    return None
+    """The index of the word that starts (or ends) at a character, or None."""
+    edge = attrgetter("char_start" if at_start else "char_end")
+    index = bisect_left(tokens, position, key=edge)
+    return index if index < len(tokens) and edge(tokens[index]) == position else None

@@ -387,3 +387,9 @@ def test_by_characters_a_final_full_stop_is_not_compared() -> None:
     assert score([gold], [apart], characters=True).entities["strict"].micro.f1 == 1
     shorter = apart.annotated([Entity("Loc", 1, 2)], ())
     assert score([gold], [shorter], characters=True).entities["strict"].micro.f1 == 0
+
+
+def test_a_report_shows_itself_on_one_line_and_prints_as_a_table() -> None:
+    report = score([Document.from_words(["a"], [Entity("X", 0, 1)])], [Document.from_words(["a"])])
+    assert repr(report) == "Report(strict micro F1: entities 0.00 %, relations 0.00 %)"
+    assert str(report) == report.table("entities", "relations")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 import sys
 from collections import Counter
@@ -11,7 +12,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from typer.testing import CliRunner
 
+from conjoin.cli import app
+from conjoin.corpora.sample import sample_corpus
 from conjoin.document import Corpus, Document, Entity, Relation
 from conjoin.errors import DataError, MissingExtraError, SettingError
 from conjoin.readers import (
@@ -274,6 +278,23 @@ def test_writing_no_documents(tmp_path: Path) -> None:
     for name in ("jsonl", "bekoulis", "spert"):
         write_documents([], tmp_path / "a", name)
         assert read_documents(tmp_path / "a", name) == ((), ())
+
+
+# --- the built-in corpus -----------------------------------------------------------------------------------------
+
+
+def test_the_sample_corpus_is_read_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read_corpus("sample") == sample_corpus()
+    assert load(Path("sample"), Problems()).splits.keys() == {"train", "dev", "test"}
+    write_documents([a_document()], tmp_path / "sample", "jsonl")  # a file of that name goes first
+    assert list(read_corpus("sample")) == [a_document()]
+
+
+def test_data_sample_works_for_a_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["check", "sample", "--json"])
+    assert json.loads(result.stdout)["splits"]["train"]["documents"] == len(sample_corpus().train)
 
 
 # --- several formats side by side --------------------------------------------------------------------------------

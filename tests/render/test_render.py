@@ -192,6 +192,16 @@ def _contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+def test_a_notebook_shows_the_page_of_a_document() -> None:
+    for document in (crossing(), nasty(), Document("", ())):
+        frame = document._repr_html_()
+        assert re.fullmatch(r'<iframe srcdoc="[^"<>]*" [^<>]*></iframe>', frame, re.DOTALL)
+        page = Page(unescape(frame.partition('srcdoc="')[2].partition('"')[0]))
+        assert page.words == document.text
+        assert page.rows == len(document.relations)
+        assert page.data == [document.to_json(tokens=False)]
+
+
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_colours_meet_wcag_aa(scheme: int) -> None:
     blocks = re.findall(r":root \{(.*?)\}", to_html([]), re.DOTALL)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from conjoin.document import Document, Entity, Relation, reaches
+from conjoin.document import Document, Entity, Relation, at_least
 from conjoin.schema import canonical
 
 TASKS = ("entities", "relations")
@@ -48,13 +48,13 @@ class Calibration:
         entities: dict[Entity, Entity] = {}
         for entity in document.entities:
             score = self.score("entities", entity.score)
-            if reaches(score, self.thresholds["entities"].get(entity.type, 0.0)):
+            if at_least(score, self.thresholds["entities"].get(entity.type, 0.0)):
                 entities[entity] = replace(entity, score=score)
         relations = []
         for relation in document.relations:
             score = self.score("relations", relation.score)
             there = relation.head in entities and relation.tail in entities
-            if there and reaches(score, self.thresholds["relations"].get(relation.type, 0.0)):
+            if there and at_least(score, self.thresholds["relations"].get(relation.type, 0.0)):
                 relations.append(Relation(relation.type, entities[relation.head], entities[relation.tail], score))
         return document.annotated(entities.values(), relations)
 

@@ -64,10 +64,17 @@ class MatchScores:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Entity and relation scores by match: `report.entities["strict"].micro.f1`; `str(report)` is a table."""
+    """Entity and relation scores by match: `report.entities["strict"].micro.f1`.
+
+    `print(report)` shows a table.
+    """
 
     entities: Mapping[str, MatchScores]
     relations: Mapping[str, MatchScores]
+
+    def __repr__(self) -> str:
+        figures = (f"{task} {100 * getattr(self, task)['strict'].micro.f1:.2f} %" for task in ("entities", "relations"))
+        return f"Report(strict micro F1: {', '.join(figures)})"
 
     def to_json(self) -> dict[str, Any]:
         """`{"entities": {match: {"micro": score, "macro": score, "per_type": {type: score}}}, "relations": …}`."""

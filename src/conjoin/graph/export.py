@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from conjoin.document import reaches
+from conjoin.document import at_least
 from conjoin.graph.graphml import GraphMl
 from conjoin.graph.neo4j import Neo4j
 from conjoin.graph.nodes import Node, Nodes
@@ -61,11 +61,11 @@ def export_graph(
             for record in records:
                 documents += 1
                 told = [assertion for assertion in record.assertions
-                        if reaches(assertion.score, relation_threshold)
-                        and all(reaches(end.score, entity_threshold) for end in (assertion.head, assertion.tail))]
+                        if at_least(assertion.score, relation_threshold)
+                        and all(at_least(end.score, entity_threshold) for end in (assertion.head, assertion.tail))]
                 ends = {end for assertion in told for end in (assertion.head, assertion.tail)}
                 kept = [mention for mention in dict.fromkeys(record.mentions)
-                        if mention in ends or (alone and reaches(mention.score, entity_threshold))]
+                        if mention in ends or (alone and at_least(mention.score, entity_threshold))]
                 of = {mention: nodes.add(mention) for mention in kept}
                 mentions += len(kept)
                 for assertion in told:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import resources
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,9 @@ FORMATS: Mapping[str, Format] = {
                    dygie, crossre, pubtator, docbin, huggingface)
 }
 
+SAMPLE = "sample"  # the name of the built-in corpus, unless there is a file or folder of that name
+SAMPLE_FOLDER = Path(str(resources.files("conjoin"))) / "corpora" / "sample"
+
 # Endings that no other file has: what is wrong with such a file is best said by the reader of its format.
 _TELLING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "spert", ".rel": "ade", ".sgm": "ace", ".con": "i2b2",
             ".ann": "brat", ".spacy": "docbin", ".parquet": "huggingface"}
@@ -56,11 +60,21 @@ def read_corpus(
 ) -> Corpus:
     """Read a file or a folder of files into splits.
 
-    A file named train, dev (valid, validation) or test becomes that split, any other `all`. The format is detected
-    from the content when it is not given. `options` are those of the format (`FORMATS[name].options`).
+    A file named train, dev (or valid, validation) or test becomes that split, any other becomes `all`.
 
-    Raises `DataError` at the first thing that is wrong (lenient: it is repaired and listed in `Corpus.problems`) and
-    `SettingError` for an unknown format or option.
+    Args:
+        path: A file or folder; or "sample", the corpus that comes with conjoin.
+        format: Name of the format (a key of `FORMATS`); without it the format is detected from the content.
+        lenient: Repair what is wrong and list it in `Corpus.problems`.
+        options: Values for options of the format (`FORMATS[name].options`).
+
+    Raises:
+        DataError: At the first error in the files, unless `lenient`.
+        SettingError: For an unknown format or option.
+
+    Example:
+        >>> read_corpus("sample")
+        Corpus(train=435, dev=75, test=140, format='jsonl')
     """
     return load(path, Problems(lenient=lenient), format, options=options)
 
@@ -85,8 +99,11 @@ def open_corpus(
     *,
     options: Mapping[str, str] | None = None,
 ) -> tuple[Format, dict[str, Iterable[Document]]]:
-    """The format of a file or folder, and the documents of each split, read as they are asked for, each split once."""
-    path = Path(path)
+    """The format of a file or folder, and for each split an iterator that reads its documents.
+
+    Arguments and errors are those of `read_corpus`.
+    """
+    path = SAMPLE_FOLDER if str(path) == SAMPLE and not Path(path).exists() else Path(path)
     chosen = _format(path, format)
     settled = _settled(chosen, options or {})
     if path.is_dir():

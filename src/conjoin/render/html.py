@@ -1,7 +1,7 @@
-"""Documents as HTML: highlighted entities, relations as arcs and as a table, all in one file without outside assets.
+"""Documents as HTML: highlighted entities, relations as arcs and as a table, in one file without external assets.
 
-`document_to_html` makes the fragment of one document, `page_to_html` the page around fragments, `to_html` both. The
-markup alone shows every entity and relation; `page.js` adds the arcs, which it computes from where the words stand.
+`document_to_html` returns the fragment of one document, `page_to_html` the page around fragments, `to_html` both. The
+markup alone shows every entity and relation; `page.js` adds the arcs, which it computes from the positions of the words.
 """
 
 from __future__ import annotations
@@ -23,6 +23,13 @@ from conjoin.render.table import score_text
 HUES = 8  # the classes cj-c0 to cj-c7 of page.css
 RINGS = 3  # the same hue again with another underline: solid, dashed, dotted
 NESTING = 4  # deepest nesting that page.css gives a frame of its own
+
+NOTEBOOK_STYLE = ".cj-page main { padding: 0 1.5rem; } .cj-document { border: 0; }"
+NOTEBOOK_SCRIPT = """
+new ResizeObserver(() => {
+  if (frameElement) frameElement.style.height = `${document.body.offsetHeight}px`;
+}).observe(document.body);
+"""
 
 # Usual names keep one colour on every page; any other name gets its colour from its checksum.
 USUAL_HUES = {
@@ -62,10 +69,17 @@ def to_html(
 def page_to_html(
     body: str, *, title: str, notice: str = "", style: str = "", script: str = "", asks_home: bool = False
 ) -> str:
-    """The page around fragments: `body` is HTML, `title` and `notice` are text, `style` and `script` come after its own.
+    """The page around fragments.
 
-    Its content security policy allows nothing but its own style and script, so the page cannot reach the network, save
-    with `asks_home` the server that it came from.
+    Its content security policy allows its own style and script only, so the page cannot reach the network.
+
+    Args:
+        body: HTML of the fragments.
+        title: Text of the heading; without it there is none.
+        notice: Text of a paragraph under the heading.
+        style: CSS to add to the page's own.
+        script: JavaScript to add to the page's own.
+        asks_home: Allow requests to the server that the page came from.
     """
     style, script = _asset("page.css") + style, _asset("page.js") + script
     home = "connect-src 'self'; " if asks_home else ""
@@ -73,6 +87,7 @@ def page_to_html(
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; {home}"
         "base-uri 'none'; form-action 'none'"
     )
+    heading = f'<h1 dir="auto">{escape(title)}</h1>\n' if title else ""
     remark = f'<p class="cj-notice">{escape(notice)}</p>\n' if notice else ""
     return (
         "<!DOCTYPE html>\n"
@@ -82,9 +97,16 @@ def page_to_html(
         '<meta name="color-scheme" content="light dark">\n'
         '<link rel="icon" href="data:,">\n'
         f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n"
-        f'<body class="cj-page">\n<main>\n<h1 dir="auto">{escape(title)}</h1>\n{remark}{body}\n</main>\n'
+        f'<body class="cj-page">\n<main>\n{heading}{remark}{body}\n</main>\n'
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
+
+
+def notebook_html(document: Document) -> str:
+    """A frame with the document's page, for a notebook: its style and script do not touch those of the notebook."""
+    page = page_to_html(document_to_html(document, heading=document.id), title="", style=NOTEBOOK_STYLE,
+                        script=NOTEBOOK_SCRIPT)
+    return f'<iframe srcdoc="{escape(page)}" title="Document" style="width: 100%; height: 12rem; border: 0"></iframe>'
 
 
 def document_to_html(

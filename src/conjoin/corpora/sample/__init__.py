@@ -5,18 +5,10 @@ News sentences with people, places, organisations and other names, and case repo
 
 from __future__ import annotations
 
-from importlib import resources
-from pathlib import Path
-
 from conjoin.document import Corpus
-from conjoin.readers import read_corpus
-
-
-def sample_folder() -> Path:
-    """Where the sample corpus lies: train.jsonl, dev.jsonl, test.jsonl."""
-    return Path(str(resources.files("conjoin.corpora") / "sample"))
+from conjoin.readers.corpus import SAMPLE_FOLDER, read_corpus
 
 
 def sample_corpus() -> Corpus:
-    """The sample corpus."""
-    return read_corpus(sample_folder(), "jsonl")
+    """The sample corpus: the files train.jsonl, dev.jsonl and test.jsonl of this folder."""
+    return read_corpus(SAMPLE_FOLDER, "jsonl")
