@@ -63,7 +63,7 @@ def test_check_names_document_and_type() -> None:
     with pytest.raises(DataError, match="'d1': relation type 'Live_In'"):
         Schema(("Peop", "Loc"), ("Kill",)).check([DOCUMENT])
     nameless = Document.from_words(["Mars"], [Entity("Planet", 0, 1)])
-    with pytest.raises(DataError, match=r"^document 2 of those given: .*; train a model on data with that type"):
+    with pytest.raises(DataError, match=r"^document 2: .*; train a model on data with that type"):
         Schema(("Peop", "Loc"), ("Live_In",)).check([DOCUMENT, nameless])
 
 

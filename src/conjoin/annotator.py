@@ -18,7 +18,7 @@ from conjoin.config.settings import Config
 from conjoin.decoding.decoder import Decoder, build_decoder
 from conjoin.decoding.spans import Floats, Numbers, Spans
 from conjoin.decoding.tags import TagScores
-from conjoin.document import Document, Entity, Relation, reaches
+from conjoin.document import Document, Entity, Relation, at_least
 from conjoin.errors import SettingError
 from conjoin.evaluation.calibration import Calibration
 from conjoin.parallel.threads import BatchThreads, Compute
@@ -61,11 +61,11 @@ class Thresholds:
         """The document without entities and relations that score below; those without a score stay."""
         if self.entities <= 0 and self.relations <= 0:
             return document
-        entities = [entity for entity in document.entities if reaches(entity.score, self.entities)]
+        entities = [entity for entity in document.entities if at_least(entity.score, self.entities)]
         present = set(entities)
         relations = [
             relation for relation in document.relations
-            if relation.head in present and relation.tail in present and reaches(relation.score, self.relations)
+            if relation.head in present and relation.tail in present and at_least(relation.score, self.relations)
         ]
         return document.annotated(entities, relations)
 

@@ -21,7 +21,7 @@ from conjoin.modeling.architectures import DEFAULT, find_architecture
 from conjoin.parallel.streaming import pipe_in_processes
 from conjoin.pipeline import TextPipeline
 from conjoin.schema import Schema
-from conjoin.storage.atomic import whole_folder
+from conjoin.storage.atomic import atomic_folder
 
 if TYPE_CHECKING:
     from conjoin.modeling.joint import JointModel
@@ -253,7 +253,7 @@ class Extractor:
             raise ModelError("an exported model is not saved again; copy its folder")
         from conjoin.artifacts.weights import write_model
 
-        with whole_folder(Path(path), replaces=MODEL_FILES) as folder:
+        with atomic_folder(Path(path), replaces=MODEL_FILES) as folder:
             self.metrics["model"] = {**self.metrics.get("model", {}), **_size(self._model)}
             write_contents(self.contents(folder))
             write_model(self._model, folder)

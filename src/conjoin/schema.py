@@ -59,7 +59,7 @@ class Schema:
     def check(self, documents: Iterable[Document]) -> None:
         """Raise `DataError` for the first document that uses a type the schema does not know."""
         for number, document in enumerate(documents, start=1):
-            name = f"document '{document.id}'" if document.id else f"document {number} of those given"
+            name = f"document '{document.id}'" if document.id else f"document {number}"
             for entity in document.entities:
                 _check_type("entity", entity.type, self.entity_types, name)
             for relation in document.relations:

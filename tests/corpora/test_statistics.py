@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from conjoin.corpora.statistics import inspect, limits, unknown_to
+from conjoin.corpora.statistics import corpus_statistics, limits, unknown_types
 from conjoin.document import Document, Entity, Relation
 from conjoin.readers import write_documents
-from conjoin.render.statistics import inspection_to_html, remarks_of
+from conjoin.render.statistics import remarks, statistics_to_html
 from conjoin.schema import Schema
 
 WORDS = ["Maria", "Ortiz", "leads", "Halden", "Steel", "of", "Leeds", "."]
@@ -27,7 +27,7 @@ def document(entities: list[Entity], relations: Sequence[Relation] = (), *, more
 def test_counts_by_hand() -> None:
     work, back = Relation("Work_For", MARIA, STEEL), Relation("Knows", MARIA, STEEL)
     forth = Relation("Knows", STEEL, MARIA)
-    found = inspect({"train": [document([MARIA, STEEL, LEEDS], [work, back, forth]), document([LEEDS], more="a b")]})
+    found = corpus_statistics({"train": [document([MARIA, STEEL, LEEDS], [work, back, forth]), document([LEEDS], more="a b")]})
     train = found.splits["train"]
     assert (train.documents, train.words) == (2, 18)
     assert train.entities == {"Peop": 1, "Org": 1, "Loc": 2}
@@ -50,26 +50,26 @@ def test_counts_by_hand() -> None:
 ])
 def test_overlaps(second: Entity, expected: tuple[int, int, int]) -> None:
     for entities in ([STEEL, second], [second, STEEL]):
-        counts = inspect({"all": [document(entities)]}).splits["all"]
+        counts = corpus_statistics({"all": [document(entities)]}).splits["all"]
         assert (counts.same_words, counts.nested, counts.crossing) == expected
         assert counts.overlapping_documents == int(any(expected))
 
 
 def test_texts_in_several_splits_are_found_whatever_their_spacing() -> None:
     one, two = document([LEEDS]), Document.from_words(["".join(WORDS[:2]), *WORDS[2:]])
-    found = inspect({"train": [one, one, document([], more="x")], "dev": [document([], more="x")], "test": [two]})
-    assert found.leaking == {("train", "test"): 1, ("train", "dev"): 1}
-    assert found.repeated_within == 1
-    assert remarks_of(found, [])[0].startswith("1 texts stand in train and ")
+    found = corpus_statistics({"train": [one, one, document([], more="x")], "dev": [document([], more="x")], "test": [two]})
+    assert found.texts_in_several_splits == {("train", "test"): 1, ("train", "dev"): 1}
+    assert found.repeated_texts == 1
+    assert remarks(found, [])[0].startswith("1 texts stand in train and ")
 
 
 def test_many_repeats_of_one_text_take_no_room() -> None:
     def peak(times: int) -> int:
         tracemalloc.start()
-        found = inspect({"train": repeat(document([LEEDS]), times), "test": repeat(document([]), 3)})
+        found = corpus_statistics({"train": repeat(document([LEEDS]), times), "test": repeat(document([]), 3)})
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert (found.leaking, found.repeated_within) == ({("train", "test"): 1}, 1)
+        assert (found.texts_in_several_splits, found.repeated_texts) == ({("train", "test"): 1}, 1)
         return most
 
     peak(2)
@@ -78,29 +78,29 @@ def test_many_repeats_of_one_text_take_no_room() -> None:
 
 def test_types_of_entities_and_relations_are_told_apart() -> None:
     effect, drug = Entity("Effect", 0, 2), Entity("Drug", 3, 5)
-    found = inspect({"train": [document([effect])], "test": [document([effect, drug], [Relation("Effect", drug, effect)])]})
+    found = corpus_statistics({"train": [document([effect])], "test": [document([effect, drug], [Relation("Effect", drug, effect)])]})
     assert found.unseen_types() == {"test": ["Drug", "Effect"]}
 
 
 def test_limits() -> None:
     knows = [Relation("Knows", MARIA, STEEL), Relation("Likes", MARIA, STEEL)]
     held = document([MARIA, STEEL, Entity("Org", 4, 5)], knows)
-    found = inspect({"train": [document([MARIA, STEEL], [Relation("Knows", STEEL, MARIA)])], "test": [held]})
+    found = corpus_statistics({"train": [document([MARIA, STEEL], [Relation("Knows", STEEL, MARIA)])], "test": [held]})
     said = list(limits(found, decision="softmax", constrain=True))
     assert [sentence.split(" ", 1)[0] for sentence in said] == ["1", "1", "2", "test"]
     assert said[-1] == "test has types that train lacks, which no model can learn: Likes"
     assert len(list(limits(found, decision="sigmoid", constrain=False))) == 2
     schema = Schema(("Peop",), ("Knows",), signatures={"Knows": frozenset({("Peop", "Peop")})})
-    assert list(unknown_to(found, schema)) == [
+    assert list(unknown_types(found, schema)) == [
         "3 annotations are of the entity type Org, which the model does not know",
         "1 annotations are of the relation type Likes, which the model does not know",
         "2 relations connect types that the model never saw connected by their type",
     ]
-    assert not list(limits(inspect({"train": [document([MARIA])]}), decision="softmax", constrain=True))
+    assert not list(limits(corpus_statistics({"train": [document([MARIA])]}), decision="softmax", constrain=True))
 
 
 def test_the_sum_is_of_all_splits_and_json_is_plain() -> None:
-    found = inspect({"train": [document([MARIA])], "dev": [document([LEEDS], more="b")], "test": []})
+    found = corpus_statistics({"train": [document([MARIA])], "dev": [document([LEEDS], more="b")], "test": []})
     assert found.total.entities == {"Peop": 1, "Loc": 1}
     assert found.total.documents == 2
     assert found.splits["train"].documents == 1  # summing changes no part
@@ -111,19 +111,19 @@ def test_the_sum_is_of_all_splits_and_json_is_plain() -> None:
 
 def test_the_page_has_a_chart_for_every_length_and_escapes() -> None:
     long = Document.from_words(["w"] * 900, [Entity("<b>", 0, 1)])
-    found = inspect({"train": [document([MARIA, STEEL], [Relation("R", MARIA, STEEL)]) for _ in range(99)] + [long]})
-    page = inspection_to_html(found, title="<title>", problems={"kind": 2}, limits=["a <limit>"])
+    found = corpus_statistics({"train": [document([MARIA, STEEL], [Relation("R", MARIA, STEEL)]) for _ in range(99)] + [long]})
+    page = statistics_to_html(found, title="<title>", problems={"kind": 2}, limits=["a <limit>"])
     assert page.count('<svg class="cj-chart"') == 5
     assert "&lt;b&gt;" in page
     assert "a &lt;limit&gt;" in page
     assert "<b>" not in page.replace("<body", "")
-    assert "mean 16.9, most 900" in page
+    assert "mean 16.9, at most 900" in page
     assert ">8+: 100</title>" in page  # the long one has no bar of its own: the last is open
     assert page.count("cj-bar") < 60
 
 
 def test_an_empty_corpus_has_a_page(tmp_path: Path) -> None:
-    assert "Counts" in inspection_to_html(inspect({"all": []}), title="t", problems={}, limits=[])
+    assert "Counts" in statistics_to_html(corpus_statistics({"all": []}), title="t", problems={}, limits=[])
 
 
 def test_check_neither_loads_torch_nor_keeps_documents(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_check_neither_loads_torch_nor_keeps_documents(tmp_path: Path) -> None:
     code = (
         "import sys, gc\n"
         "from conjoin.document import Document\n"
-        "from conjoin.corpora.statistics import inspect\n"
+        "from conjoin.corpora.statistics import corpus_statistics\n"
         "from conjoin.readers import Problems, open_corpus\n"
         "_, streams = open_corpus(sys.argv[1], Problems())\n"
         "most = 0\n"
@@ -140,7 +140,7 @@ def test_check_neither_loads_torch_nor_keeps_documents(tmp_path: Path) -> None:
         "    for document in documents:\n"
         "        most = max(most, sum(isinstance(o, Document) for o in gc.get_objects()))\n"
         "        yield document\n"
-        "inspect({name: watched(documents) for name, documents in streams.items()})\n"
+        "corpus_statistics({name: watched(documents) for name, documents in streams.items()})\n"
         "print(most, 'torch' in sys.modules)\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "a.jsonl")]

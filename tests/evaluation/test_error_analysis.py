@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from conjoin.document import Document, Entity, Relation
 from conjoin.errors import DataError
-from conjoin.evaluation.error_analysis import KINDS, Mistake, mistakes, summary
+from conjoin.evaluation.error_analysis import KINDS, analyse_errors, document_errors
 from conjoin.evaluation.metrics import document_counts
-from conjoin.render.error_analysis import mistakes_to_html
+from conjoin.render.error_analysis import errors_to_html
 
 WORDS = ["Maria", "Ortiz", "leads", "Halden", "Steel", "of", "Leeds", "near", "Oslo"]
 MARIA, ORTIZ = Entity("Peop", 0, 2), Entity("Peop", 1, 2)
@@ -27,7 +27,7 @@ LOCATED = Relation("Located_In", STEEL, LEEDS)
 
 
 def kinds(predicted: Document, gold: Document = GOLD, symmetric: frozenset[str] = frozenset()) -> list[str]:
-    return [mistake.kind for mistake in mistakes(gold, predicted, symmetric=symmetric)]
+    return [error.kind for error in document_errors(gold, predicted, symmetric=symmetric)]
 
 
 @pytest.mark.parametrize(("entities", "relations", "expected"), [
@@ -71,7 +71,7 @@ def test_symmetric_relations_have_no_direction() -> None:
 
 def test_other_words_are_refused() -> None:
     with pytest.raises(DataError, match=r"document 'd1': gold and predicted have other words"):
-        mistakes(GOLD, Document.from_words(["other"]))
+        document_errors(GOLD, Document.from_words(["other"]))
 
 
 ENTITIES = st.builds(lambda type, start, size: Entity(type, start, min(9, start + size)), st.sampled_from(["A", "B"]),
@@ -87,25 +87,24 @@ def documents(draw: st.DrawFn) -> Document:
 
 
 @given(documents(), documents())
-def test_mistakes_account_for_everything_that_is_not_correct(gold: Document, predicted: Document) -> None:
-    found = mistakes(gold, predicted)
+def test_errors_account_for_everything_that_is_not_correct(gold: Document, predicted: Document) -> None:
+    errors = document_errors(gold, predicted)
     counts = document_counts([gold], [predicted])
     for task, part in (("entities", "entity-"), ("relations", "relation-")):
-        own = [mistake for mistake in found if mistake.kind.startswith(part)]
+        own = [error for error in errors if error.kind.startswith(part)]
         annotated, proposed, correct = counts[task][0]
-        assert sum(mistake.gold is not None for mistake in own) == annotated - correct
-        assert sum(mistake.predicted is not None for mistake in own) == proposed - correct
-    assert Counter(mistake.kind for mistake in found) == Counter({k: n for k, n in summary([found]).items() if n})
+        assert sum(error.gold is not None for error in own) == annotated - correct
+        assert sum(error.predicted is not None for error in own) == proposed - correct
+    assert Counter(error.kind for error in errors) == Counter({k: n for k, n in analyse_errors([gold], [predicted]).counts().items() if n})
 
 
 def test_the_page_shows_each_mistake_once_and_can_hide_its_kind() -> None:
     predicted = document([ORTIZ, STEEL, LEEDS], [Relation("Work_For", ORTIZ, STEEL), LOCATED])
     right = document([OSLO], [])
-    found: list[list[Mistake]] = [mistakes(GOLD, predicted), []]
-    page = mistakes_to_html([GOLD, right], [predicted, right], found, title="<dev>")
-    assert "2 mistakes in 1 of 2 documents" in page
-    assert page.count('<section class="cj-mistaken') == 1
-    assert 'class="cj-mistaken cj-has-entity-boundary cj-has-relation-entity"' in page
+    page = errors_to_html(analyse_errors([GOLD, right], [predicted, right]), title="<dev>")
+    assert "2 errors in 1 of 2 documents" in page
+    assert page.count('<section class="cj-errors') == 1
+    assert 'class="cj-errors cj-has-entity-boundary cj-has-relation-entity"' in page
     assert "annotated Peop ‘Maria Ortiz’; predicted Peop ‘Ortiz’" in page
     assert "&lt;dev&gt;" in page
     for kind in KINDS:

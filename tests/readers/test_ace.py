@@ -406,7 +406,7 @@ def test_what_is_wrong_is_repaired(kind: str, tmp_path: Path) -> None:
         read_corpus(path)
     problems = Problems(lenient=True)
     load(path, problems)
-    assert [problem.kind for problem in problems.found if problem.repair] == [kind]
+    assert [problem.kind for problem in problems.entries if problem.repair] == [kind]
 
 
 @pytest.mark.parametrize(("annotation", "told"), [

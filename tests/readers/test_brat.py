@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from conjoin.document import Corpus, Document, Entity, Problem, Relation, Token, entity_between
 from conjoin.errors import DataError
 from conjoin.readers import Problems, detect, load, read_corpus, read_documents, write_corpus, write_documents
-from conjoin.readers.characters import cut
+from conjoin.readers.characters import cut_words
 from conjoin.readers.formats import brat
 from conjoin.text.words import words
 
@@ -92,10 +92,10 @@ def test_broken(tmp_path: Path) -> None:
     corpus = load(path, problems)
     assert spans(corpus) == [("Peop", "Ada"), ("Loc", "Onno"), ("Verb", "left")]
     assert triples(corpus) == [("Live_In", "Ada", "Onno")]
-    assert Counter(problem.kind for problem in problems.found if problem.repair) == {
+    assert Counter(problem.kind for problem in problems.entries if problem.repair) == {
         "text-disagrees": 1, "span-out-of-range": 3, "malformed-row": 7, "duplicate-id": 1, "unknown-id": 2,
         "self-relation": 1, "duplicate-relation": 1}
-    (disagrees,) = (problem for problem in problems.found if problem.kind == "text-disagrees")
+    (disagrees,) = (problem for problem in problems.entries if problem.kind == "text-disagrees")
     assert disagrees.line == 2
     assert disagrees.message == ("T2, Loc, says 'Vell', the text has 'Onno' at its offsets (count characters, not bytes); "
                                  "lenient reading trusts the offsets")
@@ -289,7 +289,7 @@ def texts(draw: Any) -> Document:
     found = words(text)
     chosen = draw(st.lists(st.tuples(st.sampled_from(found), st.sampled_from(found)), max_size=4)) if found else []
     spans = [(min(a.char_start, b.char_start), max(a.char_end, b.char_end)) for a, b in chosen]
-    bare = Document(text, tuple(cut(text, found, [edge for span in spans for edge in span])))
+    bare = Document(text, tuple(cut_words(text, found, [edge for span in spans for edge in span])))
     entities = [entity_between(bare, f"X:{number % 2};", *span) for number, span in enumerate(spans)]
     kept = [entity for entity in dict.fromkeys(entities) if entity]
     pairs = [(head, tail) for head in kept for tail in kept if head != tail]
@@ -305,4 +305,4 @@ def test_what_is_written_is_read(document: Document) -> None:
     with tempfile.TemporaryDirectory() as folder:
         brat.write_folder([document], Path(folder), Path(folder), problems)
         (read,) = read_corpus(folder, "brat", options=WHOLE)
-    assert (read, problems.found) == (document, [])
+    assert (read, problems.entries) == (document, [])

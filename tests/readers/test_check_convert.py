@@ -364,6 +364,6 @@ def test_check_notes_ids_that_several_documents_have(tmp_path: Path) -> None:
     assert "stands in dev and test" in output
     value = json.loads(run("check", tmp_path, "--json")[1])
     assert value["kinds"]["repeated-id"] == 1
-    assert value["inspection"]["ids_repeated_within_a_split"] == {"train": 1}
-    torn = value["inspection"]["ids_in_several_splits"]
+    assert value["statistics"]["ids_repeated_within_a_split"] == {"train": 1}
+    torn = value["statistics"]["ids_in_several_splits"]
     assert [entry["splits"] for entry in torn] == [["dev", "test"], ["train", "dev"]]

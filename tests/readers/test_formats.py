@@ -27,7 +27,7 @@ def kinds(corpus: Corpus) -> dict[str, int]:
 
 
 def repaired(problems: Problems) -> Counter[str]:
-    return Counter(problem.kind for problem in problems.found if problem.repair)
+    return Counter(problem.kind for problem in problems.entries if problem.repair)
 
 
 def broken(path: str) -> tuple[Corpus, Problems]:
@@ -67,7 +67,7 @@ def test_strict_error_names_place_wrong_and_remedy() -> None:
     path = DATA / "bekoulis" / "broken.txt"
     with pytest.raises(DataError) as caught:
         read_corpus(path)
-    assert str(caught.value) == (f"{path}:5: tag 'Q-Loc' is neither O nor B- or I- with a type; correct it, or use "
+    assert str(caught.value) == (f"{path}:5: tag 'Q-Loc' is no tag of the scheme BIO; correct it, or use "
                                  "--lenient (lenient=True), which reads the word as outside")
 
 
@@ -225,7 +225,7 @@ def test_jsonl_broken() -> None:
         "malformed-document": 1, "malformed-entities": 1, "malformed-tokens": 1, "malformed-entity": 1,
         "span-without-words": 1, "duplicate-id": 1,
     }
-    lines = {problem.line for problem in problems.found if problem.kind.startswith("malformed")}
+    lines = {problem.line for problem in problems.entries if problem.kind.startswith("malformed")}
     assert lines == {1, 2, 3, 5, 6}
 
 

@@ -249,7 +249,7 @@ def test_partners_that_are_missing(tmp_path: Path) -> None:
     (tmp_path / "rel.b").rename(tmp_path / "b.rel")
     problems = Problems(lenient=True)
     assert len(load(tmp_path, problems)) == 1
-    assert [(problem.kind, Path(problem.path).name) for problem in problems.found] == [
+    assert [(problem.kind, Path(problem.path).name) for problem in problems.entries] == [
         ("file-not-read", tmp_path.name), ("missing-partner", "b.rel"), ("missing-partner", "a.con")]
 
 
@@ -294,7 +294,7 @@ def test_what_is_wrong_is_repaired(kind: str, tmp_path: Path) -> None:
         read_corpus(path)
     problems = Problems(lenient=True)
     corpus = load(path, problems)
-    assert [problem.kind for problem in problems.found if problem.repair] == [kind]
+    assert [problem.kind for problem in problems.entries if problem.repair] == [kind]
     assert (len(corpus), triples(corpus)) == (1, [])
 
 

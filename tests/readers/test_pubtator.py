@@ -108,7 +108,7 @@ def test_broken(tmp_path: Path) -> None:
     corpus = load(path, problems, options={"sentences": "whole"})
     assert [document.text for document in corpus] == [f"{TITLE}\n{ABSTRACT}", "Fine.", "Other."]
     assert triples(corpus) == [("CID", "Velorin", "rash", 0)]
-    assert Counter(problem.kind for problem in problems.found if problem.repair) == {
+    assert Counter(problem.kind for problem in problems.entries if problem.repair) == {
         "malformed-row": 6, "duplicate-relation": 1, "unknown-id": 2, "text-disagrees": 1, "span-out-of-range": 1,
         "duplicate-entity": 1}
 

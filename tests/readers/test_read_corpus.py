@@ -307,7 +307,7 @@ def test_claimed_folders_of_several_formats_are_told_apart(tmp_path: Path) -> No
         read_corpus(tmp_path)
     problems = Problems(lenient=True)
     load(tmp_path, problems, "ace")
-    found = [problem for problem in problems.found if problem.kind == "file-not-read"]
+    found = [problem for problem in problems.entries if problem.kind == "file-not-read"]
     assert [(Path(problem.path).name, problem.loss) for problem in found] == [("i2b2_2010", True)]
 
 
@@ -320,7 +320,7 @@ def test_two_forms_of_a_corpus_are_not_both_read(tmp_path: Path) -> None:
     for format, left_out in (("brat", ["dev.jsonl", "train.jsonl"]), ("jsonl", ["dev", "train"])):
         problems = Problems()
         assert load(tmp_path, problems, format).splits.keys() == {"train", "dev"}
-        found = [problem for problem in problems.found if problem.kind == "file-not-read"]
+        found = [problem for problem in problems.entries if problem.kind == "file-not-read"]
         assert sorted(Path(problem.path).name for problem in found) == left_out
 
 

@@ -38,7 +38,7 @@ def kinds(corpus: Corpus) -> Counter[str]:
 
 
 def repaired(problems: Problems) -> Counter[str]:
-    return Counter(problem.kind for problem in problems.found if problem.repair)
+    return Counter(problem.kind for problem in problems.entries if problem.repair)
 
 
 def test_bekoulis() -> None:
@@ -111,7 +111,7 @@ def test_giorgi() -> None:
     assert relations(documents) == {"ADE": 6682 - 4}
     assert repaired(problems) == {"illegal-tag": 5, "duplicate-relation": 4}
     assert problems.counts()["signature"] == 2
-    illegal = [problem.line or 0 for problem in problems.found if problem.kind == "illegal-tag"]
+    illegal = [problem.line or 0 for problem in problems.entries if problem.kind == "illegal-tag"]
     lines = path.read_text().split("\n")
     assert [lines[line - 1].split("\t")[0] for line in illegal] == ["124", "246", "3031", "3218", "4074"]
 

@@ -204,11 +204,11 @@ def test_which_scores_a_format_does_not_hold(tmp_path: Path) -> None:
             pytest.importorskip("spacy")
         found = write_documents([scored], tmp_path / format, format)
         told = [problem.message for problem in found if problem.kind == "score"]
-        assert told == [f"document 1 of those given: the format holds {lost}"]
+        assert told == [f"document 1: the format holds {lost}"]
 
 
 def test_a_document_without_id_is_called_by_its_number(tmp_path: Path) -> None:
     documents = [Document.from_words(["Ada"]), Document.from_words([])]
     for format in ("spert", "bekoulis", "dygie", "crossre"):
-        with pytest.raises(DataError, match="document 2 of those given has no words"):
+        with pytest.raises(DataError, match="document 2 has no words"):
             write_documents(documents, tmp_path / format, format)

@@ -40,7 +40,7 @@ def leniently(path: Path, format: str, strict: str) -> tuple[tuple[Document, ...
     with pytest.raises(DataError, match=strict):
         read_corpus(path, format)
     problems = Problems(lenient=True)
-    return load(path, problems, format).documents, [problem for problem in problems.found if problem.repair]
+    return load(path, problems, format).documents, [problem for problem in problems.entries if problem.repair]
 
 
 def test_dygie_sample() -> None:

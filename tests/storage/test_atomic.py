@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from conjoin.errors import ModelError
-from conjoin.storage.atomic import make_folder, whole_file, whole_folder, write_text
+from conjoin.storage.atomic import atomic_file, atomic_folder, make_folder, write_text
 
 
 def test_a_file_appears_only_when_its_block_ends_well(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.txt"
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         temporary.write_text("one")
         assert not path.exists()
     assert path.read_text() == "one"
-    with pytest.raises(KeyError), whole_file(path) as temporary:
+    with pytest.raises(KeyError), atomic_file(path) as temporary:
         temporary.write_text("tw")
         raise KeyError
     assert path.read_text() == "one"
@@ -28,10 +28,10 @@ def test_a_folder_is_replaced_whole_or_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.mkdir()
     for content in ("one", "two"):
-        with whole_folder(path, replaces=("mine",)) as temporary:
+        with atomic_folder(path, replaces=("mine",)) as temporary:
             (temporary / "mine").write_text(content)
     assert (path / "mine").read_text() == "two"
-    with pytest.raises(KeyError), whole_folder(path, replaces=("mine",)) as temporary:
+    with pytest.raises(KeyError), atomic_folder(path, replaces=("mine",)) as temporary:
         (temporary / "mine").write_text("three")
         raise KeyError
     assert (path / "mine").read_text() == "two"
@@ -45,9 +45,9 @@ def test_only_a_folder_of_the_same_kind_is_replaced(replaces: tuple[str, ...], t
     (path / "thesis.tex").write_text("years of work")
     (path / "a.json").write_text("{}")
     with pytest.raises(ModelError, match="not replaced; give a new name or an empty folder"), \
-            whole_folder(path, replaces=replaces):
+            atomic_folder(path, replaces=replaces):
         raise KeyError
-    with pytest.raises(ModelError, match=r"thesis\.tex: is a file, where a folder"), whole_folder(path / "thesis.tex"):
+    with pytest.raises(ModelError, match=r"thesis\.tex: is a file, where a folder"), atomic_folder(path / "thesis.tex"):
         raise KeyError
     assert (path / "thesis.tex").read_text() == "years of work"
 
@@ -55,14 +55,14 @@ def test_only_a_folder_of_the_same_kind_is_replaced(replaces: tuple[str, ...], t
 @pytest.mark.parametrize("name", [".", "..", "/", ""])
 def test_the_working_folder_is_not_replaced(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelError, match="is the working folder or one above it"), whole_folder(Path(name)):
+    with pytest.raises(ModelError, match="is the working folder or one above it"), atomic_folder(Path(name)):
         raise KeyError
 
 
 def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    with whole_folder(tmp_path / "link") as temporary:
+    with atomic_folder(tmp_path / "link") as temporary:
         (temporary / "new").write_text("new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real" / "new").read_text() == "new"
@@ -72,7 +72,7 @@ def test_the_old_folder_is_put_back_when_the_new_one_cannot_take_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "model"
-    with whole_folder(path) as temporary:
+    with atomic_folder(path) as temporary:
         (temporary / "old").write_text("old")
     replace = Path.replace
 
@@ -82,7 +82,7 @@ def test_the_old_folder_is_put_back_when_the_new_one_cannot_take_its_name(
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(PermissionError), whole_folder(path, replaces=("old",)) as temporary:
+    with pytest.raises(PermissionError), atomic_folder(path, replaces=("old",)) as temporary:
         (temporary / "new").write_text("new")
     assert [file.name for file in path.iterdir()] == ["old"]
     assert [file.name for file in tmp_path.iterdir()] == ["model"]
@@ -107,5 +107,5 @@ def test_what_stands_in_the_way_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotADirectoryError) as caught:
         make_folder(tmp_path / "file" / "a" / "b")
     assert caught.value.filename == str(tmp_path / "file")
-    with pytest.raises(IsADirectoryError), whole_file(tmp_path):
+    with pytest.raises(IsADirectoryError), atomic_file(tmp_path):
         raise KeyError

@@ -11,7 +11,7 @@ from typing import Any
 
 from conjoin.document import Document
 from conjoin.errors import require_extra
-from conjoin.storage.atomic import whole_file
+from conjoin.storage.atomic import atomic_file
 
 Row = dict[str, Any]
 _SURROGATES = re.compile("[\ud800-\udfff]")  # halves of surrogate pairs
@@ -60,7 +60,7 @@ def to_line(row: Row) -> str:
 
 def write_rows(rows: Sequence[Row], path: Path, format: RowFormat, *, keep_text: bool) -> None:
     """Write a file of rows, whole or not at all; the same rows give the same bytes."""
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         if format is RowFormat.parquet:
             from pyarrow import Table, parquet
 

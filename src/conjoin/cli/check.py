@@ -27,7 +27,7 @@ from conjoin.cli.corpus import FormatName, FormatOption, parse_options
 from conjoin.cli.messages import message
 from conjoin.cli.options import Json
 from conjoin.cli.tables import counts_table, print_problems, problems_as_json
-from conjoin.corpora.statistics import Inspection, SplitCounts, inspect, limits, torn_texts, unknown_to
+from conjoin.corpora.statistics import CorpusStatistics, SplitCounts, corpus_statistics, limits, shared_id_remarks, unknown_types
 from conjoin.errors import DataError
 from conjoin.readers import FORMATS, Problems, open_corpus
 from conjoin.storage.atomic import write_text
@@ -48,34 +48,34 @@ def check(
     find_limits = _limits(preset, model)
     problems = Problems(lenient=True)
     file_format, streams = open_corpus(path, problems, format, options=parse_options(option))
-    inspection = inspect(streams)
-    _note_repeated_ids(path, inspection, problems)
-    beyond = list(find_limits(inspection))
-    remarks = [*torn_texts(inspection), *beyond]
+    statistics = corpus_statistics(streams)
+    _note_repeated_ids(path, statistics, problems)
+    beyond = list(find_limits(statistics))
+    remarks = [*shared_id_remarks(statistics), *beyond]
     if as_json:
-        value = _as_json(file_format.name, inspection, problems) | {"limits": beyond}
+        value = _as_json(file_format.name, statistics, problems) | {"limits": beyond}
         typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
     else:
-        _print(file_format.name, inspection, problems, remarks)
+        _print(file_format.name, statistics, problems, remarks)
     if html is not None:
-        from conjoin.render.statistics import inspection_to_html
+        from conjoin.render.statistics import statistics_to_html
 
-        write_text(html, inspection_to_html(inspection, title=str(path), problems=problems.counts(), limits=remarks))
+        write_text(html, statistics_to_html(statistics, title=str(path), problems=problems.counts(), limits=remarks))
         message(f"wrote {html}")
-    if not inspection.total.documents:
+    if not statistics.total.documents:
         raise DataError(f"{path}: holds no documents; see that it is the right file and is not empty")
-    if any(problem.repair for problem in problems.found) and not lenient:
+    if any(problem.repair for problem in problems.entries) and not lenient:
         raise typer.Exit(1)
 
 
-def _limits(preset: str | None, model: Path | None) -> Callable[[Inspection], Iterable[str]]:
+def _limits(preset: str | None, model: Path | None) -> Callable[[CorpusStatistics], Iterable[str]]:
     """A function that lists what a model cannot hold of a corpus: a trained model, or one of a preset."""
     if model is not None:
         from conjoin.artifacts.model_folder import read_contents
 
         contents = read_contents(model)
         decision = contents.config.relations.decision
-        return lambda corpus: chain(limits(corpus, decision=decision, constrain=False), unknown_to(corpus, contents.schema))
+        return lambda corpus: chain(limits(corpus, decision=decision, constrain=False), unknown_types(corpus, contents.schema))
     if preset is not None:
         from conjoin.config.presets import load_config
 
@@ -84,8 +84,8 @@ def _limits(preset: str | None, model: Path | None) -> Callable[[Inspection], It
     return partial(limits, decision="softmax", constrain=True)
 
 
-def _note_repeated_ids(path: Path, inspection: Inspection, problems: Problems) -> None:
-    for split, ids in inspection.repeated_ids.items():
+def _note_repeated_ids(path: Path, statistics: CorpusStatistics, problems: Problems) -> None:
+    for split, ids in statistics.repeated_ids.items():
         for id, count in ids.items():
             problems.note(path, None, "repeated-id", f"{count:,} documents of {split} have the id '{id}'")
 
@@ -95,31 +95,31 @@ def _counts(split: SplitCounts) -> dict[str, Any]:
             "relations": dict(sorted(split.relations.items()))}
 
 
-def _as_json(format: str, inspection: Inspection, problems: Problems) -> dict[str, Any]:
+def _as_json(format: str, statistics: CorpusStatistics, problems: Problems) -> dict[str, Any]:
     return {
         "format": format,
-        "splits": {split: _counts(counts) for split, counts in inspection.splits.items()},
-        "inspection": inspection.to_json(),
-        "repaired": sum(problem.repair for problem in problems.found),
+        "splits": {split: _counts(counts) for split, counts in statistics.splits.items()},
+        "statistics": statistics.to_json(),
+        "repaired": sum(problem.repair for problem in problems.entries),
         "kinds": problems.counts(),
-        "problems": problems_as_json(problems.found),
+        "problems": problems_as_json(problems.entries),
     }
 
 
-def _print(format: str, inspection: Inspection, problems: Problems, limits: list[str]) -> None:
-    from conjoin.render.statistics import remarks_of
+def _print(format: str, statistics: CorpusStatistics, problems: Problems, limits: list[str]) -> None:
+    from conjoin.render.statistics import remarks
 
     console = Console()
     console.print(f"format: {format} ({FORMATS[format].description})", highlight=False, soft_wrap=True)
-    columns = {split: _counts(counts) for split, counts in inspection.splits.items()}
+    columns = {split: _counts(counts) for split, counts in statistics.splits.items()}
     if len(columns) > 1:
-        columns["sum"] = _counts(inspection.total)
+        columns["sum"] = _counts(statistics.total)
     console.print(counts_table(columns))
-    lines = [*_shape(inspection.total), *(f"- {remark}" for remark in remarks_of(inspection, limits))]
+    lines = [*_shape(statistics.total), *(f"- {remark}" for remark in remarks(statistics, limits))]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if problems.found or inspection.total.documents:
-        print_problems(problems.found, console)
+    if problems.entries or statistics.total.documents:
+        print_problems(problems.entries, console)
 
 
 def _shape(total: SplitCounts) -> Iterable[str]:

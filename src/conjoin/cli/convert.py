@@ -50,13 +50,13 @@ def convert(
     written = _read_back(corpus, target, to, whole=not source.is_dir())
     columns = {"read": counts(corpus.documents), "written": counts(written.documents)}
     if as_json:
-        lists = {"source_problems": problems_as_json(problems.found), "target_problems": problems_as_json(losses)}
+        lists = {"source_problems": problems_as_json(problems.entries), "target_problems": problems_as_json(losses)}
         typer.echo(json.dumps({**columns, **lists}, ensure_ascii=False, indent=1))
         return
     console = Console()
     console.print(f"{source} ({corpus.format}) → {target} ({to})", markup=False, highlight=False, soft_wrap=True)
     console.print(counts_table(columns))
-    for title, listed in (("in the source:", problems.found), (f"what {to} does not hold:", losses)):
+    for title, listed in (("in the source:", problems.entries), (f"what {to} does not hold:", losses)):
         if listed:
             console.print(f"\n{title}", highlight=False)
             print_problems(listed, console)

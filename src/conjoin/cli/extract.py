@@ -34,8 +34,8 @@ from conjoin.errors import ConjoinError, DataError, SettingError
 from conjoin.parallel.streaming import identity
 from conjoin.render import to_html
 from conjoin.schema import Schema
-from conjoin.storage.atomic import folder_digest, read_json, whole_file
-from conjoin.storage.resumable import growing_file, known_lines, unfinished
+from conjoin.storage.atomic import folder_digest, read_json, atomic_file
+from conjoin.storage.resumable import resumable_file, known_lines, part_file
 from conjoin.text.sources import STDIN, Source, check_sources, find_sources, read_texts, total_bytes
 from conjoin.version import __version__
 
@@ -102,7 +102,7 @@ class Extraction:
         elif format == "jsonl" and (output.is_file() or not output.exists()):
             self._write_resumable(output, resume)
         else:
-            with whole_file(output) as temporary, _open_text(temporary) as file:
+            with atomic_file(output) as temporary, _open_text(temporary) as file:
                 self._write_all(file, format)
 
     def _write_all(self, file: TextIO, format: str) -> None:
@@ -115,8 +115,8 @@ class Extraction:
 
     def _write_resumable(self, output: Path, resume: bool) -> None:
         """Write JSON lines as they come, after those of a stopped run."""
-        part = unfinished(output)
-        with growing_file(output, plan=self._plan(), resume=resume) as file:
+        part = part_file(output)
+        with resumable_file(output, plan=self._plan(), resume=resume) as file:
             written = file.known
             try:
                 for line in self._results(to_line, self._known_first(output, file.known), skip=file.known):
@@ -169,11 +169,11 @@ class Extraction:
             if self.count <= count:
                 result = next(results)
                 if (result.get("id"), result.get("text")) != (name, text):
-                    raise DataError(f"{unfinished(output)}:{self.count}: is not the result of '{name}', which the input "
+                    raise DataError(f"{part_file(output)}:{self.count}: is not the result of '{name}', which the input "
                                     f"has there; {_REMEDY}")
             yield name, text
         if self.count < count:
-            raise DataError(f"{unfinished(output)}: holds {count:,} results, and the input has {self.count:,} documents; "
+            raise DataError(f"{part_file(output)}: holds {count:,} results, and the input has {self.count:,} documents; "
                             f"{_REMEDY}")
 
     def _plan(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a corpus holds, counted in one pass: balance, lengths, overlaps, leakage, which types relations connect."""
+"""Statistics of a corpus in one pass: types, lengths, overlaps, argument types, texts in several splits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,26 @@ Signature = tuple[str, str, str]  # relation type, head type, tail type
 
 @dataclass(slots=True)
 class SplitCounts:
-    """What one split holds. Lengths and distances are in words; counters go from a value to how often it occurs."""
+    """Counts of one split; lengths and distances are in words.
+
+    Args:
+        documents: Number of documents.
+        words: Number of words.
+        entities: Type → number of entities.
+        relations: Type → number of relations.
+        document_lengths: Words of a document → number of documents.
+        entity_lengths: Words of an entity → number of entities.
+        entities_per_document: Entities of a document → number of documents.
+        relations_per_document: Relations of a document → number of documents.
+        distances: Words between the arguments of a relation → number of relations.
+        signatures: Type of a relation and of its arguments → number of relations.
+        both_ways: Type → relations whose reverse is annotated too.
+        crossing: Pairs of entities that share words, neither inside the other.
+        nested: Pairs of entities, one inside the other.
+        same_words: Pairs of entities on the same words.
+        overlapping_documents: Documents with such pairs.
+        several_types: Pairs of entities with relations of several types.
+    """
 
     documents: int = 0
     words: int = 0
@@ -52,7 +71,7 @@ class SplitCounts:
         self._add_relations(document.relations)
 
     def _add_overlaps(self, document: Document) -> None:
-        """Pairs of entities that share words: of the same words, one inside the other, or crossing."""
+        """Count the pairs of entities that share words."""
         spans = sorted((entity.start, entity.end) for entity in document.entities)
         if all(first[1] <= second[0] for first, second in pairwise(spans)):
             return
@@ -69,14 +88,14 @@ class SplitCounts:
                     self.crossing += 1
 
     def _add_relations(self, relations: Iterable[Relation]) -> None:
-        found = set(relations)
-        for relation in found:
+        relations = set(relations)
+        for relation in relations:
             head, tail = relation.head, relation.tail
             self.relations[relation.type] += 1
             self.signatures[relation.type, head.type, tail.type] += 1
             self.distances[max(0, max(head.start, tail.start) - min(head.end, tail.end))] += 1
-            self.both_ways[relation.type] += Relation(relation.type, tail, head) in found
-        pairs = Counter((relation.head, relation.tail) for relation in found)
+            self.both_ways[relation.type] += Relation(relation.type, tail, head) in relations
+        pairs = Counter((relation.head, relation.tail) for relation in relations)
         self.several_types += sum(count > 1 for count in pairs.values())
 
     @property
@@ -86,135 +105,147 @@ class SplitCounts:
 
 
 @dataclass(slots=True)
-class Inspection:
-    """What all splits hold, and how many texts stand in it more than once.
+class CorpusStatistics:
+    """Counts of all splits, and repeated texts and ids.
 
-    `leaking`: those that stand in several splits, by the splits they stand in, in the order of the splits.
-    `repeated_within`: those that stand in one split more than once. `repeated_ids`: ids that several documents of a split
-    have, by split, with how many. `torn`: ids that stand in several splits, as texts do in `leaking`; sentences of one text
-    (`doc1#1`, `doc1#2`) count as the text.
+    Args:
+        splits: Counts by split.
+        texts_in_several_splits: Names of splits → number of texts that occur in each of them.
+        repeated_texts: Number of texts that occur more than once in a split.
+        repeated_ids: Split → id → number of documents with it, for ids of several documents.
+        ids_in_several_splits: Names of splits → number of ids that occur in each of them; sentences of one text (`doc1#1`,
+            `doc1#2`) count as the text.
     """
 
     splits: dict[str, SplitCounts] = field(default_factory=dict)
-    leaking: dict[tuple[str, ...], int] = field(default_factory=dict)
-    repeated_within: int = 0
+    texts_in_several_splits: dict[tuple[str, ...], int] = field(default_factory=dict)
+    repeated_texts: int = 0
     repeated_ids: dict[str, Counter[str]] = field(default_factory=dict)
-    torn: dict[tuple[str, ...], int] = field(default_factory=dict)
+    ids_in_several_splits: dict[tuple[str, ...], int] = field(default_factory=dict)
 
     @property
     def total(self) -> SplitCounts:
         """All splits taken together."""
         return _sum(self.splits.values())
 
-    def symmetric_candidates(self, least: float = 0.5) -> dict[str, float]:
-        """Relation types that hold both ways in at least this share of cases, with that share: perhaps symmetric."""
+    def symmetric_candidates(self, min_share: float = 0.5) -> dict[str, float]:
+        """Relation type → share of relations whose reverse is annotated too, from `min_share` on: perhaps symmetric."""
         total = self.total
         shares = {type: total.both_ways[type] / count for type, count in total.relations.items()}
-        return {type: share for type, share in sorted(shares.items()) if share >= least}
+        return {type: share for type, share in sorted(shares.items()) if share >= min_share}
 
     def unseen_types(self) -> dict[str, list[str]]:
-        """Types of other splits that the train split lacks, by split."""
+        """Split → types that it has and the train split lacks."""
         if "train" not in self.splits:
             return {}
         entities, relations = self.splits["train"].entities, self.splits["train"].relations
-        found = {
+        unseen = {
             name: sorted((counts.entities.keys() - entities.keys()) | (counts.relations.keys() - relations.keys()))
             for name, counts in self.splits.items()
         }
-        return {name: types for name, types in found.items() if types}
+        return {name: types for name, types in unseen.items() if types}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; counters by text keys, signatures as lists."""
+        """The statistics as JSON values."""
         return {
             "splits": {name: _split_json(counts) for name, counts in self.splits.items()},
             "texts_in_several_splits": [
-                {"splits": list(names), "texts": count} for names, count in sorted(self.leaking.items())
+                {"splits": list(names), "texts": count} for names, count in sorted(self.texts_in_several_splits.items())
             ],
-            "texts_repeated_within_a_split": self.repeated_within,
+            "texts_repeated_within_a_split": self.repeated_texts,
             "ids_repeated_within_a_split": {name: len(ids) for name, ids in self.repeated_ids.items()},
-            "ids_in_several_splits": [{"splits": list(names), "ids": count} for names, count in sorted(self.torn.items())],
+            "ids_in_several_splits": [{"splits": list(names), "ids": count} for names, count in sorted(self.ids_in_several_splits.items())],
             "types_that_train_lacks": self.unseen_types(),
             "perhaps_symmetric": {type: round(share, 4) for type, share in self.symmetric_candidates().items()},
         }
 
 
-def inspect(streams: Mapping[str, Iterable[Document]]) -> Inspection:
-    """Count the documents of each split, one after the other; none is kept."""
-    inspection = Inspection()
-    homes: dict[bytes, tuple[str, ...]] = {}  # digest of a text → the splits it stands in, each once
-    again: set[bytes] = set()
-    parted: dict[bytes, tuple[str, ...]] = {}  # digest of a text's id → the splits it stands in, each once
-    for name, documents in streams.items():
-        counts = inspection.splits[name] = SplitCounts()
-        met: set[bytes] = set()
+def corpus_statistics(streams: Mapping[str, Iterable[Document]]) -> CorpusStatistics:
+    """Count the documents of each split, one split after the other, without holding them in memory."""
+    statistics = CorpusStatistics()
+    text_splits: dict[bytes, tuple[str, ...]] = {}  # digest of a text → the splits that it occurs in
+    id_splits: dict[bytes, tuple[str, ...]] = {}  # digest of the id of a whole text → the splits that it occurs in
+    repeated: set[bytes] = set()
+    for split, documents in streams.items():
+        counts = statistics.splits[split] = SplitCounts()
+        ids: set[bytes] = set()
         for document in documents:
             counts.add(document)
             if document.id:
-                _add_id(document.id, name, met, parted, inspection)
-            key = _digest(squeezed(document.text))
-            before = homes.get(key, ())
-            if name in before:
-                again.add(key)
-            else:
-                homes[key] = (*before, name)
-    inspection.leaking = dict(Counter(names for names in homes.values() if len(names) > 1))
-    inspection.repeated_within = len(again)
-    inspection.torn = dict(Counter(names for names in parted.values() if len(names) > 1))
-    return inspection
+                _add_id(document.id, split, ids, id_splits, statistics)
+            text = _digest(squeezed(document.text))
+            if not _add_split(text_splits, text, split):
+                repeated.add(text)
+    statistics.texts_in_several_splits = _shared(text_splits)
+    statistics.repeated_texts = len(repeated)
+    statistics.ids_in_several_splits = _shared(id_splits)
+    return statistics
 
 
-def _add_id(id: str, split: str, met: set[bytes], parted: dict[bytes, tuple[str, ...]], inspection: Inspection) -> None:
-    """Count an id among those `met` in its split, and its text among those of several splits."""
+def _add_id(
+    id: str, split: str, ids: set[bytes], id_splits: dict[bytes, tuple[str, ...]], statistics: CorpusStatistics
+) -> None:
+    """Count an id among the `ids` of its split, and its text among those of several splits."""
     key = _digest(id)
-    if key in met:
-        ids = inspection.repeated_ids.setdefault(split, Counter())
-        ids[id] = max(ids[id], 1) + 1
-    met.add(key)
-    text = re.fullmatch(r"(.+?)#[0-9]+(?:@.*)?", id, re.DOTALL)  # as folds have it
-    home = _digest(text[1] if text else id)
-    before = parted.get(home, ())
-    if split not in before:
-        parted[home] = (*before, split)
+    if key in ids:
+        counter = statistics.repeated_ids.setdefault(split, Counter())
+        counter[id] = max(counter[id], 1) + 1
+    ids.add(key)
+    text = re.fullmatch(r"(.+?)#[0-9]+(?:@.*)?", id, re.DOTALL)  # the same rule as in cross-validation
+    _add_split(id_splits, _digest(text[1] if text else id), split)
+
+
+def _add_split(splits: dict[bytes, tuple[str, ...]], key: bytes, split: str) -> bool:
+    """Add a split to those of a key; False when it is among them already."""
+    others = splits.get(key, ())
+    if split in others:
+        return False
+    splits[key] = (*others, split)
+    return True
+
+
+def _shared(splits: Mapping[bytes, tuple[str, ...]]) -> dict[tuple[str, ...], int]:
+    return dict(Counter(names for names in splits.values() if len(names) > 1))
 
 
 def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
-def torn_texts(inspection: Inspection) -> Iterator[str]:
-    """What is said of ids that stand in several splits, each as a sentence."""
-    for names, count in inspection.torn.items():
+def shared_id_remarks(statistics: CorpusStatistics) -> Iterator[str]:
+    """A sentence on the ids that occur in several splits, for each combination of splits."""
+    for names, count in statistics.ids_in_several_splits.items():
         ids = "1 id or text of several sentences (doc1#1, doc1#2) stands" if count == 1 else (
             f"{count:,} ids or texts of several sentences (doc1#1, doc1#2) stand")
         yield f"{ids} in {' and '.join(names)}: see that no text was cut between them"
 
 
-def limits(inspection: Inspection, *, decision: str, constrain: bool) -> Iterator[str]:
-    """What a model with these settings of its relation head cannot learn or give of a corpus, each as a sentence."""
-    total = inspection.total
+def limits(statistics: CorpusStatistics, *, decision: str, constrain: bool) -> Iterator[str]:
+    """Sentences on what a model with these settings of its relation head cannot learn or predict."""
+    total = statistics.total
     if total.overlaps:
         yield (f"{total.overlaps:,} pairs of entities share words in {total.overlapping_documents:,} documents; a tagger "
                "holds one entity a word (--lenient trains on the longer, overlap=keep-longer reads it alone)")
     if total.several_types and decision == "softmax":
         yield (f"{total.several_types:,} pairs of entities have relations of several types, of which "
                "relations.decision=softmax holds one (relations.decision=sigmoid holds all)")
-    train = inspection.splits.get("train")
+    train = statistics.splits.get("train")
     if constrain and train is not None:
         known = train.signatures.keys()
         unseen = sum(
-            count for name, counts in inspection.splits.items() if name != "train"
+            count for name, counts in statistics.splits.items() if name != "train"
             for signature, count in counts.signatures.items() if signature not in known
         )
         if unseen:
             yield (f"{unseen:,} relations outside of train connect types that their type never connects in train; "
                    "relations.constrain=true cannot give them")
-    for name, types in inspection.unseen_types().items():
+    for name, types in statistics.unseen_types().items():
         yield f"{name} has types that train lacks, which no model can learn: {', '.join(types)}"
 
 
-def unknown_to(inspection: Inspection, schema: Schema) -> Iterator[str]:
-    """What a trained model cannot give of a corpus, each as a sentence: types and argument types it does not know."""
-    total = inspection.total
+def unknown_types(statistics: CorpusStatistics, schema: Schema) -> Iterator[str]:
+    """Sentences on types and argument types of the corpus that a trained model does not know."""
+    total = statistics.total
     for what, counter, known in (("entity", total.entities, schema.entity_types),
                                  ("relation", total.relations, schema.relation_types)):
         for type in sorted(counter.keys() - set(known)):

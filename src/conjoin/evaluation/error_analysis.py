@@ -1,4 +1,4 @@
-"""What kinds of mistakes predicted documents make, each with its cause."""
+"""The errors of a model by kind and cause."""
 
 from __future__ import annotations
 
@@ -10,54 +10,76 @@ from conjoin.document import Document, Entity, Relation
 from conjoin.errors import DataError
 from conjoin.schema import canonical
 
-# Kind → what it means. Every wrong or missed entity or relation has exactly one; a prediction and the annotation that it
-# was meant for are one mistake.
+# Kind → meaning. Every wrong or missed entity or relation has one kind; a prediction and the gold annotation that it is
+# matched with are one error.
 KINDS: Mapping[str, str] = {
     "entity-type": "an entity has the right words and another type",
     "entity-boundary": "an entity has the right type and other words, some of them shared",
     "entity-both": "an entity has another type and other words, some of them shared",
     "entity-missed": "nothing was predicted where an entity is",
     "entity-spurious": "an entity was predicted where none is",
-    "relation-entity": "a relation is right but for an argument, which is one of the wrong entities",
+    "relation-entity": "a relation is right except for an argument, which is one of the wrong entities",
     "relation-type": "the arguments are right and related in another way",
     "relation-direction": "head and tail are exchanged",
     "relation-missed-entity": "a relation was missed, and so was one of its arguments",
-    "relation-missed": "a relation was missed between arguments that were found",
+    "relation-missed": "a relation was missed between entities that were predicted",
     "relation-spurious-entity": "a relation was predicted that has a wrong entity as argument",
     "relation-spurious": "a relation was predicted between right entities that are not related",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Mistake:
-    """One mistake: what is annotated and what was predicted, either of which may be absent."""
+class PredictionError:
+    """One error: the gold annotation and the prediction, one of which may be absent."""
 
     kind: str
     gold: Entity | Relation | None
     predicted: Entity | Relation | None
 
 
-def mistakes(gold: Document, predicted: Document, *, symmetric: frozenset[str] = frozenset()) -> list[Mistake]:
-    """All mistakes of one document, entities first.
+@dataclass(frozen=True, slots=True)
+class ErrorAnalysis:
+    """Documents, gold and predicted, and the errors of each pair."""
 
-    Raises `DataError` when the two documents are not split into the same words.
+    gold: tuple[Document, ...]
+    predicted: tuple[Document, ...]
+    errors: tuple[tuple[PredictionError, ...], ...]
+
+    def counts(self) -> dict[str, int]:
+        """The number of errors of each kind in `KINDS`."""
+        counts = Counter(error.kind for errors in self.errors for error in errors)
+        return {kind: counts[kind] for kind in KINDS}
+
+
+def analyse_errors(
+    gold: Sequence[Document], predicted: Sequence[Document], *, symmetric: frozenset[str] = frozenset()
+) -> ErrorAnalysis:
+    """Find the errors of predicted documents, paired with the gold ones by position.
+
+    Raises:
+        DataError: When the two documents of a pair do not have the same words.
     """
+    errors = (document_errors(*pair, symmetric=symmetric) for pair in zip(gold, predicted, strict=True))
+    return ErrorAnalysis(tuple(gold), tuple(predicted), tuple(map(tuple, errors)))
+
+
+def document_errors(
+    gold: Document, predicted: Document, *, symmetric: frozenset[str] = frozenset()
+) -> list[PredictionError]:
+    """The errors in one document, those of entities first. Raises `DataError` as `analyse_errors` does."""
     if gold.words != predicted.words:
         name = f"document '{gold.id}'" if gold.id else f"the document without id that begins '{gold.text[:30]}'"
         raise DataError(f"{name}: gold and predicted have other words; annotate the gold documents")
     partners = _partners(gold.entities, predicted.entities)
-    return [*_entity_mistakes(gold, predicted, partners), *_relation_mistakes(gold, predicted, partners, symmetric)]
-
-
-def summary(found: Sequence[Sequence[Mistake]]) -> dict[str, int]:
-    """How many mistakes of each kind there are in the mistakes of some documents; every kind is named."""
-    counts = Counter(mistake.kind for some in found for mistake in some)
-    return {kind: counts[kind] for kind in KINDS}
+    return [*_entity_errors(gold, predicted, partners), *_relation_errors(gold, predicted, partners, symmetric)]
 
 
 def _partners(gold: Sequence[Entity], predicted: Sequence[Entity]) -> dict[Entity, Entity]:
-    """Predicted entity → the gold entity it was meant for, each gold entity once: equal ones first, then those of the
-    same words, then those that share most words, of equals with the same type."""
+    """Predicted entity → the gold entity that it is matched with, each gold entity once.
+
+    Equal entities are matched first, then those on the same words, then those that share most words, then those of the
+    same type.
+    """
     annotated = set(gold)
     partners = {entity: entity for entity in predicted if entity in annotated}
     pairs = [
@@ -68,11 +90,11 @@ def _partners(gold: Sequence[Entity], predicted: Sequence[Entity]) -> dict[Entit
         if ours.overlaps(theirs) and ours not in partners
     ]
     pairs.sort(key=lambda pair: pair[:3], reverse=True)
-    taken = set(partners.values())
+    matched = set(partners.values())
     for _, _, _, ours, theirs in pairs:
-        if theirs not in partners and ours not in taken:
+        if theirs not in partners and ours not in matched:
             partners[theirs] = ours
-            taken.add(ours)
+            matched.add(ours)
     return partners
 
 
@@ -84,25 +106,25 @@ def _shared(first: Entity, second: Entity) -> int:
     return min(first.end, second.end) - max(first.start, second.start)
 
 
-def _entity_mistakes(gold: Document, predicted: Document, partners: Mapping[Entity, Entity]) -> Iterator[Mistake]:
+def _entity_errors(gold: Document, predicted: Document, partners: Mapping[Entity, Entity]) -> Iterator[PredictionError]:
     for entity in dict.fromkeys(predicted.entities):
         partner = partners.get(entity)
         if partner is None:
-            yield Mistake("entity-spurious", None, entity)
+            yield PredictionError("entity-spurious", None, entity)
         elif partner != entity:
             same_words = _words(partner) == _words(entity)
             kind = "entity-type" if same_words else "entity-boundary" if partner.type == entity.type else "entity-both"
-            yield Mistake(kind, partner, entity)
-    found = set(partners.values())
+            yield PredictionError(kind, partner, entity)
+    matched = set(partners.values())
     for entity in dict.fromkeys(gold.entities):
-        if entity not in found:
-            yield Mistake("entity-missed", entity, None)
+        if entity not in matched:
+            yield PredictionError("entity-missed", entity, None)
 
 
-def _relation_mistakes(
+def _relation_errors(
     gold: Document, predicted: Document, partners: Mapping[Entity, Entity], symmetric: frozenset[str]
-) -> Iterator[Mistake]:
-    """Each predicted relation is matched with the annotated one it comes nearest to, every annotated one once."""
+) -> Iterator[PredictionError]:
+    """Errors of relations; each predicted relation is matched with the nearest gold one, each gold one once."""
     ours = {canonical(relation, symmetric): relation for relation in gold.relations}
     theirs = {canonical(relation, symmetric): relation for relation in predicted.relations}
     for key in ours.keys() & theirs.keys():
@@ -111,14 +133,14 @@ def _relation_mistakes(
         for key, relation in list(theirs.items()):
             match = next((other for other in ours if _comes_near(kind, ours[other], relation, partners, symmetric)), None)
             if match is not None:
-                yield Mistake(kind, ours.pop(match), theirs.pop(key))
+                yield PredictionError(kind, ours.pop(match), theirs.pop(key))
     right = {entity for entity, partner in partners.items() if entity == partner}
     for relation in ours.values():
         kind = "relation-missed" if {relation.head, relation.tail} <= right else "relation-missed-entity"
-        yield Mistake(kind, relation, None)
+        yield PredictionError(kind, relation, None)
     for relation in theirs.values():
         kind = "relation-spurious" if {relation.head, relation.tail} <= right else "relation-spurious-entity"
-        yield Mistake(kind, None, relation)
+        yield PredictionError(kind, None, relation)
 
 
 def _comes_near(
@@ -127,8 +149,7 @@ def _comes_near(
     if kind == "relation-direction":
         return (theirs.type, theirs.tail, theirs.head) == (ours.type, ours.head, ours.tail)
     if kind == "relation-type":
-        arguments = {theirs.head, theirs.tail}
-        return arguments == {ours.head, ours.tail} and theirs.type != ours.type
-    meant = partners.get(theirs.head), partners.get(theirs.tail)
-    ways = [(ours.head, ours.tail)] + [(ours.tail, ours.head)] * (ours.type in symmetric)
-    return theirs.type == ours.type and meant in ways
+        return {theirs.head, theirs.tail} == {ours.head, ours.tail} and theirs.type != ours.type
+    arguments = partners.get(theirs.head), partners.get(theirs.tail)
+    directions = [(ours.head, ours.tail)] + [(ours.tail, ours.head)] * (ours.type in symmetric)
+    return theirs.type == ours.type and arguments in directions

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from conjoin.storage.atomic import make_folder, whole_file, write_text
+from conjoin.storage.atomic import atomic_file, make_folder, write_text
 from conjoin.training import EpochDone, Event, Started
 
 HISTORY, PICTURE = "history.jsonl", "curves.png"
@@ -85,5 +85,5 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False)
         axes.grid(alpha=0.25)
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})

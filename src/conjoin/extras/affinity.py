@@ -25,7 +25,7 @@ from conjoin.modeling.backend import TorchBackEnd
 from conjoin.modeling.embedders.embedder import Embedder, own_features
 from conjoin.modeling.embedders.transformer import find_transformer
 from conjoin.modeling.joint import JointModel
-from conjoin.storage.atomic import make_folder, read_json, whole_file, write_text
+from conjoin.storage.atomic import make_folder, read_json, atomic_file, write_text
 from conjoin.storage.cache import CACHE_LIMIT
 from conjoin.training import Event
 
@@ -281,5 +281,5 @@ def plot(depths: Sequence[Depth], path: Path) -> None:
     axes.legend(frameon=False)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         figure.savefig(temporary, format=path.suffix.removeprefix(".") or "png", dpi=150)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from conjoin.errors import DataError, ModelError, SettingError, require_extra
 from conjoin.extractor import Extractor
 from conjoin.modeling.embedders.transformer import find_transformer
-from conjoin.storage.atomic import make_folder, whole_file, write_text
+from conjoin.storage.atomic import make_folder, atomic_file, write_text
 from conjoin.text.words import words
 
 View = Literal["head", "model"]
@@ -136,7 +136,7 @@ def heat_maps(
             axes.set_title(f"layer {layer}, head {head}", fontsize=9)
             axes.set_xticks(ticks, attention.pieces, rotation=90, fontsize=7, parse_math=False)
             axes.set_yticks(ticks, attention.pieces, fontsize=7, parse_math=False)
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         figure.savefig(temporary, format=path.suffix.removeprefix("."))
 
 

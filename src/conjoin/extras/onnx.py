@@ -24,7 +24,7 @@ from conjoin.features.arrays import Featuriser
 from conjoin.modeling.embedders.transformer import find_transformer
 from conjoin.modeling.heads.relations import RelationHead
 from conjoin.modeling.joint import JointModel
-from conjoin.storage.atomic import whole_folder, write_text
+from conjoin.storage.atomic import atomic_folder, write_text
 
 try:
     import onnx  # noqa: F401
@@ -51,7 +51,7 @@ def export(model: Path, output: Path, *, int8: bool = False) -> None:
     network = read_model(contents, device="cpu")
     featuriser = network.embedder.featuriser
     _plain_attention(network)
-    with whole_folder(output, replaces=EXPORT_FILES) as folder:
+    with atomic_folder(output, replaces=EXPORT_FILES) as folder:
         description = {"format": FORMAT, "int8": int8, "featuriser": featuriser.to_json()}
         write_text(folder / EXPORTED, json.dumps(description) + "\n")  # ASCII: words may hold half a surrogate pair
         if network.entities.crf is not None:

@@ -29,7 +29,7 @@ from conjoin.artifacts.model_folder import MODEL_FILES, model_folder
 from conjoin.document import Document, Entity
 from conjoin.errors import ModelError, require_extra
 from conjoin.extractor import Extractor
-from conjoin.storage.atomic import whole_folder
+from conjoin.storage.atomic import atomic_folder
 
 try:
     from spacy.language import Language
@@ -134,7 +134,7 @@ class Component:
         if self.folder is None:
             raise ModelError(f"the component '{self.name}' has no model to save; give its folder: "
                              'nlp.add_pipe("conjoin", config={"model": "FOLDER"})')
-        with whole_folder(Path(path), replaces=MODEL_FILES) as folder:
+        with atomic_folder(Path(path), replaces=MODEL_FILES) as folder:
             shutil.copytree(model_folder(self.folder), folder, dirs_exist_ok=True)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> Component:

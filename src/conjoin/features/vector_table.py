@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conjoin.errors import ModelError
-from conjoin.storage.atomic import whole_folder
+from conjoin.storage.atomic import atomic_folder
 
 VERSION = 3
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -58,7 +58,7 @@ class VectorTable:
         key = json.dumps([VERSION, str(path.resolve()), state.st_size, state.st_mtime_ns])
         folder = cache / "vectors" / hashlib.sha256(key.encode()).hexdigest()[:24]
         if not (folder / "vectors.npy").is_file():
-            with whole_folder(folder) as temporary:
+            with atomic_folder(folder) as temporary:
                 _convert(path, temporary)
         return cls(folder)
 

@@ -15,7 +15,7 @@ from conjoin.graph.nodes import Node, Nodes
 from conjoin.graph.parquet import Parquet
 from conjoin.graph.records import Assertion, Record
 from conjoin.graph.turtle import Turtle
-from conjoin.storage.atomic import whole_folder
+from conjoin.storage.atomic import atomic_folder
 
 WHOLE = ("graph-files.txt",)  # by which a folder of a graph is known
 
@@ -56,7 +56,7 @@ def export_graph(
     """
     nodes = Nodes()
     documents = mentions = edges = 0
-    with whole_folder(folder, replaces=WHOLE) as temporary:
+    with atomic_folder(folder, replaces=WHOLE) as temporary:
         with FORMATS[format](temporary) as writer:
             for record in records:
                 documents += 1

@@ -1,4 +1,4 @@
-"""The nine tab-separated columns of Roth & Yih: blocks of rows, then blocks of relations `first second type`.
+"""Nine tab-separated columns (Roth & Yih 2004): blocks of rows, then blocks of relations `first second type`.
 
 The original CoNLL04 file has a row per chunk, the ADE file of Giorgi et al. a row per word; the layout is the same.
 """
@@ -15,7 +15,7 @@ from conjoin.readers.problems import Problems
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`tag` is column 2, `number` column 3, `pos` column 5, `word` column 6."""
+    """A word or chunk: `tag` is column 2, `number` column 3, `pos` column 5, `word` column 6."""
 
     line: int
     tag: str
@@ -26,6 +26,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class RelationRow:
+    """A relation between the rows numbered `first` and `second`."""
+
     line: int
     first: int
     second: int
@@ -34,7 +36,7 @@ class RelationRow:
 
 @dataclass(slots=True)
 class Block:
-    """A sentence and its relations; `line` is that of the first row."""
+    """A sentence and its relations; `line` is the line of the first row."""
 
     id: str
     line: int
@@ -51,16 +53,16 @@ def blocks(path: Path, problems: Problems) -> Iterator[Block]:
         if not line.strip():
             after_blank = True
             continue
-        parsed = _parse(columns, number)
-        if isinstance(parsed, Row):
+        row = _parse(columns, number)
+        if isinstance(row, Row):
             if block is None or after_blank or columns[0] != block.id:
                 if block is not None:
                     yield block
                 block = Block(columns[0], number)
-            _check_number(parsed, block, path, problems)
-            block.rows.append(parsed)
-        elif isinstance(parsed, RelationRow) and block is not None:
-            block.relations.append(parsed)
+            _check_number(row, block, path, problems)
+            block.rows.append(row)
+        elif isinstance(row, RelationRow) and block is not None:
+            block.relations.append(row)
         else:
             problems.repair(path, number, "malformed-row", f"'{line[:60]}' is neither a row of nine columns nor a "
                             "relation 'first, second, type' after one, separated by tabs", "leaves the line out")

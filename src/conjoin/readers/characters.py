@@ -1,4 +1,4 @@
-"""Annotations that are given in characters: words that fit them, cutting a word where a boundary falls inside it."""
+"""Spans of characters: trimming them, and cutting words at their boundaries."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from conjoin.document import Token
 from conjoin.text.words import BYTE_ORDER_MARK
 
 
-def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """The span without white space (and byte-order marks) at its edges; empty when there is nothing else in it."""
+def trim(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span without white space and byte-order marks at its edges; empty when it holds nothing else."""
     span = text[start:end].replace(BYTE_ORDER_MARK, " ")
     first = start + len(span) - len(span.lstrip())
     return first, max(first, start + len(span.rstrip()))
 
 
-def word_around(tokens: Sequence[Token], position: int) -> Token | None:
-    """The word that a boundary at this character would cut in two, or None."""
+def word_across(tokens: Sequence[Token], position: int) -> Token | None:
+    """The word that a boundary at this character cuts in two, or None."""
     index = bisect_left(tokens, position, key=lambda token: token.char_end)
     if index < len(tokens) and tokens[index].char_start < position < tokens[index].char_end:
         return tokens[index]
     return None
 
 
-def cut(text: str, tokens: Sequence[Token], positions: Iterable[int]) -> list[Token]:
-    """The words, cut in two wherever one of the positions falls inside."""
-    inside = sorted({position for position in positions if word_around(tokens, position)})
+def cut_words(text: str, tokens: Sequence[Token], positions: Iterable[int]) -> list[Token]:
+    """The words, cut at every position that falls inside a word."""
+    inside = sorted({position for position in positions if word_across(tokens, position)})
     if not inside:
         return list(tokens)
     pieces: list[Token] = []
@@ -40,13 +40,13 @@ def cut(text: str, tokens: Sequence[Token], positions: Iterable[int]) -> list[To
 
 
 def code_units(text: str) -> list[int]:
-    """The character that each UTF-16 code unit of the text belongs to, and the length of the text after the last.
+    """The index of the character of each UTF-16 code unit, then the length of the text.
 
-    JavaScript counts in code units, of which an emoji has two.
+    JavaScript counts in code units; an emoji has two.
     """
     return [*(index for index, character in enumerate(text) for _ in range(1 + (ord(character) > 0xFFFF))), len(text)]
 
 
 def beyond_16_bits(text: str) -> bool:
-    """Whether some character has two UTF-16 code units, so that counting in these gives other numbers."""
+    """True when some character has two UTF-16 code units, so that offsets in code units differ from characters."""
     return any(ord(character) > 0xFFFF for character in text)

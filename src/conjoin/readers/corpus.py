@@ -31,10 +31,10 @@ from conjoin.readers.formats import (
     spert,
     tfmtrnn,
 )
-from conjoin.readers.lines import opening
+from conjoin.readers.lines import first_characters
 from conjoin.readers.problems import Problems
 from conjoin.readers.splits import ALL, split_of, split_order
-from conjoin.readers.writing import write_whole
+from conjoin.readers.writing import write_files
 
 # What is asked first whether a file is its own stands first.
 FORMATS: Mapping[str, Format] = {
@@ -89,7 +89,7 @@ def load(
     """`read_corpus` with a collector of one's own."""
     chosen, streams = open_corpus(path, problems, format, options=options)
     splits = {split: tuple(documents) for split, documents in streams.items()}
-    return Corpus(splits, tuple(problems.found), chosen.name)
+    return Corpus(splits, tuple(problems.entries), chosen.name)
 
 
 def open_corpus(
@@ -128,7 +128,7 @@ def from_datasets(data: Any, *, lenient: bool = False, options: Mapping[str, str
     chosen, problems = FORMATS[huggingface.FORMAT.name], Problems(lenient=lenient)
     found = huggingface.splits_of(data, Path("dataset"), problems, _settled(chosen, options or {}))
     splits = {split: tuple(found[split]) for split in sorted(found, key=split_order)}
-    return Corpus(splits, tuple(problems.found), chosen.name)
+    return Corpus(splits, tuple(problems.entries), chosen.name)
 
 
 def stream_documents(
@@ -154,7 +154,7 @@ def read_documents(
     """The documents of one file and what was wrong or worth knowing; errors as in `read_corpus`."""
     problems = Problems(lenient=lenient)
     documents = tuple(stream_documents(path, problems, format, options=options))
-    return documents, tuple(problems.found)
+    return documents, tuple(problems.entries)
 
 
 def write_documents(
@@ -165,8 +165,8 @@ def write_documents(
     Raises `DataError` when an annotation cannot be held (lenient: it is left out and listed).
     """
     problems = Problems(lenient=lenient, activity="writing")
-    write_whole({Path(path): documents}, _writer(format), problems)
-    return tuple(problems.found)
+    write_files({Path(path): documents}, _writer(format), problems)
+    return tuple(problems.entries)
 
 
 def write_corpus(corpus: Corpus, folder: str | Path, format: str, *, lenient: bool = False) -> tuple[Problem, ...]:
@@ -174,8 +174,8 @@ def write_corpus(corpus: Corpus, folder: str | Path, format: str, *, lenient: bo
     problems = Problems(lenient=lenient, activity="writing")
     chosen = _writer(format)
     files = {target_of(Path(folder), split, chosen): documents for split, documents in corpus.splits.items()}
-    write_whole(files, chosen, problems)
-    return tuple(problems.found)
+    write_files(files, chosen, problems)
+    return tuple(problems.entries)
 
 
 def target_of(folder: Path, split: str, format: Format) -> Path:
@@ -229,7 +229,7 @@ def _paired(file: Path, format: Format) -> bool:
 
 
 def _detect_file(path: Path) -> str:
-    head = opening(path)
+    head = first_characters(path)
     if not head.strip():
         raise DataError(f"{path}: the file is empty")
     if re.fullmatch(r"\s*\[\s*\]\s*", head):
@@ -243,7 +243,7 @@ def _detect_file(path: Path) -> str:
 
 
 def _sniffed(path: Path) -> str | None:
-    head = opening(path)
+    head = first_characters(path)
     return next((format.name for format in FORMATS.values() if format.sniff(head)), None)
 
 
@@ -293,7 +293,7 @@ def _files(folder: Path) -> list[Path]:
 def _note_others(folder: Path, chosen: Format, problems: Problems) -> None:
     """Note the files and folders of other formats, which stay unread; files that could be of the format are left to it."""
     for file in _files(folder):
-        name = None if file.suffix.lower() in chosen.endings or chosen.sniff(opening(file)) else _sniffed(file)
+        name = None if file.suffix.lower() in chosen.endings or chosen.sniff(first_characters(file)) else _sniffed(file)
         if name and not _paired(file, chosen):
             problems.note(file, None, "file-not-read", f"the file is {name}, not {chosen.name}, and is left out", loss=True)
     deep = chosen.claims is not None and chosen.claims(folder)
@@ -313,8 +313,8 @@ def _names_inside(folder: Path) -> set[str]:
 
 def _split_files(folder: Path, format: Format, problems: Problems) -> dict[str, list[Path]]:
     """Split → its files. What does not look like the format, or says no split where others do, is left out with a note."""
-    alike = [file for file in _files(folder) if file.suffix.lower() in format.endings or format.sniff(opening(file))]
-    files = [file for file in alike if split_of(file) or format.sniff(opening(file))]
+    alike = [file for file in _files(folder) if file.suffix.lower() in format.endings or format.sniff(first_characters(file))]
+    files = [file for file in alike if split_of(file) or format.sniff(first_characters(file))]
     if not files:
         raise DataError(f"{folder}: no file in the folder is of format {format.name} ({format.description})")
     for file in alike:

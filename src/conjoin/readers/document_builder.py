@@ -1,4 +1,4 @@
-"""An annotated text while its file is being read: what the file says is checked, what fits becomes a `Document`."""
+"""Builds a `Document` from the annotations in a file and checks them on the way."""
 
 from __future__ import annotations
 
@@ -10,11 +10,18 @@ from conjoin.readers.overlap import RULES, overlapping_pairs
 from conjoin.readers.problems import Problems
 
 
-class Draft:
+class DocumentBuilder:
     """Collects entities under the keys of the file (an id, an index, a last word) and relations between such keys.
 
-    `missing` says what a key without entity means in this format: the kind of the problem and a phrase for the key.
-    `label` stands before every message where lines do not tell the place.
+    Args:
+        text: The text.
+        tokens: Its words.
+        id: Id of the document.
+        path: The file, for messages.
+        line: Line of the text in it, if it is known.
+        problems: Collects the problems.
+        missing: Kind and phrase of the problem "a relation names a key without an entity" in this format.
+        label: Beginning of every message, for files where lines do not identify the place.
     """
 
     def __init__(
@@ -37,7 +44,7 @@ class Draft:
         self.keys: dict[Hashable, Entity] = {}
 
     @classmethod
-    def of_words(
+    def from_words(
         cls,
         words: Sequence[str],
         *,
@@ -47,16 +54,18 @@ class Draft:
         problems: Problems,
         missing: tuple[str, str],
         label: str = "",
-    ) -> Draft:
-        """A draft whose text is its words with one blank between them."""
+    ) -> DocumentBuilder:
+        """A builder for the text of these words, with one blank between two."""
         plain = Document.from_words(words)
         return cls(plain.text, plain.tokens, id=id, path=path, line=line, problems=problems, missing=missing,
                    label=label)
 
-    def repair(self, line: int | None, kind: str, wrong: str, mending: str, *, loss: bool = True) -> None:
-        self.problems.repair(self.path, line, kind, self.label + wrong, mending, loss=loss)
+    def repair(self, line: int | None, kind: str, wrong: str, action: str, *, loss: bool = True) -> None:
+        """Record an error in the file; see `Problems.repair`."""
+        self.problems.repair(self.path, line, kind, self.label + wrong, action, loss=loss)
 
     def note(self, line: int | None, kind: str, message: str, *, loss: bool = False) -> None:
+        """Record a remark; see `Problems.note`."""
         self.problems.note(self.path, line, kind, self.label + message, loss=loss)
 
     def entity(self, key: Hashable, type: str, start: int, end: int, *, line: int | None,
@@ -68,7 +77,7 @@ class Draft:
             return
         entity = Entity(type, start, end, score)
         if entity in self.entities:
-            self.repair(line, "duplicate-entity", f"entity {type} '{self.words(entity)}' is written twice",
+            self.repair(line, "duplicate-entity", f"entity {type} '{self._text_of(entity)}' is written twice",
                         "keeps one", loss=False)
         if key in self.keys:
             self.repair(line, "duplicate-id", f"two entities are called '{key}'", "gives relations to the first",
@@ -86,16 +95,16 @@ class Draft:
                 return
         relation = Relation(type, self.keys[head], self.keys[tail], score)
         if relation.head == relation.tail:
-            self.repair(line, "self-relation", f"relation {type} connects '{self.words(relation.head)}' with itself",
+            self.repair(line, "self-relation", f"relation {type} connects '{self._text_of(relation.head)}' with itself",
                         "leaves it out")
         elif relation in self.relations:
-            self.repair(line, "duplicate-relation", f"relation {type} from '{self.words(relation.head)}' to "
-                        f"'{self.words(relation.tail)}' is written twice", "keeps one", loss=False)
+            self.repair(line, "duplicate-relation", f"relation {type} from '{self._text_of(relation.head)}' to "
+                        f"'{self._text_of(relation.tail)}' is written twice", "keeps one", loss=False)
         else:
             self.relations[relation] = None
 
-    def finish(self, overlap: str = "keep") -> Document:
-        """The document after the named overlap rule; what overlaps and what the rule removes is noted."""
+    def build(self, overlap: str = "keep") -> Document:
+        """The document under the overlap rule of that name; overlaps and removed annotations are noted."""
         whole = Document(self.text, self.tokens, tuple(self.entities), tuple(self.relations), self.id)
         pairs = list(overlapping_pairs(whole))
         if not pairs:
@@ -119,6 +128,5 @@ class Draft:
         if whole.relations and not document.relations:
             self.note(self.line, "no-relation-left", f"overlap={rule} leaves no relation; the sentence stays")
 
-    def words(self, entity: Entity) -> str:
-        """The entity's text."""
+    def _text_of(self, entity: Entity) -> str:
         return self.text[self.tokens[entity.start].char_start : self.tokens[entity.end - 1].char_end]

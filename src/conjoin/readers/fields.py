@@ -1,4 +1,4 @@
-"""The keys of JSON objects: which is a misspelling of which, and what is wrong with those that are needed."""
+"""Checks of the keys of JSON objects: misspelt, unread, missing and malformed ones."""
 
 from __future__ import annotations
 
@@ -14,25 +14,29 @@ from conjoin.readers.problems import Problems
 STRING = ((str,), "string")
 NUMBER = ((int,), "whole number")
 NAME = ((str, int), "string or whole number")
-Wanted = Mapping[str, tuple[tuple[type, ...], str]]
+Required = Mapping[str, tuple[tuple[type, ...], str]]
 
 
-def misspelt(value: Mapping[str, Any], wanted: Collection[str], known: Collection[str]) -> dict[str, str]:
-    """Key → the key of `wanted` that it stands for, it seems: keys not `known` that are close to one that is absent."""
-    absent = [key for key in wanted if key not in value]
-    found = {}
+def misspellings(value: Mapping[str, Any], required: Collection[str], known: Collection[str]) -> dict[str, str]:
+    """Misspelt key → the key meant: keys that are not `known` and resemble a required key that is absent."""
+    absent = [key for key in required if key not in value]
+    meant = {}
     for key in value.keys() - known if absent else ():
         nearest = difflib.get_close_matches(key.lower(), absent, n=1, cutoff=0.7)  # 'entity' and 'entities' have 0.71
         if nearest:
-            found[key] = nearest[0]
-    return dict(sorted(found.items()))
+            meant[key] = nearest[0]
+    return dict(sorted(meant.items()))
 
 
 @dataclass(slots=True)
 class Fields:
-    """The fields of the objects in a file: a misspelt one is a repair, others that are not `known` are noted in the end.
+    """Checks the fields of the objects in one file: misspelt ones are repairs, unknown ones a note at the end.
 
-    `noun` is what the format calls them.
+    Args:
+        path: The file.
+        problems: Collects the problems.
+        known: Fields that the reader reads.
+        noun: Name of a field in messages.
     """
 
     path: Path
@@ -41,30 +45,33 @@ class Fields:
     noun: str = "field"
     unread: set[str] = field(default_factory=set)
 
-    def check(self, value: Mapping[str, Any], wanted: Collection[str], line: int | None = None, *, label: str = "") -> None:
-        """Look at the fields of one object, of which those `wanted` may be misspelt; `label` stands before messages."""
-        wrong = misspelt(value, wanted, self.known)
+    def check(self, value: Mapping[str, Any], required: Collection[str], line: int | None = None, *,
+              label: str = "") -> None:
+        """Check the fields of one object for misspellings of `required` ones; messages start with `label`."""
+        wrong = misspellings(value, required, self.known)
         for key, meant in wrong.items():
             self.problems.repair(self.path, line, "misspelt-field", f"{label}{self.noun} '{key}' is not read; did you mean "
                                  f"'{meant}'?", "leaves it out")
         self.unread |= value.keys() - self.known - wrong.keys()
 
-    def note(self) -> None:
-        """Note what was not read."""
+    def note_unread(self) -> None:
+        """Note the unknown fields of all objects."""
         if self.unread:
             self.problems.note(self.path, None, "unread-field", f"{self.noun}s that are not read: "
                                f"{', '.join(sorted(self.unread))}")
 
 
-def wrong_key(item: Any, wanted: Wanted) -> str:
-    """The first thing wrong with an object that lacks one of the wanted keys or has it with a value of another kind; else
-    the first of them, its type, is empty."""
+def wrong_key(item: Any, required: Required) -> str:
+    """The first error in an object: not an object, a required key missing, or a value of another kind.
+
+    Otherwise the value of the first required key, the type, is empty.
+    """
     if not isinstance(item, dict):
         return f"{json.dumps(item)[:40]} is no object"
-    for key, (types, kind) in wanted.items():
+    for key, (types, kind) in required.items():
         if key not in item:
-            near = [name for name, meant in misspelt(item, wanted, wanted).items() if meant == key]
+            near = [name for name, meant in misspellings(item, required, required).items() if meant == key]
             return f"'{key}' is missing" + (f" (is '{near[0]}' meant to be it?)" if near else "")
         if not isinstance(item[key], types):
             return f"'{key}' is {json.dumps(item[key])[:40]}, which is no {kind}"
-    return f"'{next(iter(wanted))}' is empty"
+    return f"'{next(iter(required))}' is empty"

@@ -1,4 +1,4 @@
-"""Text files line by line, whatever their encoding accidents: byte-order mark, CRLF, stray bytes, no final newline."""
+"""Text files as lines or as a whole, with byte-order marks, CRLF, bytes that are not UTF-8, no final newline."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
-    """Line numbers from 1 and lines without their ends; only a newline ends a line.
+    """Number (from 1) and text of each line; only a newline ends a line.
 
-    Raises `DataError` when the file cannot be opened or is not UTF-8 (lenient: reads that line as Latin-1).
+    Raises:
+        DataError: When the file cannot be opened or is not UTF-8 (lenient: that line is read as Latin-1).
     """
     with _open(path) as file:
         carriage_returns = False
@@ -30,31 +31,32 @@ def lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
                 if not carriage_returns:
                     problems.note(path, number, "crlf", "lines end with CRLF; the carriage returns are ignored")
                 carriage_returns = True
-            yield number, decoded(raw.removesuffix(b"\n"), path, number, problems)
+            yield number, decode(raw.removesuffix(b"\n"), path, number, problems)
 
 
 def content(path: Path, problems: Problems) -> str:
     """The whole file as one string; raises as `lines` does."""
     with _open(path) as file:
-        return decoded(_without_mark(file.read(), path, problems), path, None, problems)
+        return decode(_without_mark(file.read(), path, problems), path, None, problems)
 
 
-def stored(path: Path, problems: Problems) -> str:
-    """The whole file as it is stored, a byte-order mark with it; raises as `lines` does."""
+def raw_content(path: Path, problems: Problems) -> str:
+    """The whole file with its byte-order mark and line ends; raises as `lines` does."""
     with _open(path) as file:
         raw = file.read()
     if raw.startswith(_UTF16):
         raise DataError(f"{path}:1: the file is UTF-16; save it as UTF-8")
-    return decoded(raw, path, None, problems)
+    return decode(raw, path, None, problems)
 
 
-def opening(path: Path, size: int = 65536) -> str:
-    """The first characters of a file, for guessing its format; wrong bytes are replaced."""
+def first_characters(path: Path, size: int = 65536) -> str:
+    """The beginning of a file (`size` bytes), to detect its format; bytes that are not UTF-8 are replaced."""
     with _open(path) as file:
         return file.read(size).decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
 
 
-def decoded(raw: bytes, path: Path, number: int | None, problems: Problems) -> str:
+def decode(raw: bytes, path: Path, number: int | None, problems: Problems) -> str:
+    """The bytes as text: UTF-8, or Latin-1 after a repair."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""XML as a tree of elements that know their lines."""
+"""XML as a tree of elements with line numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from conjoin.readers.problems import Problems
 
 @dataclass(slots=True)
 class Element:
-    """`characters` are the pieces of text that stand directly in it."""
+    """An XML element; `characters` are the pieces of text directly inside it."""
 
     name: str
     line: int
@@ -23,18 +23,19 @@ class Element:
 
     @property
     def text(self) -> str:
+        """The text directly inside the element."""
         return "".join(self.characters)
 
     def each(self, *names: str) -> Iterator[Element]:
-        """The elements with one of these names that stand directly in it."""
+        """The children with one of these names."""
         return (child for child in self.children if child.name in names)
 
 
-def parsed(path: Path, problems: Problems) -> Element | None:
-    """The outermost element of an XML file, read without its DTD.
+def parse_xml(path: Path, problems: Problems) -> Element | None:
+    """The outermost element of an XML file, read without its DTD; None after the repair of malformed XML.
 
-    None when it is malformed, which is repaired by leaving the document out. Raises `DataError` when strict, and as
-    `lines.content` does.
+    Raises:
+        DataError: As `lines.content` does.
     """
     outermost = Element("", 0)
     above = [outermost]

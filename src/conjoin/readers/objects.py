@@ -1,4 +1,4 @@
-"""JSON objects in files: one on each line, or the items of one list."""
+"""JSON in files: an object on each line, or one list; and the values in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from conjoin.readers.problems import Problems
 
 
 def objects(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a file and their line numbers; blank lines are skipped, malformed ones are repairs."""
+    """Line number and object of each line; blank lines are skipped, malformed ones are repairs."""
     for number, text in lines(path, problems):
         if not text.strip():
             continue
@@ -30,7 +30,7 @@ def objects(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any
 def text_objects(
     path: Path, problems: Problems, keys: Sequence[str] = ("text",)
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """`objects` that have a string under one of the keys; the others are repairs."""
+    """As `objects`, for objects with a string under one of the keys; the others are repairs."""
     for number, value in objects(path, problems):
         if any(isinstance(value.get(key), str) for key in keys):
             yield number, value
@@ -39,13 +39,19 @@ def text_objects(
                             "leaves the line out")
 
 
-def listed(
+def json_list(
     path: Path, problems: Problems, what: str, *, single: Callable[[dict[str, Any]], bool] | None = None
 ) -> list[Any]:
-    """The items of a file that is one JSON list; `what` says what such a file holds, `single` which object may stand
-    alone as the only item.
+    """The items of a file that is one JSON list.
 
-    Raises `DataError`, also in lenient reading, when the file is something else.
+    Args:
+        path: The file.
+        problems: Collects the problems.
+        what: What the file should be, for the error message.
+        single: True for an object that may stand alone, without a list.
+
+    Raises:
+        DataError: When the file is no JSON list, in lenient reading too.
     """
     value, wrong, line = _parsed(content(path, problems))
     if wrong:
@@ -58,7 +64,7 @@ def listed(
 
 
 def _parsed(text: str) -> tuple[Any, str, str]:
-    """The value, what is wrong with the text if it is no JSON, and on which line of it, if that is known (`:3`)."""
+    """The value, or what is wrong with the JSON and, where known, the line of the error (`:3`)."""
     try:
         return json.loads(text), "", ""
     except json.JSONDecodeError as error:
@@ -69,17 +75,22 @@ def _parsed(text: str) -> tuple[Any, str, str]:
         return None, "(nested too deeply)", ""
 
 
-def items(value: Mapping[str, Any], field: str, path: Path, line: int | None, problems: Problems) -> list[Any]:
-    """The list under a field of an object; none when it is absent or null, and, after the repair is said, no list."""
-    found = value.get(field)
-    if found is None or isinstance(found, list):
-        return found or []
+def list_field(value: Mapping[str, Any], field: str, path: Path, line: int | None, problems: Problems) -> list[Any]:
+    """The list in a field of an object; empty when it is absent, null or, after a repair, no list."""
+    items = value.get(field)
+    if items is None or isinstance(items, list):
+        return items or []
     problems.repair(path, line, f"malformed-{field}", f"'{field}' is no list", "reads none")
     return []
 
 
-def finite(score: Any) -> float | None:
-    """A score as a float; None when it is no number, or not a finite one."""
+def is_words(value: Any) -> bool:
+    """True for a list of words, none of them empty."""
+    return isinstance(value, list) and all(isinstance(word, str) and word for word in value)
+
+
+def finite_score(score: Any) -> float | None:
+    """A score as a float; None when it is no finite number."""
     try:
         return float(score) if isinstance(score, int | float) and math.isfinite(score) else None
     except OverflowError:  # a whole number beyond every float

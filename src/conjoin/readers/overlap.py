@@ -1,4 +1,4 @@
-"""Entities that share words: what to do with them when a model cannot hold both."""
+"""Rules for entities that share words, which some models cannot predict."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from conjoin.document import Document, Entity
 
 
 def overlapping_pairs(document: Document) -> list[tuple[Entity, Entity]]:
-    """All pairs of entities that share a word, each once, in document order."""
+    """The pairs of entities that share a word, each once, in document order."""
     entities = document.entities
     pairs = []
-    open_ones: list[int] = []  # those that begin before the place where the sweep is, and end after it
+    active: list[int] = []  # entities that cover the current position of the sweep
     for number in sorted(range(len(entities)), key=lambda index: entities[index].start):
-        open_ones = [other for other in open_ones if entities[other].end > entities[number].start]
-        pairs += [(min(other, number), max(other, number)) for other in open_ones]
-        open_ones.append(number)
+        active = [other for other in active if entities[other].end > entities[number].start]
+        pairs += [(min(other, number), max(other, number)) for other in active]
+        active.append(number)
     return [(entities[first], entities[second]) for first, second in sorted(pairs)]
 
 
@@ -25,19 +25,18 @@ def keep(document: Document) -> Document:
 
 
 def keep_longer(document: Document) -> Document:
-    """Of overlapping entities only the longer (in words), of equal ones the earlier, then the first type by name.
+    """Of overlapping entities the longest (in words); of equal length the first, then the first type by name.
 
-    Relations that touch a removed entity go with it (Crone 2020, §4.1; the order for ties is ours).
+    Relations of a removed entity are removed too (Crone 2020, §4.1; the order for ties is ours).
     """
-    kept: list[Entity] = []
+    entities: set[Entity] = set()
     for entity in sorted(document.entities, key=lambda e: (e.start - e.end, e.start, e.type)):
-        if not any(entity.overlaps(other) for other in kept):
-            kept.append(entity)
-    if len(kept) == len(document.entities):
+        if not any(entity.overlaps(other) for other in entities):
+            entities.add(entity)
+    if len(entities) == len(document.entities):
         return document
-    held = set(kept)
-    relations = [relation for relation in document.relations if relation.head in held and relation.tail in held]
-    return document.annotated([entity for entity in document.entities if entity in held], relations)
+    relations = [relation for relation in document.relations if {relation.head, relation.tail} <= entities]
+    return document.annotated([entity for entity in document.entities if entity in entities], relations)
 
 
 def drop_relations(document: Document) -> Document:

@@ -1,4 +1,4 @@
-"""What readers and writers collect while they work: repairs, which stop strict reading, and notes, which never do."""
+"""Problems collected while files are read or written: repairs, which stop strict reading, and notes, which do not."""
 
 from __future__ import annotations
 
@@ -13,38 +13,48 @@ from conjoin.errors import DataError
 
 @dataclass(slots=True)
 class Problems:
-    """The problems of one reading (or writing, which `activity` then says in the messages).
+    """Collects the problems of reading or writing one corpus.
 
-    Strict (the default): the first repair raises `DataError`. Lenient: repairs are recorded and reading goes on, so
-    a lenient reading lists all of them at once.
+    Args:
+        lenient: Record repairs in `entries` and go on; otherwise the first repair raises `DataError`.
+        activity: The word for messages.
     """
 
     lenient: bool = False
     activity: Literal["reading", "writing"] = "reading"
-    found: list[Problem] = field(default_factory=list)
+    entries: list[Problem] = field(default_factory=list)
 
-    def repair(self, path: Path, line: int | None, kind: str, wrong: str, mending: str, *, loss: bool = True) -> None:
-        """Something in the file is wrong; `mending` says what lenient reading does about it ("leaves it out").
+    def repair(self, path: Path, line: int | None, kind: str, wrong: str, action: str, *, loss: bool = True) -> None:
+        """Record an error in the file that lenient reading repairs.
 
-        Raises `DataError` in strict mode.
+        Args:
+            path: The file.
+            line: The line in it, if it is known.
+            kind: Short name of the problem.
+            wrong: What is wrong, as a clause.
+            action: What lenient reading does about it, such as "leaves it out".
+            loss: True when an annotation of the file is lost.
+
+        Raises:
+            DataError: In strict mode.
         """
-        wrong, mending = _one_line(wrong), _one_line(mending)
+        wrong, action = _one_line(wrong), _one_line(action)
         if not self.lenient:
             option = "--lenient (lenient=True)" if self.activity == "reading" else "lenient=True"
-            remedy = f"correct it, or use {option}, which {mending}"
+            remedy = f"correct it, or use {option}, which {action}"
             raise DataError(str(Problem(str(path), line, kind, f"{wrong}; {remedy}")))
-        message = f"{wrong}; lenient {self.activity} {mending}"
-        self.found.append(Problem(str(path), line, kind, message, loss, repair=True))
+        message = f"{wrong}; lenient {self.activity} {action}"
+        self.entries.append(Problem(str(path), line, kind, message, loss, repair=True))
 
     def note(self, path: Path, line: int | None, kind: str, message: str, *, loss: bool = False) -> None:
-        """Something worth knowing, or a loss that follows from an option the user chose. Never raises."""
-        self.found.append(Problem(str(path), line, kind, _one_line(message), loss))
+        """Record a remark, or a loss that follows from an option of the user."""
+        self.entries.append(Problem(str(path), line, kind, _one_line(message), loss))
 
     def counts(self) -> dict[str, int]:
-        """How many problems there are of each kind, most frequent first."""
-        return dict(Counter(problem.kind for problem in self.found).most_common())
+        """The number of problems of each kind, most frequent first."""
+        return dict(Counter(problem.kind for problem in self.entries).most_common())
 
 
 def _one_line(message: str) -> str:
-    """The message with a blank for each line end in the texts that it quotes."""
+    """The message without line ends, which quoted texts may have."""
     return " ".join(message.splitlines())

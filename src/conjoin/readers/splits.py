@@ -1,4 +1,4 @@
-"""Which split a file or a folder belongs to, by its name."""
+"""Splits from the names of files and folders."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _SPLIT_WORDS = {"train": "train", "training": "train", "dev": "dev", "developmen
 
 
 def split_of(path: Path) -> str | None:
-    """The split that a name says: a whole word of it is train, dev, valid, validation or test.
+    """The split in a file's name: one of its words is train, dev, valid, validation, test or similar; None without one.
 
-    A file called `extra` is the split of that name, so that what `write_corpus` wrote is read back whole.
+    A file called `extra` is the split `extra`, as `write_corpus` writes it.
     """
     if path.stem == _EXTRA:
         return _EXTRA
@@ -27,12 +27,12 @@ def split_of(path: Path) -> str | None:
 
 
 def split_order(split: str) -> tuple[int, str]:
-    """A key that sorts train, dev and test first, then the others by name."""
+    """A sort key: train, dev and test first, then the others by name."""
     return (SPLITS.index(split) if split in SPLITS else len(SPLITS), split)
 
 
 def files_below(folder: Path, ending: str) -> list[Path]:
-    """All files with an ending in a folder and the folders in it, by path; raises `DataError` when there is none."""
+    """All files with an ending below a folder, sorted by path. Raises `DataError` when there is none."""
     files = [file for file in sorted(folder.rglob(f"*{ending}")) if not file.name.startswith((".", "README"))]
     if not files:
         raise DataError(f"{folder}: no file ending in {ending} is in the folder or the folders in it")
@@ -40,16 +40,18 @@ def files_below(folder: Path, ending: str) -> list[Path]:
 
 
 def files_by_split(folder: Path, ending: str, problems: Problems) -> dict[str, list[Path]]:
-    """All files with an ending in a folder and the folders in it, for formats of one file (or pair) per document.
+    """All files with an ending below a folder by split, for formats with one file (or pair of files) per document.
 
-    A file belongs to the split that a folder above it, inside `folder`, is named for, else to the one that `folder` is
-    named for, else to `all`. Where some say a split, those that say none are left out with a note. Raises `DataError`
-    when there is no such file.
+    The split of a file is in the name of a folder above it, inside `folder`; else in the name of `folder`; else it is
+    `all`. If some files have a split, those without one are left out with a note.
+
+    Raises:
+        DataError: When there is no file with that ending.
     """
     splits: dict[str, list[Path]] = {}
     for file in files_below(folder, ending):
-        above = [split_of(Path(part)) for part in file.relative_to(folder).parts[:-1]]
-        splits.setdefault(next(filter(None, above), None) or split_of(folder) or ALL, []).append(file)
+        names = [split_of(Path(part)) for part in file.relative_to(folder).parts[:-1]]
+        splits.setdefault(next(filter(None, names), None) or split_of(folder) or ALL, []).append(file)
     if len(splits) > 1:
         for file in splits.pop(ALL, ()):
             problems.note(file, None, "file-not-read", "its folder names no split while others do; the file is left out",

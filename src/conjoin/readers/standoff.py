@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conjoin.document import Document, Token, entity_between
-from conjoin.readers.characters import cut, trimmed, word_around
-from conjoin.readers.document_builder import Draft
+from conjoin.readers.characters import cut_words, trim, word_across
+from conjoin.readers.document_builder import DocumentBuilder
 from conjoin.readers.problems import Problems
 from conjoin.text.sentences import sentences
 from conjoin.text.words import words
@@ -46,7 +46,7 @@ class Standoff:
     """Collects entities in characters under the keys of the file, and relations between such keys.
 
     `tokens` are words that the file gives; without them the text is split into words. `missing` and `label` are those
-    of `Draft`. `suffix` ends the ids of the documents, where one text is annotated several times. What an entity or
+    of `DocumentBuilder`. `suffix` ends the ids of the documents, where one text is annotated several times. What an entity or
     relation needs repaired is said when it is added, save what depends on the others: that is said by `document` or
     `documents`, which end the reading of this text.
     """
@@ -121,7 +121,7 @@ class Standoff:
         """The span without white space at its edges, unless it covers given words exactly; empty when nothing is left."""
         if self.given is not None and entity_between(self.given, type, char_start, char_end) is not None:
             return char_start, char_end
-        start, end = trimmed(self.text, char_start, char_end)
+        start, end = trim(self.text, char_start, char_end)
         if start == end:
             self.repair(line, "span-without-words", f"entity {type} covers white space only", "leaves the entity out")
         elif (start, end) != (char_start, char_end):
@@ -195,7 +195,7 @@ class Standoff:
         """Where the sentences start and end; none starts inside a given word."""
         pieces: list[tuple[int, int]] = []
         for start, end in sentences(self.text):
-            if pieces and self.given is not None and word_around(self.given.tokens, start):
+            if pieces and self.given is not None and word_across(self.given.tokens, start):
                 start, _ = pieces.pop()
             pieces.append((start, end))
         return pieces
@@ -277,25 +277,25 @@ class Standoff:
         named = {key: self._spans[key] for key in keys if self._spans[key].start < self._spans[key].end}
         spans = list(named.values())
         self._check_boundaries(spans, tokens, start)
-        tokens = cut(text, tokens, (edge - start for span in spans for edge in (span.start, span.end)))
+        tokens = cut_words(text, tokens, (edge - start for span in spans for edge in (span.start, span.end)))
         bare = Document(text, tuple(tokens))
-        draft = Draft(text, tokens, id=id, path=self.path, line=self.line, problems=self.problems, missing=self.missing,
-                      label=self.label)
+        builder = DocumentBuilder(text, tokens, id=id, path=self.path, line=self.line, problems=self.problems, missing=self.missing,
+                                  label=self.label)
         for key, span in named.items():
             entity = entity_between(bare, span.type, span.start - start, span.end - start)
             if entity is None:
                 self.repair(span.line, "span-without-words", f"entity {span.type} '{self.text[span.start : span.end]}' "
                             "does not start and end with one of the given words", "leaves the entity out")
             else:
-                draft.entity(key, span.type, entity.start, entity.end, line=span.line, score=span.score)
+                builder.entity(key, span.type, entity.start, entity.end, line=span.line, score=span.score)
         for link in links:
-            draft.relation(link.type, link.head, link.tail, line=link.line, score=link.score)
-        return draft.finish(overlap)
+            builder.relation(link.type, link.head, link.tail, line=link.line, score=link.score)
+        return builder.build(overlap)
 
     def _check_boundaries(self, spans: Sequence[_Span], tokens: Sequence[Token], start: int) -> None:
         for span in spans:
             for edge in (span.start, span.end):
-                token = word_around(tokens, edge - start)
+                token = word_across(tokens, edge - start)
                 if token is None:
                     continue
                 wrong = (f"entity {span.type} '{self.text[span.start : span.end]}' begins or ends inside the word "

@@ -1,4 +1,4 @@
-"""What a corpus holds, as a page with charts."""
+"""Statistics of a corpus as a page with charts."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from conjoin.corpora.statistics import Inspection, SplitCounts
+from conjoin.corpora.statistics import CorpusStatistics, SplitCounts
 from conjoin.render.html import page_to_html
 
-BARS = 24  # at most so many bars in a chart of lengths; longer ones share the last
+MAX_BARS = 24  # of a chart of lengths; the last one holds all longer ones
 WIDTH, HEIGHT, LABELS = 480, 120, 28
 
 
-def inspection_to_html(
-    inspection: Inspection, *, title: str, problems: Mapping[str, int], limits: Sequence[str]
+def statistics_to_html(
+    statistics: CorpusStatistics, *, title: str, problems: Mapping[str, int], limits: Sequence[str]
 ) -> str:
     """One self-contained page: counts of types by split, charts of lengths, argument types, problems and limits.
 
-    `problems` counts what reading repaired or noted by kind; `limits` are sentences as from `inspection.limits`.
+    Args:
+        statistics: The statistics of the corpus.
+        title: Title of the page.
+        problems: Kind of problem → number of problems from reading.
+        limits: Sentences from `corpora.statistics.limits`.
     """
-    total = inspection.total
-    parts = [_counts_table(inspection)]
+    total = statistics.total
+    parts = [_counts_table(statistics)]
     parts += [
         _chart("Words in a document", total.document_lengths),
         _chart("Words in an entity", total.entity_lengths),
@@ -31,34 +35,34 @@ def inspection_to_html(
     ]
     parts.append(_table("Argument types", ("relation", "head", "tail", "count"),
                         [(*signature, f"{count:,}") for signature, count in sorted(total.signatures.items())]))
-    remarks = remarks_of(inspection, limits)
-    if remarks:
-        items = "".join(f"<li>{escape(remark)}</li>\n" for remark in remarks)
+    sentences = remarks(statistics, limits)
+    if sentences:
+        items = "".join(f"<li>{escape(sentence)}</li>\n" for sentence in sentences)
         parts.append(f"<h2>Worth knowing</h2>\n<ul>\n{items}</ul>")
     if problems:
         parts.append(_table("Repairs and notes", ("kind", "count"), [(kind, f"{n:,}") for kind, n in problems.items()]))
     return page_to_html("\n".join(parts), title=title)
 
 
-def remarks_of(inspection: Inspection, limits: Sequence[str]) -> list[str]:
-    """Sentences on what deserves attention."""
-    remarks = [
+def remarks(statistics: CorpusStatistics, limits: Sequence[str]) -> list[str]:
+    """Sentences on texts in several splits, repeated texts, symmetric types, and the limits."""
+    sentences = [
         f"{count:,} texts stand in {' and '.join(names)}: scores on one after training on another are flattered"
-        for names, count in inspection.leaking.items()
+        for names, count in statistics.texts_in_several_splits.items()
     ]
-    if inspection.repeated_within:
-        remarks.append(f"{inspection.repeated_within:,} texts stand in one split more than once")
-    remarks += [
+    if statistics.repeated_texts:
+        sentences.append(f"{statistics.repeated_texts:,} texts stand in one split more than once")
+    sentences += [
         f"{type} holds both ways in {100 * share:.0f} % of its cases: if it has no direction, set symmetric=[\"{type}\"]"
-        for type, share in inspection.symmetric_candidates().items()
+        for type, share in statistics.symmetric_candidates().items()
     ]
-    return [*remarks, *limits]
+    return [*sentences, *limits]
 
 
-def _counts_table(inspection: Inspection) -> str:
-    columns = dict(inspection.splits)
+def _counts_table(statistics: CorpusStatistics) -> str:
+    columns = dict(statistics.splits)
     if len(columns) > 1:
-        columns["sum"] = inspection.total
+        columns["sum"] = statistics.total
     rows = [("documents", *(f"{counts.documents:,}" for counts in columns.values())),
             ("words", *(f"{counts.words:,}" for counts in columns.values()))]
     for name in ("entities", "relations"):
@@ -83,16 +87,16 @@ def _table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -
 
 
 def _chart(caption: str, counter: Counter[int]) -> str:
-    """A histogram as SVG, readable without it by its label."""
+    """A histogram as SVG with a label for screen readers."""
     bars = _bars(counter)
     if not bars:
         return ""
-    most = max(count for _, count in bars)
+    highest = max(count for _, count in bars)
     step = WIDTH / len(bars)
     shapes = []
     every = -(-len(bars) * 34 // WIDTH)  # a label takes about 34 units
     for number, (label, count) in enumerate(bars):
-        height = (HEIGHT - LABELS) * count / most
+        height = (HEIGHT - LABELS) * count / highest
         x = number * step
         place = f'x="{x + 1:.1f}" y="{HEIGHT - LABELS - height:.1f}" width="{max(1, step - 2):.1f}" height="{height:.1f}"'
         shapes.append(f'<rect class="cj-bar" {place}><title>{label}: {count:,}</title></rect>')
@@ -100,18 +104,18 @@ def _chart(caption: str, counter: Counter[int]) -> str:
         if number == last or (number % every == 0 and number <= last - every):
             shapes.append(f'<text class="cj-axis" x="{x + step / 2:.1f}" y="{HEIGHT - LABELS + 14}">{label}</text>')
     values = sum(value * count for value, count in counter.items()) / counter.total()
-    said = f"mean {values:.1f}, most {max(counter):,}"
-    return (f"<h2>{escape(caption)}</h2>\n<p class=\"cj-quiet\">{said}</p>\n"
-            f'<svg class="cj-chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(caption)}: {said}">'
+    summary = f"mean {values:.1f}, at most {max(counter):,}"
+    return (f"<h2>{escape(caption)}</h2>\n<p class=\"cj-quiet\">{summary}</p>\n"
+            f'<svg class="cj-chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(caption)}: {summary}">'
             f"{''.join(shapes)}</svg>")
 
 
 def _bars(counter: Counter[int]) -> list[tuple[str, int]]:
-    """Label and height of each bar: one a value, or of a few values together, and the longest in the last."""
+    """Label and height of each bar; a bar is for one value or a range, the last for all higher values too."""
     if not counter:
         return []
     high = _quantile(counter, 0.98)
-    size = max(1, -(-(high + 1) // BARS))
+    size = max(1, -(-(high + 1) // MAX_BARS))
     bars: Counter[int] = Counter()
     for value, count in counter.items():
         bars[min(value, high) // size] += count

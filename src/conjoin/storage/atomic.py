@@ -16,7 +16,7 @@ from conjoin.errors import DataError, ModelError
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; when the block ends well it is flushed to disk and takes the name of `path`.
 
     A link is followed, and what is no ordinary file (/dev/stdout, a pipe) is written to directly.
@@ -43,7 +43,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -91,7 +91,7 @@ def folder_to_fill(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def whole_folder(path: Path, *, replaces: Collection[str] = ()) -> Iterator[Path]:
+def atomic_folder(path: Path, *, replaces: Collection[str] = ()) -> Iterator[Path]:
     """A temporary folder beside `path`; when the block ends well it takes the name of `path`.
 
     What stood there goes, if it is an empty folder or one that holds the files named by `replaces`; a link is followed.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from conjoin.errors import ModelError
-from conjoin.storage.atomic import whole_file
+from conjoin.storage.atomic import atomic_file
 
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
 TIMEOUT_SECONDS = 60
@@ -40,7 +40,7 @@ def local_file(source: str, *, sha256: str | None, cache: Path) -> Path:
         if sha256:
             _check(path, sha256, f"{path} (downloaded from {source})", remedy="delete it, and it is downloaded again")
         return path
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         _fetch(source, temporary)
         if sha256:
             _check(temporary, sha256, source)

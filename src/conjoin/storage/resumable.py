@@ -14,8 +14,8 @@ from conjoin.errors import DataError
 from conjoin.storage.atomic import flush, make_folder, read_json, write_text
 
 
-class GrowingFile:
-    """The unfinished file of `growing_file`: `known` lines are there from before."""
+class ResumableFile:
+    """The unfinished file of `resumable_file`: `known` lines are there from before."""
 
     def __init__(self, file: BinaryIO, known: int) -> None:
         self._file = file
@@ -29,7 +29,7 @@ class GrowingFile:
 
 
 @contextmanager
-def growing_file(path: Path, *, plan: Mapping[str, Any], resume: bool) -> Iterator[GrowingFile]:
+def resumable_file(path: Path, *, plan: Mapping[str, Any], resume: bool) -> Iterator[ResumableFile]:
     """A file called `path` with `.part` at its end until the block ends well; otherwise it stays, if it holds a line.
 
     With `resume` an unfinished file of the same `plan` (which `path.part.json` holds) is gone on with, after its last
@@ -38,7 +38,7 @@ def growing_file(path: Path, *, plan: Mapping[str, Any], resume: bool) -> Iterat
     """
     path = path.resolve()
     make_folder(path.parent)
-    part, noted = unfinished(path), path.with_name(f"{path.name}.part.json")
+    part, noted = part_file(path), path.with_name(f"{path.name}.part.json")
     _check_writable(path)
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
     try:
@@ -51,7 +51,7 @@ def growing_file(path: Path, *, plan: Mapping[str, Any], resume: bool) -> Iterat
             write_text(noted, json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
         try:
             with part.open("ab") as file:
-                yield GrowingFile(file, known)
+                yield ResumableFile(file, known)
             flush(part)
             part.replace(path)
         finally:
@@ -65,7 +65,7 @@ def growing_file(path: Path, *, plan: Mapping[str, Any], resume: bool) -> Iterat
 
 def _check_writable(path: Path) -> None:
     """Raise for a place where nothing can be written; the error has the name that was given."""
-    part = unfinished(path)
+    part = part_file(path)
     try:
         with part.open("ab"):
             pass
@@ -74,7 +74,7 @@ def _check_writable(path: Path) -> None:
         raise
 
 
-def unfinished(path: Path) -> Path:
+def part_file(path: Path) -> Path:
     """Where a growing file is until it is finished."""
     return path.with_name(f"{path.name}.part")
 
@@ -82,7 +82,7 @@ def unfinished(path: Path) -> Path:
 def known_lines(path: Path, count: int) -> Iterator[Any]:
     """The values of the first lines of the unfinished file for `path`."""
     if count:
-        with unfinished(path.resolve()).open("rb") as file:
+        with part_file(path.resolve()).open("rb") as file:
             for _ in range(count):
                 yield json.loads(file.readline())
 

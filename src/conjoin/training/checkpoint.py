@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from conjoin.errors import ModelError
-from conjoin.storage.atomic import whole_folder
+from conjoin.storage.atomic import atomic_folder
 from conjoin.training.distributed import Processes, set_random_state
 from conjoin.training.optimizer import AveragedWeights
 
@@ -82,7 +82,7 @@ def save_checkpoint(
         "updates": averaged.updates if averaged else 0,
         "scaler": scaler.state_dict() if scaler is not None else None,
     }
-    with whole_folder(folder / f"{PREFIX}{position.step:09d}") as temporary:
+    with atomic_folder(folder / f"{PREFIX}{position.step:09d}") as temporary:
         save_file({name: _copied(value) for name, value in tensors.items()}, temporary / "tensors.safetensors")
         (temporary / "state.json").write_text(json.dumps(values), encoding="utf-8")
     for old in _checkpoints(folder)[:-1]:

@@ -24,7 +24,7 @@ from conjoin.evaluation.metrics import Report, score
 from conjoin.modeling.backend import TorchBackEnd
 from conjoin.modeling.nn.term import Term
 from conjoin.parallel.batching import shuffled_batches
-from conjoin.storage.atomic import whole_file
+from conjoin.storage.atomic import atomic_file
 from conjoin.training.checkpoint import Position, load_checkpoint, load_trainable, save_checkpoint, trainable_state
 from conjoin.training.distributed import (
     Processes,
@@ -274,7 +274,7 @@ class _Run:
         if self.folder:
             if not self.processes.main:
                 return
-            with whole_file(self.folder / "best.safetensors") as temporary:
+            with atomic_file(self.folder / "best.safetensors") as temporary:
                 save_file(state, temporary)
         elif self.settings.select == "best":
             self._best_state = state

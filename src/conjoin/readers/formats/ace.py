@@ -18,10 +18,10 @@ from pathlib import Path
 
 from conjoin.document import Document
 from conjoin.errors import DataError
-from conjoin.readers.characters import trimmed
+from conjoin.readers.characters import trim
 from conjoin.readers.format import Format, Options
 from conjoin.readers.lines import content
-from conjoin.readers.markup import Element, parsed
+from conjoin.readers.markup import Element, parse_xml
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.splits import ALL, files_below, files_by_split
@@ -172,7 +172,7 @@ def _documents(annotation: Path, reading: _Reading) -> Iterator[Document]:
             reading.problems.repair(other, None, "missing-partner", f"there is no {file.name} beside it",
                                     "leaves the document out")
             return
-    outermost = parsed(annotation, reading.problems)
+    outermost = parse_xml(annotation, reading.problems)
     if outermost is None:
         return
     parts = list(outermost.each("document"))
@@ -272,7 +272,7 @@ def _span(mention: Element, type: str, raw: str, path: Path, reading: _Reading) 
     if squeezed(_decoded(there)) != squeezed(_decoded(found[0].text)):
         problems.repair(path, found[0].line, "text-disagrees", f"entity {type} says '{found[0].text}', the text without "
                         f"tags has '{there}' at characters {start} to {end - 1}", "trusts the offsets", loss=False)
-    inner = trimmed(raw, start, end)
+    inner = trim(raw, start, end)
     if inner[0] == inner[1]:
         problems.repair(path, found[0].line, "span-without-words", f"entity {type} covers white space only",
                         "leaves the entity out")

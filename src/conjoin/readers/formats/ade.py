@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conjoin.document import Document, entity_between
-from conjoin.readers.characters import cut, trimmed, word_around
-from conjoin.readers.document_builder import Draft
+from conjoin.readers.characters import cut_words, trim, word_across
+from conjoin.readers.document_builder import DocumentBuilder
 from conjoin.readers.format import Format, Options
 from conjoin.readers.lines import lines
 from conjoin.readers.overlap import RULES
@@ -66,20 +66,20 @@ def _document(id: str, sentence: str, rows: list[_Row], path: Path, problems: Pr
     spans = _spans(sentence, rows, path, problems)
     tokens = words(sentence)
     edges = [edge for span in spans.values() for edge in span]
-    for word in dict.fromkeys(word_around(tokens, edge) for edge in edges):
+    for word in dict.fromkeys(word_across(tokens, edge) for edge in edges):
         if word is not None:
             problems.note(path, rows[0].line, "word-cut", f"'{word.text}' is cut where an entity begins or ends in it")
-    bare = Document(sentence, tuple(cut(sentence, tokens, edges)))
-    draft = Draft(sentence, bare.tokens, id=id, path=path, line=rows[0].line, problems=problems,
-                  missing=("text-disagrees", "{0.type} '{0.text}', which was left out"))
+    bare = Document(sentence, tuple(cut_words(sentence, tokens, edges)))
+    builder = DocumentBuilder(sentence, bare.tokens, id=id, path=path, line=rows[0].line, problems=problems,
+                              missing=("text-disagrees", "{0.type} '{0.text}', which was left out"))
     for mention, (start, end) in spans.items():
         entity = entity_between(bare, mention.type, start, end)
         if entity is not None:
-            draft.entity(mention, mention.type, entity.start, entity.end, line=rows[0].line)
+            builder.entity(mention, mention.type, entity.start, entity.end, line=rows[0].line)
     for row in rows:
         pair = (row.drug, row.effect) if options["direction"] == "drug-effect" else (row.effect, row.drug)
-        draft.relation(_RELATION, *pair, line=row.line)
-    return draft.finish(options["overlap"])
+        builder.relation(_RELATION, *pair, line=row.line)
+    return builder.build(options["overlap"])
 
 
 def _spans(
@@ -94,7 +94,7 @@ def _spans(
     for row in rows:
         for mention in (row.effect, row.drug):
             if mention not in spans and _agrees(mention, sentence, offset, row.line, path, problems):
-                spans[mention] = trimmed(sentence, mention.begin - offset, mention.end - offset)
+                spans[mention] = trim(sentence, mention.begin - offset, mention.end - offset)
     return spans
 
 

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from conjoin.document import Document
-from conjoin.readers.document_builder import Draft
+from conjoin.readers.document_builder import DocumentBuilder
 from conjoin.readers.format import Format, Options
 from conjoin.readers.lines import lines
 from conjoin.readers.overlap import keep_longer
 from conjoin.readers.problems import Problems
-from conjoin.readers.writing import called, unwritable_types, worded
-from conjoin.tagging import OUTSIDE, decode, encode, may_follow
+from conjoin.readers.tags import check_tags
+from conjoin.readers.writing import document_name, documents_with_words, drop_unwritable_types
+from conjoin.tagging import decode, encode
 
 _NONE = "N"
 _MARK = "#doc"
@@ -89,43 +90,34 @@ def _literal_list(column: str) -> list[Any]:
 
 
 def _document(id: str, line: int, rows: list[_Row], path: Path, problems: Problems) -> Document:
-    draft = Draft.of_words([row.word for row in rows], id=id, path=path, line=line, problems=problems,
+    builder = DocumentBuilder.from_words([row.word for row in rows], id=id, path=path, line=line, problems=problems,
                            missing=("relation-end", "word {}, which is no entity's last word"))
-    for entity in decode(_tags(rows, draft)):
+    tags = check_tags(((row.tag, row.line) for row in rows), "bio", builder)
+    _check_numbers(rows, builder)
+    for entity in decode(tags):
         last = rows[entity.end - 1]
-        draft.entity(last.index, entity.type, entity.start, entity.end, line=last.line)
+        builder.entity(last.index, entity.type, entity.start, entity.end, line=last.line)
     for row in rows:
         for type, head in row.relations:
             if type != _NONE:
-                draft.relation(type, row.index, head, line=row.line)
+                builder.relation(type, row.index, head, line=row.line)
             elif head != row.index:
-                draft.note(row.line, "head-without-relation", f"'N' (no relation) has head {head}; ignored")
-    return draft.finish()
+                builder.note(row.line, "head-without-relation", f"'N' (no relation) has head {head}; ignored")
+    return builder.build()
 
 
-def _tags(rows: list[_Row], draft: Draft) -> list[str]:
-    """The tags, unreadable ones as `O`; notes every `I-` that opens an entity."""
-    tags: list[str] = []
+def _check_numbers(rows: list[_Row], builder: DocumentBuilder) -> None:
     expected = 0
     for row in rows:
-        tag = row.tag
-        if tag != OUTSIDE and not (tag[:2] in ("B-", "I-") and tag[2:]):
-            draft.repair(row.line, "unknown-tag", f"tag '{tag}' is neither O nor B- or I- with a type",
-                         "reads the word as outside")
-            tag = OUTSIDE
         if row.index != expected:
-            draft.repair(row.line, "word-number", f"the word is numbered {row.index}, {expected} comes next",
-                         "keeps the order of the lines", loss=False)
+            builder.repair(row.line, "word-number", f"the word is numbered {row.index}, {expected} comes next",
+                           "keeps the order of the lines", loss=False)
         expected = row.index + 1
-        if not may_follow(tags[-1] if tags else None, tag, "bio"):
-            draft.note(row.line, "opening-i-tag", f"{tag} continues no {tag[2:]}; it opens an entity")
-        tags.append(tag)
-    return tags
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
-    for document in worded(documents, path, problems):
-        held = unwritable_types(document, _writable, path, problems)
+    for document in documents_with_words(documents, path, problems):
+        held = drop_unwritable_types(document, _writable, path, problems)
         held = _without_overlaps(held, path, problems)
         file.write(f"{_MARK} {_one_line(document.id, 'id', document, path, problems)}\n")
         _write_rows(held, file, path, problems)
@@ -139,12 +131,12 @@ def _without_overlaps(document: Document, path: Path, problems: Problems) -> Doc
     held = keep_longer(document)
     for entity in document.entities:
         if entity not in held.entities:
-            problems.repair(path, None, "overlapping-entity", f"{called(document)}: {entity.type} "
+            problems.repair(path, None, "overlapping-entity", f"{document_name(document)}: {entity.type} "
                             f"'{entity.text}' overlaps another entity, one tag per word holds one of them",
                             "keeps the longer")
     for relation in document.relations:
         if relation not in held.relations:
-            problems.repair(path, None, "lost-relation", f"{called(document)}: {relation.type} from "
+            problems.repair(path, None, "lost-relation", f"{document_name(document)}: {relation.type} from "
                             f"'{relation.head.text}' to '{relation.tail.text}' needs an entity that overlaps another",
                             "leaves the relation out")
     return held
@@ -164,7 +156,7 @@ def _write_rows(document: Document, file: TextIO, path: Path, problems: Problems
 def _one_line(text: str, what: str, document: Document, path: Path, problems: Problems) -> str:
     mended = re.sub(r"[\t\n]|\r$", " ", text)
     if mended != text:
-        problems.repair(path, None, "white-space", f"{called(document)}: {what} {text!r} has a tab or a line end "
+        problems.repair(path, None, "white-space", f"{document_name(document)}: {what} {text!r} has a tab or a line end "
                         "in it", "writes a blank in its place", loss=False)
     return mended
 

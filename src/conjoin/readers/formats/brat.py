@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from conjoin.document import Document, Entity
-from conjoin.readers.characters import trimmed
+from conjoin.readers.characters import trim
 from conjoin.readers.format import Format, Options
-from conjoin.readers.lines import lines, stored
+from conjoin.readers.lines import lines, raw_content
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.splits import ALL, files_by_split, split_of
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
-from conjoin.readers.writing import called, charactered, note_scores
+from conjoin.readers.writing import document_name, documents_with_characters, note_scores
 from conjoin.text.words import BYTE_ORDER_MARK, squeezed
 
 # First letter of an id → what is counted but not read, and whether that is a loss.
@@ -168,7 +168,7 @@ def _counted(file: Path, mentions: Sequence[_Mention], problems: Problems) -> st
     brat has counted CRLF as one character (nlplab/brat issue 853) and as two (issue 1169), and tools differ on the
     byte-order mark: the way that most mentions agree with is taken, of equals the file as it is stored.
     """
-    text = stored(file, problems)
+    text = raw_content(file, problems)
     bare = text.removeprefix(BYTE_ORDER_MARK)
     ways = dict.fromkeys([text, text.replace("\r\n", "\n"), bare, bare.replace("\r\n", "\n")])
     if len(ways) == 1:
@@ -222,10 +222,10 @@ def write_folder(documents: Iterable[Document], folder: Path, path: Path, proble
     """A pair of files for each document, named after its id."""
     taken: set[str] = set()
     types: dict[str, str] = {}
-    for number, document in enumerate(charactered(documents, path, problems), start=1):
+    for number, document in enumerate(documents_with_characters(documents, path, problems), start=1):
         name = _file_name(document.id or f"document-{number}", taken)
         if name != document.id:
-            problems.note(path, None, "file-name", f"{called(document, number)} is called '{name}', a name that every "
+            problems.note(path, None, "file-name", f"{document_name(document, number)} is called '{name}', a name that every "
                           "system takes and no other document has")
         note_scores(document, (*document.entities, *document.relations), path, problems, number=number)
         types |= {type: _one_word(type, path, problems) for type in _types(document) if type not in types}
@@ -268,9 +268,9 @@ def _rows(document: Document, types: Mapping[str, str], path: Path, problems: Pr
     """The lines of the `.ann` file; `types` are the types as they are written."""
     ids: dict[Entity, str] = {}
     for entity in document.entities:
-        start, end = trimmed(document.text, entity.char_start, entity.char_end)
+        start, end = trim(document.text, entity.char_start, entity.char_end)
         if start == end:
-            problems.repair(path, None, "span-without-words", f"{called(document)}: entity {entity.type} covers "
+            problems.repair(path, None, "span-without-words", f"{document_name(document)}: entity {entity.type} covers "
                             "white space only", "leaves it out with its relations")
             continue
         ids[entity] = f"T{len(ids) + 1}"

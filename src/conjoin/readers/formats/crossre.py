@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from conjoin.document import Document
-from conjoin.readers.document_builder import Draft
+from conjoin.readers.document_builder import DocumentBuilder
 from conjoin.readers.fields import Fields
 from conjoin.readers.format import Format, Options
-from conjoin.readers.objects import items, objects
+from conjoin.readers.objects import is_words, list_field, objects
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.spans import MISSING, add_entities, add_relations, entity_rows, relation_rows
-from conjoin.readers.writing import unwritable_types, worded
+from conjoin.readers.writing import documents_with_words, drop_unwritable_types
 
 _ANNOTATION = ("sentence", "ner", "relations")
 _FIELDS = {"doc_key", *_ANNOTATION}
@@ -33,32 +33,32 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
     for number, value in objects(path, problems):
         fields.check(value, _ANNOTATION, number)
         words = value.get("sentence")
-        if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
+        if not is_words(words):
             problems.repair(path, number, "malformed-document", "the line needs 'sentence', a list of words",
                             "leaves the line out")
         elif not words:
             problems.repair(path, number, "empty-sentence", "the sentence has no words", "leaves it out", loss=False)
         else:
-            yield _draft(value, path, number, problems, further).finish(options["overlap"])
-    fields.note()
+            yield _builder(value, path, number, problems, further).build(options["overlap"])
+    fields.note_unread()
     if further:
         counts = ", ".join(f"{count} {name}" for name, count in further.items())
         problems.note(path, None, "unread-column", f"columns of relations that are not read: {counts}")
 
 
-def _draft(value: dict[str, Any], path: Path, line: int, problems: Problems, further: Counter[str]) -> Draft:
+def _builder(value: dict[str, Any], path: Path, line: int, problems: Problems, further: Counter[str]) -> DocumentBuilder:
     words, key = value["sentence"], value.get("doc_key")
-    draft = Draft.of_words(words, id="" if key is None else str(key), path=path, line=line, problems=problems,
+    builder = DocumentBuilder.from_words(words, id="" if key is None else str(key), path=path, line=line, problems=problems,
                            missing=MISSING)
-    add_entities(draft, items(value, "ner", path, line, problems))
-    for columns in add_relations(draft, items(value, "relations", path, line, problems), total=len(words)):
+    add_entities(builder, list_field(value, "ner", path, line, problems))
+    for columns in add_relations(builder, list_field(value, "relations", path, line, problems), total=len(words)):
         further.update(name for name, column in zip(_FURTHER, columns, strict=False) if column)
-    return draft
+    return builder
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
-    for document in worded(documents, path, problems):
-        held = unwritable_types(document, bool, path, problems)
+    for document in documents_with_words(documents, path, problems):
+        held = drop_unwritable_types(document, bool, path, problems)
         value = {
             "doc_key": document.id,
             "sentence": document.words,

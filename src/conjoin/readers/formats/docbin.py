@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 from conjoin.document import Document, Entity, Token
 from conjoin.errors import DataError, require_extra
 from conjoin.readers.format import Format, Options
-from conjoin.readers.objects import finite
+from conjoin.readers.objects import finite_score
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
-from conjoin.readers.writing import called, note_scores, unwritable_types
+from conjoin.readers.writing import document_name, drop_unwritable_types, note_scores
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -187,7 +187,7 @@ def _add_rel(standoff: Standoff, pairs: Any, first: Mapping[int, str]) -> None:
 
 
 def _number(score: Any) -> float | None:
-    return finite(score.item() if hasattr(score, "item") else score)  # a component's scores are NumPy's
+    return finite_score(score.item() if hasattr(score, "item") else score)  # a component's scores are NumPy's
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Pro
         raise require_extra("spacy", "spacy") from error
     store, vocab = DocBin(store_user_data=True), Vocab()
     for number, document in enumerate(documents, start=1):
-        store.add(_doc(unwritable_types(document, bool, path, problems), number, vocab, path, problems))
+        store.add(_doc(drop_unwritable_types(document, bool, path, problems), number, vocab, path, problems))
     file.buffer.write(store.to_bytes())
 
 
@@ -211,7 +211,7 @@ def _doc(document: Document, number: int, vocab: Vocab, path: Path, problems: Pr
 
     words, spaces, homes = _tokens(document)
     if [word for word in words if not word.isspace()] != document.words:
-        problems.note(path, None, "words", f"{called(document, number)}: spaCy's tokens cover the whole text; read back, "
+        problems.note(path, None, "words", f"{document_name(document, number)}: spaCy's tokens cover the whole text; read back, "
                       "those of white space are no words and all others are")
     doc = Doc(vocab, words=words, spaces=spaces)
     ends = {entity: (homes[entity.start], homes[entity.end - 1] + 1) for entity in document.entities}

@@ -20,11 +20,11 @@ from conjoin.document import Document, Entity
 from conjoin.readers.characters import beyond_16_bits, code_units
 from conjoin.readers.fields import NAME, NUMBER, STRING, Fields, wrong_key
 from conjoin.readers.format import Format, Options
-from conjoin.readers.objects import items, text_objects
+from conjoin.readers.objects import list_field, text_objects
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
-from conjoin.readers.writing import charactered, note_scores
+from conjoin.readers.writing import documents_with_characters, note_scores
 
 _TEXTS = ("text", "data")  # `data` in versions 1.5 to 1.7
 _SPANS = ("entities", "label", "labels", "annotations")
@@ -38,20 +38,20 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
     for line, value in text_objects(path, problems, _TEXTS):
         fields.check(value, () if value.keys() & set(_SPANS[1:]) else ("entities", "relations"), line)
         yield from _standoff(value, path, line, problems, options).documents(options)
-    fields.note()
+    fields.note_unread()
 
 
 def _standoff(value: Mapping[str, Any], path: Path, line: int, problems: Problems, options: Options) -> Standoff:
     text = next(value[key] for key in _TEXTS if isinstance(value.get(key), str))
     standoff = Standoff(text, id=_id(value) or "", path=path, line=line, problems=problems)
     units = code_units(text) if options["offsets"] == "utf-16" and beyond_16_bits(text) else None
-    spans = [span for field in _SPANS for span in items(value, field, path, line, problems)]
+    spans = [span for field in _SPANS for span in list_field(value, field, path, line, problems)]
     for number, span in enumerate(spans, start=1):
         _add_entity(standoff, number, span, units)
     if spans and units is None and beyond_16_bits(text):
         standoff.note(line, "emoji", "the text has characters, such as emoji, that doccano may count twice; if entities "
                       "are shifted, read it with offsets=utf-16")
-    for number, item in enumerate(items(value, "relations", path, line, problems), start=1):
+    for number, item in enumerate(list_field(value, "relations", path, line, problems), start=1):
         match item:
             case {"type": str(type), "from_id": str() | int() as head, "to_id": str() | int() as tail} if type:
                 standoff.relation(type, str(head), str(tail), line=line)
@@ -85,7 +85,7 @@ def _add_entity(standoff: Standoff, number: int, span: Any, units: list[int] | N
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
     entities = relations = 0  # doccano wants whole numbers as ids, and none twice in a file
-    for number, document in enumerate(charactered(documents, path, problems), start=1):
+    for number, document in enumerate(documents_with_characters(documents, path, problems), start=1):
         note_scores(document, (*document.entities, *document.relations), path, problems, number=number)
         ids = {entity: entities + number for number, entity in enumerate(document.entities)}
         file.write(json.dumps(_value(document, ids, relations), ensure_ascii=False) + "\n")

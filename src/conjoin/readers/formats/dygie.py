@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from conjoin.document import Document
-from conjoin.readers.document_builder import Draft
+from conjoin.readers.document_builder import DocumentBuilder
 from conjoin.readers.fields import Fields
 from conjoin.readers.format import Format, Options
-from conjoin.readers.objects import objects
+from conjoin.readers.objects import is_words, objects
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.spans import MISSING, add_entities, add_relations, entity_rows, relation_rows
-from conjoin.readers.writing import called, unwritable_types, worded
+from conjoin.readers.writing import document_name, documents_with_words, drop_unwritable_types
 
 _ANNOTATION = ("sentences", "ner", "relations")
 _FIELDS = {"doc_key", *_ANNOTATION}
@@ -54,12 +54,13 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
     for number, value in objects(path, problems):
         fields.check(value, _ANNOTATION, number)
         unread.annotations.update({name: _count(name, value.get(name)) for name in _UNHELD})
-        if _well_formed(value.get("sentences")):
+        sentences = value.get("sentences")
+        if isinstance(sentences, list) and all(map(is_words, sentences)):
             yield from _documents(value, path, number, problems, unread, options["overlap"])
         else:
             problems.repair(path, number, "malformed-document", "the line needs 'sentences', a list of lists of words",
                             "leaves the line out")
-    fields.note()
+    fields.note_unread()
     unread.note(path, problems)
 
 
@@ -68,12 +69,6 @@ def _count(name: str, value: Any) -> int:
     if not isinstance(value, list):
         return 0
     return len(value) if name != "events" else sum(len(events) for events in value if isinstance(events, list))
-
-
-def _well_formed(sentences: Any) -> bool:
-    return isinstance(sentences, list) and all(
-        isinstance(words, list) and all(isinstance(word, str) and word for word in words) for words in sentences
-    )
 
 
 def _documents(
@@ -87,11 +82,11 @@ def _documents(
         if not words:
             problems.repair(path, line, "empty-sentence", f"{label}it has no words", "leaves it out", loss=False)
             continue
-        draft = Draft.of_words(words, id=f"{'' if key is None else key}#{number + 1}", path=path, line=line,
+        builder = DocumentBuilder.from_words(words, id=f"{'' if key is None else key}#{number + 1}", path=path, line=line,
                                problems=problems, missing=MISSING, label=label)
-        unread.columns += add_entities(draft, entities[number], offset=starts[number])
-        unread.columns += sum(map(bool, add_relations(draft, relations[number], offset=starts[number], total=starts[-1])))
-        yield draft.finish(overlap)
+        unread.columns += add_entities(builder, entities[number], offset=starts[number])
+        unread.columns += sum(map(bool, add_relations(builder, relations[number], offset=starts[number], total=starts[-1])))
+        yield builder.build(overlap)
 
 
 def _lists(value: dict[str, Any], name: str, path: Path, line: int, problems: Problems) -> list[list[Any]]:
@@ -110,8 +105,8 @@ def _lists(value: dict[str, Any], name: str, path: Path, line: int, problems: Pr
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
     taken: set[str] = set()
-    for number, group in enumerate(_groups(worded(documents, path, problems)), start=1):
-        held = [unwritable_types(document, bool, path, problems) for document in group]
+    for number, group in enumerate(_groups(documents_with_words(documents, path, problems)), start=1):
+        held = [drop_unwritable_types(document, bool, path, problems) for document in group]
         value = _value(_key(group, number, taken, path, problems), held, path, problems)
         file.write(json.dumps(value, ensure_ascii=False) + "\n")
 
@@ -143,7 +138,7 @@ def _key(group: list[Document], number: int, taken: set[str], path: Path, proble
     taken.add(key)
     for place, document in enumerate(group, start=1):
         if document.id != f"{key}#{place}":
-            problems.note(path, None, "sentence-name", f"{called(document)} will be read as '{key}#{place}'")
+            problems.note(path, None, "sentence-name", f"{document_name(document)} will be read as '{key}#{place}'")
     return key
 
 

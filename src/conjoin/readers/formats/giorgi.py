@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from conjoin.document import Document
-from conjoin.readers.blocks import Block, Row, blocks
-from conjoin.readers.document_builder import Draft
+from conjoin.readers.blocks import Block, blocks
+from conjoin.readers.document_builder import DocumentBuilder
 from conjoin.readers.format import Format, Options
 from conjoin.readers.problems import Problems
-from conjoin.tagging import OUTSIDE, decode, may_follow
+from conjoin.readers.tags import check_tags
+from conjoin.tagging import OUTSIDE, decode
 
 _DRUG, _EFFECT = "DRUG", "AE"
 
@@ -23,49 +24,23 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
 
 
 def _document(block: Block, path: Path, problems: Problems, *, swap: bool) -> Document:
-    draft = Draft.of_words([row.word for row in block.rows], id=block.id, path=path, line=block.line,
+    builder = DocumentBuilder.from_words([row.word for row in block.rows], id=block.id, path=path, line=block.line,
                            problems=problems, missing=("relation-end", "word {}, which is no entity's last word"))
     types: dict[int, str] = {}
-    for entity in decode(_tags(block.rows, draft)):
+    for entity in decode(check_tags(((row.tag, row.line) for row in block.rows), "bioes", builder)):
         last = block.rows[entity.end - 1]
         types[last.number] = entity.type
-        draft.entity(last.number, entity.type, entity.start, entity.end, line=last.line)
+        builder.entity(last.number, entity.type, entity.start, entity.end, line=last.line)
     for relation in block.relations:
         first, second = relation.first, relation.second
         pair = types.get(first), types.get(second)
         if None not in pair and set(pair) <= {_DRUG, _EFFECT} and pair != (_DRUG, _EFFECT):
-            draft.note(relation.line, "signature", f"relation {relation.type} runs {pair[0]} → {pair[1]}, not "
-                       f"{_DRUG} → {_EFFECT}; kept")
+            builder.note(relation.line, "signature", f"relation {relation.type} runs {pair[0]} → {pair[1]}, not "
+                         f"{_DRUG} → {_EFFECT}; kept")
         if swap and pair == (_DRUG, _EFFECT):
             first, second = second, first
-        draft.relation(relation.type, first, second, line=relation.line)
-    return draft.finish()
-
-
-def _tags(rows: list[Row], draft: Draft) -> list[str]:
-    """The tags, unreadable ones as `O`; every step that BIOES does not allow is a repair."""
-    tags: list[str] = []
-    for row in rows:
-        tag = row.tag
-        if tag != OUTSIDE and not re.fullmatch(r"[BIES]-.+", tag):
-            draft.repair(row.line, "unknown-tag", f"tag '{tag}' is neither O nor B-, I-, E- or S- with a type",
-                         "reads the word as outside")
-            tag = OUTSIDE
-        previous = tags[-1] if tags else None
-        if not may_follow(previous, tag, "bioes"):
-            draft.repair(row.line, "illegal-tag", f"{tag} may not follow {previous or 'the start'} in BIOES",
-                         _consequence(tag), loss=False)
-        tags.append(tag)
-    if tags and not may_follow(tags[-1], None, "bioes"):
-        draft.repair(rows[-1].line, "illegal-tag", f"the sentence ends inside an entity ({tags[-1]})",
-                     "ends the entity there", loss=False)
-    return tags
-
-
-def _consequence(tag: str) -> str:
-    if tag == OUTSIDE:
-        return "ends the open entity before it"
-    return "ends an entity that is open before it and opens one there"
+        builder.relation(relation.type, first, second, line=relation.line)
+    return builder.build()
 
 
 def sniff(head: str) -> bool:

@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from conjoin.document import Corpus, Document
 from conjoin.errors import DataError, require_extra
-from conjoin.readers.document_builder import Draft
+from conjoin.readers.document_builder import DocumentBuilder
 from conjoin.readers.fields import Fields
 from conjoin.readers.format import Format, Options
 from conjoin.readers.formats import jsonl, spert
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.splits import ALL, split_of
-from conjoin.tagging import OUTSIDE, Scheme, decode, may_follow
+from conjoin.readers.tags import check_tags
+from conjoin.tagging import Scheme, decode
 
 if TYPE_CHECKING:
     import datasets
@@ -54,7 +55,7 @@ def documents_of(
         document = _document(value, names, path, number, problems, options["overlap"])
         if document is not None:
             yield document
-    columns.note()
+    columns.note_unread()
 
 
 def _readable(rows: Iterable[Mapping[str, Any]], path: Path) -> Iterator[Mapping[str, Any]]:
@@ -134,33 +135,11 @@ def _tagged(
         problems.repair(path, number, "malformed-row", f"'ner_tags' needs a name for each of the {len(words)} words "
                         "(numbers get names by casting the column to ClassLabel)", "leaves the row out")
         return None
-    draft = Draft.of_words(words, id=str(value["orig_id"]), path=path, line=number, problems=problems, missing=("", ""))
+    builder = DocumentBuilder.from_words(words, id=str(value["orig_id"]), path=path, line=number, problems=problems, missing=("", ""))
     scheme: Scheme = "bioes" if any(tag[:2] in ("E-", "S-") for tag in names or tags) else "bio"
-    for entity in decode(_tags(tags, scheme, draft)):
-        draft.entity((entity.start, entity.end), entity.type, entity.start, entity.end, line=number)
-    return draft.finish()
-
-
-def _tags(tags: list[str], scheme: Scheme, draft: Draft) -> list[str]:
-    """The tags, unreadable ones as `O`."""
-    known = r"[BIES]-.+" if scheme == "bioes" else r"[BI]-.+"
-    read: list[str] = []
-    for tag in tags:
-        if tag != OUTSIDE and not re.fullmatch(known, tag):
-            draft.repair(draft.line, "unknown-tag", f"tag '{tag}' is no tag of the scheme {scheme.upper()}",
-                         "reads the word as outside")
-            tag = OUTSIDE
-        before = read[-1] if read else None
-        if not may_follow(before, tag, scheme) and scheme == "bio":
-            draft.note(draft.line, "opening-i-tag", f"{tag} continues no {tag[2:]}; it opens an entity")
-        elif not may_follow(before, tag, scheme):
-            draft.repair(draft.line, "illegal-tag", f"{tag} may not follow {before or 'the start'} in BIOES",
-                         "ends what is open there and opens what is not", loss=False)
-        read.append(tag)
-    if read and not may_follow(read[-1], None, scheme):
-        draft.repair(draft.line, "illegal-tag", f"the sentence ends inside an entity ({read[-1]})", "ends the entity there",
-                     loss=False)
-    return read
+    for entity in decode(check_tags(((tag, number) for tag in tags), scheme, builder)):
+        builder.entity((entity.start, entity.end), entity.type, entity.start, entity.end, line=number)
+    return builder.build()
 
 
 # --- files, folders and objects ----------------------------------------------------------------------------------

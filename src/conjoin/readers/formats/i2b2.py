@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conjoin.document import Document, Token
-from conjoin.readers.document_builder import Draft
+from conjoin.readers.document_builder import DocumentBuilder
 from conjoin.readers.format import Format, Options
 from conjoin.readers.lines import lines
 from conjoin.readers.overlap import RULES
@@ -193,13 +193,13 @@ def _documents(record: _Record, options: Options) -> Iterator[Document]:
     for count, text in lines(record.text, record.problems):
         here = concepts.pop(count, [])
         line = _line(count, text, here)
-        draft = Draft(text, line.tokens, id=f"{record.text.stem}#{count}", path=record.text, line=count,
-                      problems=record.problems)
-        types = _add_concepts(draft, line, here, record)
+        builder = DocumentBuilder(text, line.tokens, id=f"{record.text.stem}#{count}", path=record.text, line=count,
+                                  problems=record.problems)
+        types = _add_concepts(builder, line, here, record)
         for relation in relations.pop(count, []):
-            _add_relation(draft, line, relation, types, record)
+            _add_relation(builder, line, relation, types, record)
         if line.tokens:
-            yield draft.finish(options["overlap"])
+            yield builder.build(options["overlap"])
     for mark in (concept.mark for left in concepts.values() for concept in left):
         record.problems.repair(record.concepts, mark.number, "span-out-of-range", f"'{mark.said}' is in line "
                                f"{mark.place.first}, the text has {count}", "leaves the concept out")
@@ -277,7 +277,7 @@ def _line(number: int, text: str, concepts: Sequence[_Concept]) -> _Line:
     return skipping if agreeing[1] >= agreeing[0] else line
 
 
-def _add_concepts(draft: Draft, line: _Line, concepts: Iterable[_Concept], record: _Record) -> dict[_Place, list[str]]:
+def _add_concepts(builder: DocumentBuilder, line: _Line, concepts: Iterable[_Concept], record: _Record) -> dict[_Place, list[str]]:
     """Add the concepts of a line under their place and type; returns the types at each place."""
     types: dict[_Place, list[str]] = {}
     for concept in concepts:
@@ -288,12 +288,12 @@ def _add_concepts(draft: Draft, line: _Line, concepts: Iterable[_Concept], recor
                                    f"words {place}, line {line.number} has {len(line.tokens)}", "leaves the concept out")
             continue
         _check(mark, line, record.concepts, record.problems)
-        draft.entity((place, concept.type), concept.type, start, end, line=mark.number)
+        builder.entity((place, concept.type), concept.type, start, end, line=mark.number)
         types.setdefault(place, []).append(concept.type)
     return types
 
 
-def _add_relation(draft: Draft, line: _Line, relation: _Relation, types: Mapping[_Place, Sequence[str]],
+def _add_relation(builder: DocumentBuilder, line: _Line, relation: _Relation, types: Mapping[_Place, Sequence[str]],
                   record: _Record) -> None:
     problems, path, number = record.problems, record.relations or record.text, relation.head.number
     marks = relation.head, relation.tail
@@ -313,7 +313,7 @@ def _add_relation(draft: Draft, line: _Line, relation: _Relation, types: Mapping
     if wanted[0] and (head[1], tail[1]) != wanted:
         problems.note(path, number, "signature", f"{relation.type} goes from {head[1]} to {tail[1]}, where {wanted[0]} to "
                       f"{wanted[1]} is usual")
-    draft.relation(relation.type, head, tail, line=number)
+    builder.relation(relation.type, head, tail, line=number)
 
 
 def _point_nowhere(relation: _Relation, mark: _Mark, record: _Record) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from conjoin.document import Document, Token
 from conjoin.readers.fields import NAME, NUMBER, STRING, Fields, wrong_key
 from conjoin.readers.format import Format, Options
-from conjoin.readers.objects import finite, items, text_objects
+from conjoin.readers.objects import finite_score, list_field, text_objects
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.standoff import Standoff
@@ -33,7 +33,7 @@ class _Line:
     problems: Problems
 
     def items(self, field: str) -> list[Any]:
-        return items(self.value, field, self.path, self.number, self.problems)
+        return list_field(self.value, field, self.path, self.number, self.problems)
 
     def repair(self, kind: str, wrong: str, mending: str, *, loss: bool = True) -> None:
         self.problems.repair(self.path, self.number, kind, wrong, mending, loss=loss)
@@ -44,7 +44,7 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
     for number, value in text_objects(path, problems):
         fields.check(value, _ANNOTATION, number)
         yield document_of(value, path, number, problems, options["overlap"])
-    fields.note()
+    fields.note_unread()
 
 
 def document_of(value: dict[str, Any], path: Path, number: int, problems: Problems, overlap: str) -> Document:
@@ -103,9 +103,9 @@ def _score(item: dict[str, Any], what: str, line: _Line) -> float | None:
     score = item.get("score")
     if score is None:
         return None
-    if finite(score) is None:
+    if finite_score(score) is None:
         line.repair("malformed-score", f"the score of {what} is no finite number", "leaves the score out", loss=False)
-    return finite(score)
+    return finite_score(score)
 
 
 def _add_relations(standoff: Standoff, line: _Line) -> None:

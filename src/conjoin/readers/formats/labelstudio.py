@@ -20,11 +20,11 @@ from conjoin.document import Document, Relation
 from conjoin.readers.characters import beyond_16_bits, code_units
 from conjoin.readers.fields import NAME, NUMBER, wrong_key
 from conjoin.readers.format import Format, Options
-from conjoin.readers.objects import finite, listed
+from conjoin.readers.objects import finite_score, json_list
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
-from conjoin.readers.writing import charactered, note_scores
+from conjoin.readers.writing import documents_with_characters, note_scores, write_json_list
 from conjoin.text.words import squeezed
 
 _LABELS = ("label", "text", "labels")  # from_name, to_name and type of our entities
@@ -51,7 +51,7 @@ class _Task:
 
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
-    items = listed(path, problems, "Label Studio's JSON is a list of tasks", single=_has_results)
+    items = json_list(path, problems, "Label Studio's JSON is a list of tasks", single=_has_results)
     tasks = [_Task(item, f"task {item.get('id', number)}", path, problems)
              for number, item in enumerate(_whole_tasks(items, path, problems), start=1)]
     for task in tasks:
@@ -241,7 +241,7 @@ def _add_entity(regions: _Regions, number: int, result: Mapping[str, Any], start
     regions.places.setdefault(id, (start, end))
     for place, label in enumerate(labels):
         key: Any = (number, place) if place or again else id
-        standoff.entity(key, label, start, end, said=said, score=finite(result.get("score")))
+        standoff.entity(key, label, start, end, said=said, score=finite_score(result.get("score")))
 
 
 def _names(labels: Any) -> list[str]:
@@ -289,15 +289,12 @@ def _add_relation(regions: _Regions, arrow: Mapping[str, Any]) -> None:
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
-    separator = "["
-    for number, document in enumerate(charactered(documents, path, problems), start=1):
-        note_scores(document, document.relations, path, problems, number=number, of="relations")
-        file.write(separator + json.dumps(_value(document), ensure_ascii=False))
-        separator = ",\n"
-    file.write("[]\n" if separator == "[" else "]\n")
+    numbered = enumerate(documents_with_characters(documents, path, problems), start=1)
+    write_json_list((_value(document, number, path, problems) for number, document in numbered), file)
 
 
-def _value(document: Document) -> dict[str, Any]:
+def _value(document: Document, number: int, path: Path, problems: Problems) -> dict[str, Any]:
+    note_scores(document, document.relations, path, problems, number=number, of="relations")
     from_name, to_name, type = _LABELS
     ids = {entity: f"e{number}" for number, entity in enumerate(document.entities, start=1)}
     results: list[dict[str, Any]] = [

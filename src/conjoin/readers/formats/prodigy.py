@@ -18,11 +18,11 @@ from typing import Any, TextIO
 from conjoin.document import Document, Entity, Token
 from conjoin.readers.fields import NUMBER, STRING, wrong_key
 from conjoin.readers.format import Format, Options
-from conjoin.readers.objects import finite, items, text_objects
+from conjoin.readers.objects import finite_score, list_field, text_objects
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
-from conjoin.readers.writing import called
+from conjoin.readers.writing import document_name
 
 _SPAN = {"label": STRING, "start": NUMBER, "end": NUMBER}
 _RELATION = {"label": STRING, "head": NUMBER, "child": NUMBER}
@@ -60,9 +60,9 @@ def _standoff(task: Mapping[str, Any], path: Path, line: int, problems: Problems
                         problems=problems, tokens=_tokens(task, path, line, problems),
                         missing=("relation-end", "{}, which is no entity"))
     spans = _Spans(standoff)
-    for number, item in enumerate(items(task, "spans", path, line, problems), start=1):
+    for number, item in enumerate(list_field(task, "spans", path, line, problems), start=1):
         spans.add(number, item)
-    for number, item in enumerate(items(task, "relations", path, line, problems), start=1):
+    for number, item in enumerate(list_field(task, "relations", path, line, problems), start=1):
         _add_relation(spans, number, item)
     return standoff
 
@@ -100,7 +100,7 @@ class _Spans:
         match item:
             case {"start": int(start), "end": int(end), "label": str(label)} if label:
                 self.values[number] = item
-                self.standoff.entity(f"span {number}", label, start, end, line=line, score=finite(item.get("score")))
+                self.standoff.entity(f"span {number}", label, start, end, line=line, score=finite_score(item.get("score")))
             case {"start": int(start), "end": int(end)} if item.get("label") in (None, ""):
                 self.values[number] = item
                 self.unlabelled.add(number)
@@ -147,7 +147,7 @@ def _add_relation(spans: _Spans, number: int, item: Any) -> None:
         standoff.note(line, "no-label", f"relation {label} connects words that no labelled span covers and is left out",
                       loss=True)
     else:
-        standoff.relation(label, keys[0], keys[1], line=line, score=finite(item.get("score")))
+        standoff.relation(label, keys[0], keys[1], line=line, score=finite_score(item.get("score")))
 
 
 def _is_bare(said: Any) -> bool:
@@ -158,7 +158,7 @@ def _is_bare(said: Any) -> bool:
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
     for number, document in enumerate(documents, start=1):
         if any(token.text.isspace() for token in document.tokens):
-            problems.note(path, None, "words", f"{called(document, number)}: words of white space are none when read back")
+            problems.note(path, None, "words", f"{document_name(document, number)}: words of white space are none when read back")
         file.write(json.dumps(_value(document), ensure_ascii=False) + "\n")
 
 

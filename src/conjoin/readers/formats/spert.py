@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from conjoin.document import Document
-from conjoin.readers.document_builder import Draft
+from conjoin.readers.document_builder import DocumentBuilder
 from conjoin.readers.fields import NUMBER, STRING, Fields, wrong_key
 from conjoin.readers.format import Format, Options
-from conjoin.readers.objects import listed
+from conjoin.readers.objects import is_words, json_list
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Problems
-from conjoin.readers.writing import worded
+from conjoin.readers.writing import documents_with_words, write_json_list
 
 _ANNOTATION = ("tokens", "entities", "relations")
 _FIELDS = {*_ANNOTATION, "orig_id"}
@@ -26,7 +25,7 @@ _NEEDS = "it needs a list 'tokens' of words and lists 'entities' and 'relations'
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
     fields = Fields(path, problems, _FIELDS)
-    for number, value in enumerate(listed(path, problems, "SpERT JSON is a list of sentences")):
+    for number, value in enumerate(json_list(path, problems, "SpERT JSON is a list of sentences")):
         label = f"sentence {number}: "
         if not _well_formed(value):
             problems.repair(path, None, "malformed-sentence", f"{label}{_NEEDS}", "leaves it out")
@@ -35,15 +34,16 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
         document = _document(value, label, path, None, problems, options["overlap"])
         if document is not None:
             yield document
-    fields.note()
+    fields.note_unread()
 
 
 def _well_formed(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     tokens, parts = value.get("tokens"), [value.get("entities", []), value.get("relations", [])]
-    return (isinstance(tokens, list) and all(isinstance(word, str) and word for word in tokens)
-            and all(isinstance(part, list) and all(isinstance(item, dict) for item in part) for part in parts))
+    return is_words(tokens) and all(
+        isinstance(part, list) and all(isinstance(item, dict) for item in part) for part in parts
+    )
 
 
 def document_of(value: dict[str, Any], path: Path, line: int, problems: Problems, overlap: str) -> Document | None:
@@ -58,29 +58,29 @@ def document_of(value: dict[str, Any], path: Path, line: int, problems: Problems
 def _document(value: dict[str, Any], label: str, path: Path, line: int | None, problems: Problems,
               overlap: str) -> Document | None:
     if value["tokens"]:
-        return _draft(value, label, path, line, problems).finish(overlap)
+        return _builder(value, label, path, line, problems).build(overlap)
     problems.repair(path, line, "empty-sentence", f"{label}it has no words", "leaves it out", loss=False)
     return None
 
 
-def _draft(value: dict[str, Any], label: str, path: Path, line: int | None, problems: Problems) -> Draft:
-    draft = Draft.of_words(value["tokens"], id=_id(value.get("orig_id")), path=path, line=line, problems=problems,
+def _builder(value: dict[str, Any], label: str, path: Path, line: int | None, problems: Problems) -> DocumentBuilder:
+    builder = DocumentBuilder.from_words(value["tokens"], id=_id(value.get("orig_id")), path=path, line=line, problems=problems,
                            missing=("relation-out-of-range", "entity number {}, which is none"), label=label)
     for number, item in enumerate(value.get("entities", [])):
         match item:
             case {"type": str(type), "start": int(start), "end": int(end)} if type:
-                draft.entity(number, type, start, end, line=line)
+                builder.entity(number, type, start, end, line=line)
             case _:
-                draft.repair(line, "malformed-entity", f"entity {number} needs type, start and end: "
-                             f"{wrong_key(item, _ENTITY)}", "leaves it out")
+                builder.repair(line, "malformed-entity", f"entity {number} needs type, start and end: "
+                               f"{wrong_key(item, _ENTITY)}", "leaves it out")
     for number, item in enumerate(value.get("relations", [])):
         match item:
             case {"type": str(type), "head": int(head), "tail": int(tail)} if type:
-                draft.relation(type, head, tail, line=line)
+                builder.relation(type, head, tail, line=line)
             case _:
-                draft.repair(line, "malformed-relation", f"relation {number} needs type, head and tail: "
-                             f"{wrong_key(item, _RELATION)}", "leaves it out")
-    return draft
+                builder.repair(line, "malformed-relation", f"relation {number} needs type, head and tail: "
+                               f"{wrong_key(item, _RELATION)}", "leaves it out")
+    return builder
 
 
 def _id(value: Any) -> str:
@@ -88,11 +88,7 @@ def _id(value: Any) -> str:
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
-    separator = "["
-    for document in worded(documents, path, problems):
-        file.write(separator + json.dumps(_value(document), ensure_ascii=False))
-        separator = ",\n"
-    file.write("[]\n" if separator == "[" else "]\n")
+    write_json_list(map(_value, documents_with_words(documents, path, problems)), file)
 
 
 def _value(document: Document) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from pathlib import Path
 from conjoin.document import Document
 from conjoin.errors import DataError
 from conjoin.readers.blocks import Block, Row, blocks
-from conjoin.readers.document_builder import Draft
+from conjoin.readers.document_builder import DocumentBuilder
 from conjoin.readers.format import Format, Options
 from conjoin.readers.formats import giorgi
-from conjoin.readers.lines import lines, opening
+from conjoin.readers.lines import first_characters, lines
 from conjoin.readers.problems import Problems
 from conjoin.tagging import OUTSIDE
 
@@ -33,16 +33,16 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
 
 def _document(block: Block, path: Path, problems: Problems) -> Document:
     chunks = [_words(row) for row in block.rows]
-    draft = Draft.of_words([word for chunk in chunks for word in chunk], id=block.id, path=path, line=block.line,
+    builder = DocumentBuilder.from_words([word for chunk in chunks for word in chunk], id=block.id, path=path, line=block.line,
                            problems=problems, missing=("relation-end", "chunk {}, which is no entity"))
     position = 0
     for row, chunk in zip(block.rows, chunks, strict=True):
         if row.tag != OUTSIDE:
-            draft.entity(row.number, row.tag, position, position + len(chunk), line=row.line)
+            builder.entity(row.number, row.tag, position, position + len(chunk), line=row.line)
         position += len(chunk)
     for relation in block.relations:
-        draft.relation(relation.type, relation.first, relation.second, line=relation.line)
-    return draft.finish()
+        builder.relation(relation.type, relation.first, relation.second, line=relation.line)
+    return builder.build()
 
 
 def _words(row: Row) -> list[str]:
@@ -102,7 +102,7 @@ def _list_files(folder: Path) -> dict[str, Path]:
 
 
 def _corpus_file(folder: Path) -> Path:
-    files = [file for file in sorted(folder.glob("*.tsv")) if sniff(opening(file))]
+    files = [file for file in sorted(folder.glob("*.tsv")) if sniff(first_characters(file))]
     if len(files) != 1:
         raise DataError(f"{folder}: the folder needs one corpus file in nine columns (corp.tsv), it has {len(files)}")
     return files[0]
