@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from conjoin.document import Document, Token
 from conjoin.errors import DataError
-from conjoin.readers.problems import Problems
+from conjoin.readers.problems import Place, Problems
 from conjoin.readers.standoff import Standoff
 
 TEXT = "Ada left. Bea stayed. Cid slept. Dan ran. Eve won."
@@ -25,7 +25,7 @@ def standoff(
     tokens: Sequence[Token] | None = None,
 ) -> Standoff:
     """A text with an entity for each string, called by it, and a relation for each pair; line 7 of the file `a`."""
-    found = Standoff(text, id="d", path=Path("a"), line=7, problems=Problems(lenient=lenient), tokens=tokens)
+    found = Standoff(text, Place(Path("a"), Problems(lenient=lenient), 7), id="d", tokens=tokens)
     for mention in mentions:
         start = text.index(mention)
         found.entity(mention, "X", start, start + len(mention), line=7)
@@ -43,11 +43,11 @@ def triples(documents: Sequence[Document]) -> list[tuple[str, str]]:
 
 
 def kinds(found: Standoff) -> dict[str, int]:
-    return dict(Counter(problem.kind for problem in found.problems.entries))
+    return dict(Counter(problem.kind for problem in found.place.problems.entries))
 
 
 def losses(found: Standoff) -> list[str]:
-    return [problem.kind for problem in found.problems.entries if problem.loss]
+    return [problem.kind for problem in found.place.problems.entries if problem.loss]
 
 
 def at_every_blank(text: str) -> list[Token]:
@@ -64,7 +64,7 @@ def test_a_document_for_each_sentence() -> None:
     assert texts(documents) == ["Ada left.", "Bea stayed.", "Cid slept.", "Dan ran.", "Eve won."]
     assert [document.id for document in documents] == ["d#1", "d#2", "d#3", "d#4", "d#5"]
     assert [[entity.text for entity in document.entities] for document in documents] == [["Ada"], [], [], [], ["Eve"]]
-    assert found.problems.entries == []
+    assert found.place.problems.entries == []
 
 
 def test_an_entity_joins_the_sentences_it_reaches_into() -> None:
@@ -75,7 +75,7 @@ def test_an_entity_joins_the_sentences_it_reaches_into() -> None:
     assert [document.id for document in documents] == ["d#1", "d#2", "d#3", "d#4"]
     assert documents[0].entities[0].text == "left. Bea"
     assert (kinds(found), losses(found)) == ({"sentences-joined": 1}, [])
-    assert found.problems.entries[0].line == 7
+    assert found.place.problems.entries[0].line == 7
 
 
 def test_a_relation_joins_its_sentences_and_all_between() -> None:
@@ -109,7 +109,7 @@ def test_crossing_drop_leaves_out_what_crosses() -> None:
     assert triples(documents) == [("Ada", "left. Bea"), ("Cid", "slept")]
     assert (kinds(found), losses(found)) == ({"sentences-joined": 1, "relation-across-sentences": 1},
                                              ["relation-across-sentences"])
-    assert "crossing=join" in found.problems.entries[-1].message
+    assert "crossing=join" in found.place.problems.entries[-1].message
 
 
 def test_two_entities_with_one_id() -> None:
@@ -131,9 +131,9 @@ def test_an_entity_with_gaps_goes_with_its_relations() -> None:
     (document,) = found.documents(OPTIONS)
     assert [entity.text for entity in document.entities] == ["Onno", "Bea"]
     assert triples([document]) == [("Bea", "Onno")]
-    assert [(problem.kind, problem.line, problem.loss) for problem in found.problems.entries] == [
+    assert [(problem.kind, problem.line, problem.loss) for problem in found.place.problems.entries] == [
         ("discontinuous-entity", 3, True), ("discontinuous-entity", 4, True)]
-    assert "'Ada … Quill'" in found.problems.entries[0].message
+    assert "'Ada … Quill'" in found.place.problems.entries[0].message
 
 
 def test_an_entity_with_gaps_may_be_covered() -> None:
@@ -166,7 +166,7 @@ def test_a_word_is_cut_where_an_entity_ends() -> None:
 @pytest.mark.parametrize("options", [{"sentences": "whole"}, {}])
 def test_given_words(options: dict[str, str]) -> None:
     text = "Ada left Mr. Bea. Cid tarnworks"
-    with pytest.raises(DataError, match="X 'tarn' begins or ends inside the word 'tarnworks'; correct it"):
+    with pytest.raises(DataError, match="X 'tarn' starts or ends inside the word 'tarnworks'; correct it"):
         list(standoff(text, ["tarn"], tokens=at_every_blank(text)).documents(OPTIONS | options))
     found = standoff(text, ["Mr.", "tarn"], tokens=at_every_blank(text), lenient=True)
     documents = list(found.documents(OPTIONS | options))
@@ -195,7 +195,7 @@ def test_an_entity_that_no_given_words_cover() -> None:
 def test_a_text_without_words(text: str) -> None:
     found = standoff(text)
     assert list(found.documents(OPTIONS)) == []
-    assert [(problem.kind, problem.line) for problem in found.problems.entries] == [("empty-sentence", 7)]
+    assert [(problem.kind, problem.line) for problem in found.place.problems.entries] == [("empty-sentence", 7)]
     found = standoff(text)
     (document,) = found.documents(OPTIONS | {"sentences": "whole"})
     assert (document.text, document.tokens, document.id) == (text, (), "d")
@@ -207,7 +207,7 @@ def test_the_whole_text_as_one_document() -> None:
     (document,) = found.documents(OPTIONS | {"sentences": "whole", "crossing": "drop"})
     assert (document.id, document.text) == ("d", TEXT)
     assert triples([document]) == [("Ada", "Eve")]
-    assert found.problems.entries == []
+    assert found.place.problems.entries == []
 
 
 def test_overlap_rules_work_in_each_sentence() -> None:
@@ -220,7 +220,7 @@ def test_overlap_rules_work_in_each_sentence() -> None:
 
 def test_what_an_entity_says_is_checked() -> None:
     found = standoff("Ada left", lenient=True)
-    found.entity("a", "X", 0, 4, said="Eda ")
+    found.entity("a", "X", 0, 4, copy="Eda ")
     found.entity("b", "X", 3, 4)
     found.entity("c", "X", 5, 9)
     found.relation("R", "a", "b")
@@ -270,9 +270,9 @@ def test_joining_loses_no_relation_and_no_character(
 
 def test_a_message_is_one_line() -> None:
     found = standoff("Ada\nleft. Bea\r\nstayed.", ["left. Bea\r\nstayed"], lenient=True)
-    found.entity("b", "Y", 0, 4, said="Eda")
+    found.entity("b", "Y", 0, 4, copy="Eda")
     list(found.documents(OPTIONS))
-    messages = [problem.message for problem in found.problems.entries]
+    messages = [problem.message for problem in found.place.problems.entries]
     assert len(messages) == 3
     assert not any(set(message) & {"\n", "\r"} for message in messages)
-    assert "'left. Bea stayed' reaches" in messages[-1]
+    assert "'left. Bea stayed' " in messages[-1]

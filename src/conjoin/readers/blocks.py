@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from conjoin.readers.lines import lines
-from conjoin.readers.problems import Problems
+from conjoin.readers.problems import Place, Problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,10 @@ class RelationRow:
 
 @dataclass(slots=True)
 class Block:
-    """A sentence and its relations; `line` is the line of the first row."""
+    """A sentence and its relations; `place` is that of the first row."""
 
     id: str
-    line: int
+    place: Place
     rows: list[Row] = field(default_factory=list)
     relations: list[RelationRow] = field(default_factory=list)
 
@@ -58,8 +58,8 @@ def blocks(path: Path, problems: Problems) -> Iterator[Block]:
             if block is None or after_blank or columns[0] != block.id:
                 if block is not None:
                     yield block
-                block = Block(columns[0], number)
-            _check_number(row, block, path, problems)
+                block = Block(columns[0], Place(path, problems, number))
+            _check_number(row, block)
             block.rows.append(row)
         elif isinstance(row, RelationRow) and block is not None:
             block.relations.append(row)
@@ -80,8 +80,8 @@ def _parse(columns: list[str], line: int) -> Row | RelationRow | None:
     return None
 
 
-def _check_number(row: Row, block: Block, path: Path, problems: Problems) -> None:
+def _check_number(row: Row, block: Block) -> None:
     expected = block.rows[-1].number + 1 if block.rows else 0
     if row.number != expected:
-        problems.repair(path, row.line, "word-number", f"the row is numbered {row.number}, {expected} comes next",
-                        "keeps the order of the lines", loss=False)
+        block.place.at(row.line).repair("word-number", f"the row is numbered {row.number}, {expected} comes next",
+                                        "keeps the order of the lines", loss=False)

@@ -313,7 +313,8 @@ def _names_inside(folder: Path) -> set[str]:
 
 def _split_files(folder: Path, format: Format, problems: Problems) -> dict[str, list[Path]]:
     """Split → its files. What does not look like the format, or says no split where others do, is left out with a note."""
-    alike = [file for file in _files(folder) if file.suffix.lower() in format.endings or format.sniff(first_characters(file))]
+    alike = [file for file in _files(folder)
+             if file.suffix.lower() in format.endings or format.sniff(first_characters(file))]
     files = [file for file in alike if split_of(file) or format.sniff(first_characters(file))]
     if not files:
         raise DataError(f"{folder}: no file in the folder is of format {format.name} ({format.description})")

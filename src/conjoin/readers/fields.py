@@ -6,10 +6,9 @@ import difflib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from conjoin.readers.problems import Problems
+from conjoin.readers.problems import Place
 
 STRING = ((str,), "string")
 NUMBER = ((int,), "whole number")
@@ -33,32 +32,28 @@ class Fields:
     """Checks the fields of the objects in one file: misspelt ones are repairs, unknown ones a note at the end.
 
     Args:
-        path: The file.
-        problems: Collects the problems.
+        place: The file.
         known: Fields that the reader reads.
         noun: Name of a field in messages.
     """
 
-    path: Path
-    problems: Problems
+    place: Place
     known: Collection[str]
     noun: str = "field"
     unread: set[str] = field(default_factory=set)
 
-    def check(self, value: Mapping[str, Any], required: Collection[str], line: int | None = None, *,
-              label: str = "") -> None:
-        """Check the fields of one object for misspellings of `required` ones; messages start with `label`."""
+    def check(self, value: Mapping[str, Any], required: Collection[str], place: Place | None = None) -> None:
+        """Check the fields of one object, at a place of the file, for misspellings of `required` ones."""
         wrong = misspellings(value, required, self.known)
         for key, meant in wrong.items():
-            self.problems.repair(self.path, line, "misspelt-field", f"{label}{self.noun} '{key}' is not read; did you mean "
-                                 f"'{meant}'?", "leaves it out")
+            (place or self.place).repair("misspelt-field", f"{self.noun} '{key}' is not read; did you mean '{meant}'?",
+                                         "leaves it out")
         self.unread |= value.keys() - self.known - wrong.keys()
 
     def note_unread(self) -> None:
         """Note the unknown fields of all objects."""
         if self.unread:
-            self.problems.note(self.path, None, "unread-field", f"{self.noun}s that are not read: "
-                               f"{', '.join(sorted(self.unread))}")
+            self.place.note("unread-field", f"{self.noun}s that are not read: {', '.join(sorted(self.unread))}")
 
 
 def wrong_key(item: Any, required: Required) -> str:

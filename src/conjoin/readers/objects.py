@@ -8,35 +8,37 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from conjoin.document import Token
 from conjoin.errors import DataError
 from conjoin.readers.lines import content, lines
-from conjoin.readers.problems import Problems
+from conjoin.readers.problems import Place, Problems
 
 
-def objects(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number and object of each line; blank lines are skipped, malformed ones are repairs."""
+def objects(path: Path, problems: Problems) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """The place and object of each line; blank lines are skipped, malformed ones are repairs."""
     for number, text in lines(path, problems):
+        place = Place(path, problems, number)
         if not text.strip():
             continue
         value, wrong, _ = _parsed(text)
         if wrong:
-            problems.repair(path, number, "malformed-json", f"malformed JSON {wrong}", "leaves the line out")
+            place.repair("malformed-json", f"malformed JSON {wrong}", "leaves the line out")
         elif isinstance(value, dict):
-            yield number, value
+            yield place, value
         else:
-            problems.repair(path, number, "malformed-document", "the line is no JSON object", "leaves the line out")
+            place.repair("malformed-document", "the line is no JSON object", "leaves the line out")
 
 
 def text_objects(
     path: Path, problems: Problems, keys: Sequence[str] = ("text",)
-) -> Iterator[tuple[int, dict[str, Any]]]:
+) -> Iterator[tuple[Place, dict[str, Any]]]:
     """As `objects`, for objects with a string under one of the keys; the others are repairs."""
-    for number, value in objects(path, problems):
+    for place, value in objects(path, problems):
         if any(isinstance(value.get(key), str) for key in keys):
-            yield number, value
+            yield place, value
         else:
-            problems.repair(path, number, "malformed-document", f"the line is no JSON object with a string '{keys[0]}'",
-                            "leaves the line out")
+            place.repair("malformed-document", f"the line is no JSON object with a string '{keys[0]}'",
+                         "leaves the line out")
 
 
 def json_list(
@@ -75,13 +77,50 @@ def _parsed(text: str) -> tuple[Any, str, str]:
         return None, "(nested too deeply)", ""
 
 
-def list_field(value: Mapping[str, Any], field: str, path: Path, line: int | None, problems: Problems) -> list[Any]:
+def list_field(value: Mapping[str, Any], field: str, place: Place) -> list[Any]:
     """The list in a field of an object; empty when it is absent, null or, after a repair, no list."""
     items = value.get(field)
     if items is None or isinstance(items, list):
         return items or []
-    problems.repair(path, line, f"malformed-{field}", f"'{field}' is no list", "reads none")
+    place.repair(f"malformed-{field}", f"'{field}' is no list", "reads none")
     return []
+
+
+def token_list(
+    text: str, items: Any, span: Callable[[Any], Any], form: str, place: Place
+) -> list[Token] | None:
+    """The words of a text that a field `tokens` lists.
+
+    Args:
+        text: The text.
+        items: Value of the field, None where it is absent.
+        span: Returns the pair of characters in an item, or something else for a malformed one.
+        form: The form of an item, for the message.
+        place: The place of the text in the file.
+
+    Returns:
+        The words, or None when there are none or, after a repair, some are malformed.
+    """
+    if items is None:
+        return None
+    tokens: list[Token] = []
+    position = 0
+    for item in items if isinstance(items, list) else [items]:
+        match span(item):
+            case [int(start), int(end)] if position <= start < end <= len(text):
+                tokens.append(Token(text[start:end], start, end))
+                position = end
+            case _:
+                place.repair("malformed-tokens", f"'tokens' has {json.dumps(item)[:60]}, which is no {form} in order "
+                             f"within the {len(text)} characters of the text",
+                             "splits the text into words itself", loss=False)
+                return None
+    return tokens
+
+
+def id_text(value: Any) -> str:
+    """An id as text; empty when it is null or absent."""
+    return "" if value is None else str(value)
 
 
 def is_words(value: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -53,6 +53,35 @@ class Problems:
     def counts(self) -> dict[str, int]:
         """The number of problems of each kind, most frequent first."""
         return dict(Counter(problem.kind for problem in self.entries).most_common())
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a file that problems are reported for.
+
+    Args:
+        path: The file.
+        problems: Collects the problems.
+        line: The line in the file, if it is known.
+        label: Beginning of every message, for files where lines do not identify the place.
+    """
+
+    path: Path
+    problems: Problems
+    line: int | None = None
+    label: str = ""
+
+    def at(self, line: int | None) -> Place:
+        """The same place with another line; itself for None."""
+        return self if line is None else replace(self, line=line)
+
+    def repair(self, kind: str, wrong: str, action: str, *, loss: bool = True) -> None:
+        """Record an error here; see `Problems.repair`."""
+        self.problems.repair(self.path, self.line, kind, self.label + wrong, action, loss=loss)
+
+    def note(self, kind: str, message: str, *, loss: bool = False) -> None:
+        """Record a remark on this place; see `Problems.note`."""
+        self.problems.note(self.path, self.line, kind, self.label + message, loss=loss)
 
 
 def _one_line(message: str) -> str:

@@ -27,21 +27,21 @@ def add_entities(builder: DocumentBuilder, items: Iterable[Any], *, offset: int 
                 _add_entity(builder, type, first, last, number, offset)
                 further += bool(rest)
             case _:
-                builder.repair(builder.line, "malformed-entity", f"entity {number}, {json.dumps(item)[:40]}, is no [first "
-                               "word, last word, type]", "leaves it out")
+                builder.place.repair("malformed-entity", f"entity {number}, {json.dumps(item)[:40]}, is no [first "
+                                     "word, last word, type]", "leaves it out")
     return further
 
 
 def _add_entity(builder: DocumentBuilder, type: str, first: int, last: int, number: int, offset: int) -> None:
     count = len(builder.tokens)
     if not offset <= first <= last < offset + count:
-        builder.repair(builder.line, "span-out-of-range", f"entity {type} has words {first} to {last} (end inclusive), the "
-                       f"sentence has {offset} to {offset + count - 1}", "leaves the entity out")
+        builder.place.repair("span-out-of-range", f"entity {type} has words {first} to {last} (end inclusive), the "
+                             f"sentence has {offset} to {offset + count - 1}", "leaves the entity out")
         return
     words = _words(first, last)
     # of several entities on the same words, relations go to the first
     key = words if words not in builder.keys else (words, number)
-    builder.entity(key, type, first - offset, last + 1 - offset, line=builder.line)
+    builder.entity(key, type, first - offset, last + 1 - offset)
 
 
 def _words(first: int, last: int) -> str:
@@ -56,25 +56,27 @@ def add_relations(builder: DocumentBuilder, items: Iterable[Any], *, offset: int
                 _add_relation(builder, type, (a, b), (c, d), offset, total)
                 yield rest
             case _:
-                builder.repair(builder.line, "malformed-relation", f"relation {number}, {json.dumps(item)[:60]}, is no [first "
-                               "word, last word, first word, last word, type]", "leaves it out")
+                builder.place.repair("malformed-relation", f"relation {number}, {json.dumps(item)[:60]}, is no [first "
+                                     "word, last word, first word, last word, type]", "leaves it out")
 
 
-def _add_relation(builder: DocumentBuilder, type: str, head: tuple[int, int], tail: tuple[int, int], offset: int, total: int) -> None:
+def _add_relation(
+    builder: DocumentBuilder, type: str, head: tuple[int, int], tail: tuple[int, int], offset: int, total: int
+) -> None:
     stop = offset + len(builder.tokens)
     within = [0 <= first <= last < total for first, last in (head, tail)]
     here = [offset <= first <= last < stop for first, last in (head, tail)]
     if all(within) and not all(here):
-        builder.note(builder.line, "relation-across-sentences", f"relation {type} from words {_words(*head)} to words "
-                     f"{_words(*tail)} leaves the sentence and is left out", loss=True)
+        builder.place.note("relation-across-sentences", f"relation {type} from words {_words(*head)} to words "
+                           f"{_words(*tail)} leaves the sentence and is left out", loss=True)
         return
     for first, last in (head, tail):
         span = first - offset, last + 1 - offset
         types = [entity.type for entity in builder.entities if (entity.start, entity.end) == span]
         if len(types) > 1:
-            builder.note(builder.line, "ambiguous-argument", f"relation {type} names words {_words(first, last)}, which are "
-                         f"{' and '.join(types)}; it is given to the first")
-    builder.relation(type, _words(*head), _words(*tail), line=builder.line)
+            builder.place.note("ambiguous-argument", f"relation {type} names words {_words(first, last)}, which are "
+                               f"{' and '.join(types)}; it is given to the first")
+    builder.relation(type, _words(*head), _words(*tail))
 
 
 def entity_rows(document: Document, *, offset: int = 0) -> list[list[Any]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from conjoin.readers.document_builder import DocumentBuilder
+from conjoin.readers.problems import Place
 from conjoin.tagging import OUTSIDE, Scheme, may_follow
 
+NO_LAST_WORD = ("relation-end", "word {}, which is no entity's last word")  # for relations between last words
 
-def check_tags(tags: Iterable[tuple[str, int | None]], scheme: Scheme, builder: DocumentBuilder) -> list[str]:
+
+def check_tags(tags: Iterable[tuple[str, int | None]], scheme: Scheme, place: Place) -> list[str]:
     """The tags of a sentence, unknown ones as `O`.
 
     An `I-` that opens an entity is noted in BIO; an illegal step is a repair in BIOES.
@@ -17,26 +19,26 @@ def check_tags(tags: Iterable[tuple[str, int | None]], scheme: Scheme, builder: 
     Args:
         tags: Each tag and its line in the file.
         scheme: The scheme of the file.
-        builder: Collects the problems.
+        place: The place of the sentence in the file.
     """
     pattern = re.compile(r"[BIES]-.+" if scheme == "bioes" else r"[BI]-.+")
     checked: list[str] = []
     line: int | None = None
     for tag, line in tags:
         if tag != OUTSIDE and not pattern.fullmatch(tag):
-            builder.repair(line, "unknown-tag", f"tag '{tag}' is no tag of the scheme {scheme.upper()}",
-                           "reads the word as outside")
+            place.at(line).repair("unknown-tag", f"tag '{tag}' is no tag of the scheme {scheme.upper()}",
+                                  "reads the word as outside")
             tag = OUTSIDE
         previous = checked[-1] if checked else None
         if not may_follow(previous, tag, scheme):
             if scheme == "bio":
-                builder.note(line, "opening-i-tag", f"{tag} continues no {tag[2:]}; it opens an entity")
+                place.at(line).note("opening-i-tag", f"{tag} continues no {tag[2:]}; it opens an entity")
             else:
-                builder.repair(line, "illegal-tag", f"{tag} may not follow {previous or 'the start'} in BIOES",
-                               "ends an open entity before it" + ("" if tag == OUTSIDE else " and opens one there"),
-                               loss=False)
+                place.at(line).repair("illegal-tag", f"{tag} may not follow {previous or 'the start'} in BIOES",
+                                      "ends an open entity before it" + ("" if tag == OUTSIDE else " and opens one there"),
+                                      loss=False)
         checked.append(tag)
     if checked and not may_follow(checked[-1], None, scheme):
-        builder.repair(line, "illegal-tag", f"the sentence ends inside an entity ({checked[-1]})",
-                       "ends the entity there", loss=False)
+        place.at(line).repair("illegal-tag", f"the sentence ends inside an entity ({checked[-1]})",
+                              "ends the entity there", loss=False)
     return checked

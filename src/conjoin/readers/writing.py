@@ -82,7 +82,8 @@ def _note_words_only(document: Document, number: int, path: Path, problems: Prob
 
 
 def note_scores(
-    document: Document, annotations: Iterable[Entity | Relation], path: Path, problems: Problems, *, number: int, of: str = ""
+    document: Document, annotations: Iterable[Entity | Relation], path: Path, problems: Problems, *, number: int,
+    of: str = "",
 ) -> None:
     """Note the loss of scores, if these annotations have any; `of` names the annotations in the message."""
     if any(annotation.score is not None for annotation in annotations):
@@ -107,7 +108,6 @@ def drop_unwritable_types(document: Document, writable: Callable[[str], bool], p
     lost = len(document.entities) - len(entities), len(document.relations) - len(relations)
     if not any(lost):
         return document
-    problems.repair(path, None, "type-name", f"{document_name(document)}: {lost[0]} entities and {lost[1]} relations "
-                    "have a type that is empty, has a tab or line end, or is the format's word for none (N)",
-                    "leaves them out")
+    problems.repair(path, None, "type-name", f"{document_name(document)}: {lost[0]} entities and {lost[1]} relations have "
+                    "a type that is empty, has a tab or line end, or is the format's word for none (N)", "leaves them out")
     return document.annotated(entities, relations)

@@ -23,7 +23,7 @@ from conjoin.readers.format import Format, Options
 from conjoin.readers.lines import content
 from conjoin.readers.markup import Element, parse_xml
 from conjoin.readers.overlap import RULES
-from conjoin.readers.problems import Problems
+from conjoin.readers.problems import Place, Problems
 from conjoin.readers.splits import ALL, files_below, files_by_split
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
 from conjoin.text.words import squeezed
@@ -183,8 +183,7 @@ def _documents(annotation: Path, reading: _Reading) -> Iterator[Document]:
     raw = _without_tags(text, reading.problems)
     mentions = [mention for part in parts for mention in _mentions(part, raw, annotation, reading)]
     clean, place = _clean(raw, mentions)
-    standoff = Standoff(clean, id=_stem(annotation), path=annotation, line=None, problems=reading.problems,
-                        missing=_MISSING)
+    standoff = Standoff(clean, Place(annotation, reading.problems), id=_stem(annotation), missing=_MISSING)
     first = _add_entities(standoff, mentions, place)
     for part in parts:
         _add_relations(standoff, part, first, reading)
@@ -292,8 +291,8 @@ def _add_entities(standoff: Standoff, mentions: Iterable[_Mention], place: _Plac
         if owner == mention.id:
             standoff.entity(mention.id, mention.type, place(mention.start), place(mention.end), line=mention.line)
         else:
-            standoff.note(mention.line, "duplicate-entity", f"entity {mention.type} '{mention.id}' is on the same "
-                          f"characters as '{owner}', which stands for both")
+            standoff.place.at(mention.line).note("duplicate-entity", f"entity {mention.type} '{mention.id}' is on the same "
+                                                 f"characters as '{owner}', which stands for both")
         first.setdefault(mention.id, owner)
     return first
 
@@ -309,14 +308,15 @@ def _add_relations(standoff: Standoff, part: Element, first: Mapping[str, str], 
     seen: set[tuple[str, str, str]] = set()
     for relation in part.each("relation"):
         type = relation.attributes.get("TYPE", "").strip()
-        mentions = list(relation.each("relation_mention"))
+        mentions, place = list(relation.each("relation_mention")), standoff.place.at(relation.line)
         if not type:
-            standoff.repair(relation.line, "malformed-relation", "the relation has no TYPE", "leaves it out")
+            place.repair("malformed-relation", "the relation has no TYPE", "leaves it out")
         elif type == _DISCOURSE and reading.options["discourse"] != "keep":
-            standoff.note(relation.line, "discourse", f"relation {type} is left out (discourse=keep keeps it)", loss=True)
+            place.note("discourse", f"relation {type} is left out (discourse=keep keeps it)",
+                       loss=True)
         elif not mentions:
-            standoff.note(relation.line, "relation-without-mention", f"relation {type} has no mention; nothing in the "
-                          "text states it", loss=True)
+            place.note("relation-without-mention", f"relation {type} has no mention; nothing in "
+                       "the text states it", loss=True)
         else:
             for mention in mentions:
                 _add_relation(standoff, type, mention, first, others, seen, reading)
@@ -324,22 +324,20 @@ def _add_relations(standoff: Standoff, part: Element, first: Mapping[str, str], 
 
 def _add_relation(standoff: Standoff, type: str, mention: Element, first: Mapping[str, str], others: set[str],
                   seen: set[tuple[str, str, str]], reading: _Reading) -> None:
-    named = _arguments(mention, reading)
+    named, place = _arguments(mention, reading), standoff.place.at(mention.line)
     if named is None:
-        standoff.repair(mention.line, "malformed-relation", f"the mention of {type} needs a first and a second argument "
-                        "(ROLE Arg-1 and Arg-2, or ARGNUM 1 and 2), each with the id of an entity mention", "leaves it out")
+        place.repair("malformed-relation", f"the mention of {type} needs a first and a second argument (ROLE Arg-1 and "
+                     "Arg-2, or ARGNUM 1 and 2), each with the id of an entity mention", "leaves it out")
         return
     if named[0] in others or named[1] in others:
-        standoff.note(mention.line, "relation-argument", f"relation {type} has an argument that is no entity and is left "
-                      "out", loss=True)
+        place.note("relation-argument", f"relation {type} has an argument that is no entity and is left out", loss=True)
         return
     head, tail = first.get(named[0], named[0]), first.get(named[1], named[1])
     if head == tail and named[0] != named[1]:
-        standoff.note(mention.line, "self-relation", f"relation {type} connects '{named[0]}' and '{named[1]}', which are "
-                      "on the same characters; it is left out", loss=True)
+        place.note("self-relation", f"relation {type} connects '{named[0]}' and '{named[1]}', "
+                   "which are on the same characters; it is left out", loss=True)
     elif (type, head, tail) in seen:
-        standoff.note(mention.line, "duplicate-relation", f"relation {type} from '{head}' to '{tail}' is stated twice; one "
-                      "is kept")
+        place.note("duplicate-relation", f"relation {type} from '{head}' to '{tail}' is stated twice; one is kept")
     else:
         seen.add((type, head, tail))
         standoff.relation(type, head, tail, line=mention.line)

@@ -1,6 +1,6 @@
 """DRUG-AE.rel, the original ADE corpus (Gurulingappa et al. 2012): one relation per line, offsets within the abstract.
 
-A sentence's place in its abstract is not given; it is the one start that agrees with all its rows.
+The file does not give the start of a sentence in its abstract: it is the one that agrees with all rows of the sentence.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from conjoin.readers.document_builder import DocumentBuilder
 from conjoin.readers.format import Format, Options
 from conjoin.readers.lines import lines
 from conjoin.readers.overlap import RULES
-from conjoin.readers.problems import Problems
+from conjoin.readers.problems import Place, Problems
 from conjoin.text.words import words
 
 _EFFECT, _DRUG, _RELATION = "Adverse-Effect", "Drug", "Adverse-Effect"
@@ -43,7 +43,8 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
     numbers: Counter[str] = Counter()
     for (pubmed, sentence), rows in _groups(path, problems).items():
         numbers[pubmed] += 1
-        yield _document(f"{pubmed}_{numbers[pubmed]}", sentence, rows, path, problems, options)
+        place = Place(path, problems, rows[0].line)
+        yield _document(f"{pubmed}_{numbers[pubmed]}", sentence, rows, place, options)
 
 
 def _groups(path: Path, problems: Problems) -> dict[tuple[str, str], list[_Row]]:
@@ -62,58 +63,55 @@ def _groups(path: Path, problems: Problems) -> dict[tuple[str, str], list[_Row]]
     return groups
 
 
-def _document(id: str, sentence: str, rows: list[_Row], path: Path, problems: Problems, options: Options) -> Document:
-    spans = _spans(sentence, rows, path, problems)
+def _document(id: str, sentence: str, rows: list[_Row], place: Place, options: Options) -> Document:
+    spans = _spans(sentence, rows, place)
     tokens = words(sentence)
     edges = [edge for span in spans.values() for edge in span]
     for word in dict.fromkeys(word_across(tokens, edge) for edge in edges):
         if word is not None:
-            problems.note(path, rows[0].line, "word-cut", f"'{word.text}' is cut where an entity begins or ends in it")
+            place.note("word-cut", f"'{word.text}' is cut where an entity begins or ends in it")
     bare = Document(sentence, tuple(cut_words(sentence, tokens, edges)))
-    builder = DocumentBuilder(sentence, bare.tokens, id=id, path=path, line=rows[0].line, problems=problems,
+    builder = DocumentBuilder(sentence, bare.tokens, place, id=id,
                               missing=("text-disagrees", "{0.type} '{0.text}', which was left out"))
     for mention, (start, end) in spans.items():
         entity = entity_between(bare, mention.type, start, end)
         if entity is not None:
-            builder.entity(mention, mention.type, entity.start, entity.end, line=rows[0].line)
+            builder.entity(mention, mention.type, entity.start, entity.end)
     for row in rows:
         pair = (row.drug, row.effect) if options["direction"] == "drug-effect" else (row.effect, row.drug)
         builder.relation(_RELATION, *pair, line=row.line)
     return builder.build(options["overlap"])
 
 
-def _spans(
-    sentence: str, rows: list[_Row], path: Path, problems: Problems
-) -> dict[_Mention, tuple[int, int]]:
-    """Where each mention stands in the sentence; those that do not agree with the text are left out."""
+def _spans(sentence: str, rows: list[_Row], place: Place) -> dict[_Mention, tuple[int, int]]:
+    """The characters of each mention in the sentence; those that do not agree with the text are left out."""
     offset, *others = _offsets(sentence, rows)
     if others:
-        problems.note(path, rows[0].line, "ambiguous-start", f"the sentence fits its abstract at character {offset} "
-                      f"and at {others[0]}; the first is taken")
+        place.note("ambiguous-start", f"the sentence fits its abstract at character {offset} and at {others[0]}; the first "
+                   "is taken")
     spans: dict[_Mention, tuple[int, int]] = {}
     for row in rows:
         for mention in (row.effect, row.drug):
-            if mention not in spans and _agrees(mention, sentence, offset, row.line, path, problems):
+            if mention not in spans and _agrees(mention, sentence, offset, place.at(row.line)):
                 spans[mention] = trim(sentence, mention.begin - offset, mention.end - offset)
     return spans
 
 
 def _offsets(sentence: str, rows: list[_Row]) -> list[int]:
-    """Where the sentence may start in its abstract: what most mentions allow, in order. One start in all of ADE."""
+    """The starts of the sentence in its abstract that agree with most mentions, in order; one start in all of ADE."""
     votes: Counter[int] = Counter()
     for mention in {mention for row in rows for mention in (row.effect, row.drug)}:
-        votes.update(mention.begin - found.start()
-                     for found in re.finditer(f"(?={re.escape(mention.text)})", sentence))
+        votes.update(mention.begin - match.start()
+                     for match in re.finditer(f"(?={re.escape(mention.text)})", sentence))
     return sorted(start for start in votes if votes[start] == max(votes.values())) or [0]
 
 
-def _agrees(mention: _Mention, sentence: str, offset: int, line: int, path: Path, problems: Problems) -> bool:
+def _agrees(mention: _Mention, sentence: str, offset: int, place: Place) -> bool:
     begin = mention.begin - offset
     if begin >= 0 and mention.text.strip() and sentence[begin : mention.end - offset] == mention.text:
         return True
-    problems.repair(path, line, "text-disagrees", f"{mention.type} '{mention.text}' is not at characters "
-                    f"{mention.begin} to {mention.end} of the abstract, by the other rows of its sentence",
-                    "leaves it out with its relations")
+    place.repair("text-disagrees", f"{mention.type} '{mention.text}' is not at characters {mention.begin} to {mention.end} "
+                 "of the abstract, by the other rows of its sentence", "leaves it out with its relations")
     return False
 
 

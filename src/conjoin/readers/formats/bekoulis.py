@@ -20,8 +20,8 @@ from conjoin.readers.document_builder import DocumentBuilder
 from conjoin.readers.format import Format, Options
 from conjoin.readers.lines import lines
 from conjoin.readers.overlap import keep_longer
-from conjoin.readers.problems import Problems
-from conjoin.readers.tags import check_tags
+from conjoin.readers.problems import Place, Problems
+from conjoin.readers.tags import NO_LAST_WORD, check_tags
 from conjoin.readers.writing import document_name, documents_with_words, drop_unwritable_types
 from conjoin.tagging import decode, encode
 
@@ -40,10 +40,11 @@ class _Row:
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
     for id, line, rows in _sentences(path, problems):
+        place = Place(path, problems, line)
         if rows:
-            yield _document(id, line, rows, path, problems)
+            yield _document(id, rows, place)
         else:
-            problems.repair(path, line, "empty-sentence", f"sentence '{id}' has no words", "leaves it out", loss=False)
+            place.repair("empty-sentence", f"sentence '{id}' has no words", "leaves it out", loss=False)
 
 
 def _sentences(path: Path, problems: Problems) -> Iterator[tuple[str, int, list[_Row]]]:
@@ -89,11 +90,13 @@ def _literal_list(column: str) -> list[Any]:
     return value
 
 
-def _document(id: str, line: int, rows: list[_Row], path: Path, problems: Problems) -> Document:
-    builder = DocumentBuilder.from_words([row.word for row in rows], id=id, path=path, line=line, problems=problems,
-                           missing=("relation-end", "word {}, which is no entity's last word"))
-    tags = check_tags(((row.tag, row.line) for row in rows), "bio", builder)
-    _check_numbers(rows, builder)
+def _document(id: str, rows: list[_Row], place: Place) -> Document:
+    builder = DocumentBuilder.from_words([row.word for row in rows], place, id=id, missing=NO_LAST_WORD)
+    tags = check_tags(((row.tag, row.line) for row in rows), "bio", place)
+    for expected, row in zip([0, *(row.index + 1 for row in rows)], rows, strict=False):
+        if row.index != expected:
+            place.at(row.line).repair("word-number", f"the word is numbered {row.index}, {expected} comes next",
+                                      "keeps the order of the lines", loss=False)
     for entity in decode(tags):
         last = rows[entity.end - 1]
         builder.entity(last.index, entity.type, entity.start, entity.end, line=last.line)
@@ -102,25 +105,15 @@ def _document(id: str, line: int, rows: list[_Row], path: Path, problems: Proble
             if type != _NONE:
                 builder.relation(type, row.index, head, line=row.line)
             elif head != row.index:
-                builder.note(row.line, "head-without-relation", f"'N' (no relation) has head {head}; ignored")
+                place.at(row.line).note("head-without-relation", f"'N' (no relation) has head {head}; ignored")
     return builder.build()
-
-
-def _check_numbers(rows: list[_Row], builder: DocumentBuilder) -> None:
-    expected = 0
-    for row in rows:
-        if row.index != expected:
-            builder.repair(row.line, "word-number", f"the word is numbered {row.index}, {expected} comes next",
-                           "keeps the order of the lines", loss=False)
-        expected = row.index + 1
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
     for document in documents_with_words(documents, path, problems):
-        held = drop_unwritable_types(document, _writable, path, problems)
-        held = _without_overlaps(held, path, problems)
+        writable = drop_unwritable_types(document, _writable, path, problems)
         file.write(f"{_MARK} {_one_line(document.id, 'id', document, path, problems)}\n")
-        _write_rows(held, file, path, problems)
+        _write_rows(_without_overlaps(writable, path, problems), file, path, problems)
 
 
 def _writable(type: str) -> bool:
@@ -128,18 +121,17 @@ def _writable(type: str) -> bool:
 
 
 def _without_overlaps(document: Document, path: Path, problems: Problems) -> Document:
-    held = keep_longer(document)
+    reduced = keep_longer(document)
     for entity in document.entities:
-        if entity not in held.entities:
-            problems.repair(path, None, "overlapping-entity", f"{document_name(document)}: {entity.type} "
-                            f"'{entity.text}' overlaps another entity, one tag per word holds one of them",
-                            "keeps the longer")
+        if entity not in reduced.entities:
+            problems.repair(path, None, "overlapping-entity", f"{document_name(document)}: {entity.type} '{entity.text}' "
+                            "overlaps another entity, one tag per word holds one of them", "keeps the longer")
     for relation in document.relations:
-        if relation not in held.relations:
+        if relation not in reduced.relations:
             problems.repair(path, None, "lost-relation", f"{document_name(document)}: {relation.type} from "
                             f"'{relation.head.text}' to '{relation.tail.text}' needs an entity that overlaps another",
                             "leaves the relation out")
-    return held
+    return reduced
 
 
 def _write_rows(document: Document, file: TextIO, path: Path, problems: Problems) -> None:
@@ -154,11 +146,11 @@ def _write_rows(document: Document, file: TextIO, path: Path, problems: Problems
 
 
 def _one_line(text: str, what: str, document: Document, path: Path, problems: Problems) -> str:
-    mended = re.sub(r"[\t\n]|\r$", " ", text)
-    if mended != text:
+    line = re.sub(r"[\t\n]|\r$", " ", text)
+    if line != text:
         problems.repair(path, None, "white-space", f"{document_name(document)}: {what} {text!r} has a tab or a line end "
                         "in it", "writes a blank in its place", loss=False)
-    return mended
+    return line
 
 
 def sniff(head: str) -> bool:

@@ -18,7 +18,7 @@ from conjoin.readers.characters import trim
 from conjoin.readers.format import Format, Options
 from conjoin.readers.lines import lines, raw_content
 from conjoin.readers.overlap import RULES
-from conjoin.readers.problems import Problems
+from conjoin.readers.problems import Place, Problems
 from conjoin.readers.splits import ALL, files_by_split, split_of
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
 from conjoin.readers.writing import document_name, documents_with_characters, note_scores
@@ -130,7 +130,7 @@ def _documents(
     else:
         problems.note(file, None, "no-annotations", f"there is no {annotations.name}; the text has no annotations")
     unread.update(found.unread)
-    standoff = Standoff(_counted(file, found.mentions, problems), id=id, path=place, line=None, problems=problems)
+    standoff = Standoff(_counted(file, found.mentions, problems), Place(place, problems), id=id)
     for mention in found.mentions:
         _add_mention(standoff, mention, options["discontinuous"])
     for link in found.links:
@@ -188,9 +188,9 @@ def _add_mention(standoff: Standoff, mention: _Mention, discontinuous: str) -> N
     if mention.inside(text):
         if not mention.agrees(text):
             shown = " … ".join(text[start:end] for start, end in parts)
-            standoff.repair(mention.line, "text-disagrees", f"{mention.id}, {mention.type}, says '{mention.said}', the "
-                            f"text has '{shown}' at its offsets (count characters, not bytes)", "trusts the offsets",
-                            loss=False)
+            standoff.place.at(mention.line).repair("text-disagrees", f"{mention.id}, {mention.type}, says "
+                                                   f"'{mention.said}', the text has '{shown}' at its offsets (count "
+                                                   "characters, not bytes)", "trusts the offsets", loss=False)
         parts = tuple(_joined(text, parts))
     if len(parts) == 1:
         standoff.entity(mention.id, mention.type, *parts[0], line=mention.line)
@@ -213,8 +213,8 @@ def _joined(text: str, parts: Sequence[tuple[int, int]]) -> Iterator[tuple[int, 
 def _add_link(standoff: Standoff, link: _Link, triggers: Mapping[str, str]) -> None:
     for end in (link.head, link.tail):
         if end in triggers:
-            standoff.note(link.line, "event-argument", f"relation {link.type} points at event {end}; it goes to the "
-                          f"trigger of the event, {triggers[end]}")
+            standoff.place.at(link.line).note("event-argument", f"relation {link.type} points at event {end}; it goes to "
+                                              f"the trigger of the event, {triggers[end]}")
     standoff.relation(link.type, triggers.get(link.head, link.head), triggers.get(link.tail, link.tail), line=link.line)
 
 
@@ -225,8 +225,8 @@ def write_folder(documents: Iterable[Document], folder: Path, path: Path, proble
     for number, document in enumerate(documents_with_characters(documents, path, problems), start=1):
         name = _file_name(document.id or f"document-{number}", taken)
         if name != document.id:
-            problems.note(path, None, "file-name", f"{document_name(document, number)} is called '{name}', a name that every "
-                          "system takes and no other document has")
+            problems.note(path, None, "file-name", f"{document_name(document, number)} is called '{name}', a name that "
+                          "every system takes and no other document has")
         note_scores(document, (*document.entities, *document.relations), path, problems, number=number)
         types |= {type: _one_word(type, path, problems) for type in _types(document) if type not in types}
         rows = _rows(document, types, path, problems)

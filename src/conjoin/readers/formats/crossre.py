@@ -10,15 +10,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from conjoin.document import Document
 from conjoin.readers.document_builder import DocumentBuilder
 from conjoin.readers.fields import Fields
 from conjoin.readers.format import Format, Options
-from conjoin.readers.objects import is_words, list_field, objects
+from conjoin.readers.objects import id_text, is_words, list_field, objects
 from conjoin.readers.overlap import RULES
-from conjoin.readers.problems import Problems
+from conjoin.readers.problems import Place, Problems
 from conjoin.readers.spans import MISSING, add_entities, add_relations, entity_rows, relation_rows
 from conjoin.readers.writing import documents_with_words, drop_unwritable_types
 
@@ -28,32 +28,25 @@ _FURTHER = ("explanations", "marks of uncertainty", "marks of syntactic ambiguit
 
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
-    fields = Fields(path, problems, _FIELDS)
-    further: Counter[str] = Counter()
-    for number, value in objects(path, problems):
-        fields.check(value, _ANNOTATION, number)
+    fields = Fields(Place(path, problems), _FIELDS)
+    unread: Counter[str] = Counter()
+    for place, value in objects(path, problems):
+        fields.check(value, _ANNOTATION, place)
         words = value.get("sentence")
         if not is_words(words):
-            problems.repair(path, number, "malformed-document", "the line needs 'sentence', a list of words",
-                            "leaves the line out")
+            place.repair("malformed-document", "the line needs 'sentence', a list of words", "leaves the line out")
         elif not words:
-            problems.repair(path, number, "empty-sentence", "the sentence has no words", "leaves it out", loss=False)
+            place.repair("empty-sentence", "the sentence has no words", "leaves it out", loss=False)
         else:
-            yield _builder(value, path, number, problems, further).build(options["overlap"])
+            builder = DocumentBuilder.from_words(words, place, id=id_text(value.get("doc_key")), missing=MISSING)
+            add_entities(builder, list_field(value, "ner", place))
+            for columns in add_relations(builder, list_field(value, "relations", place), total=len(words)):
+                unread.update(name for name, column in zip(_FURTHER, columns, strict=False) if column)
+            yield builder.build(options["overlap"])
     fields.note_unread()
-    if further:
-        counts = ", ".join(f"{count} {name}" for name, count in further.items())
+    if unread:
+        counts = ", ".join(f"{count} {name}" for name, count in unread.items())
         problems.note(path, None, "unread-column", f"columns of relations that are not read: {counts}")
-
-
-def _builder(value: dict[str, Any], path: Path, line: int, problems: Problems, further: Counter[str]) -> DocumentBuilder:
-    words, key = value["sentence"], value.get("doc_key")
-    builder = DocumentBuilder.from_words(words, id="" if key is None else str(key), path=path, line=line, problems=problems,
-                           missing=MISSING)
-    add_entities(builder, list_field(value, "ner", path, line, problems))
-    for columns in add_relations(builder, list_field(value, "relations", path, line, problems), total=len(words)):
-        further.update(name for name, column in zip(_FURTHER, columns, strict=False) if column)
-    return builder
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:

@@ -26,7 +26,7 @@ from conjoin.errors import DataError, require_extra
 from conjoin.readers.format import Format, Options
 from conjoin.readers.objects import finite_score
 from conjoin.readers.overlap import RULES
-from conjoin.readers.problems import Problems
+from conjoin.readers.problems import Place, Problems
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
 from conjoin.readers.writing import document_name, drop_unwritable_types, note_scores
 
@@ -70,7 +70,7 @@ class _Stored:
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
     for number, stored in enumerate(_stored(path), start=1):
-        yield from _standoff(stored, number, path, problems, options).documents(options)
+        yield from _standoff(stored, Place(path, problems, label=f"document {number}: "), options).documents(options)
 
 
 def _stored(path: Path) -> Iterator[_Stored]:
@@ -115,25 +115,24 @@ def _collecting() -> Iterator[None]:
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def _standoff(stored: _Stored, number: int, path: Path, problems: Problems, options: Options) -> Standoff:
+def _standoff(stored: _Stored, place: Place, options: Options) -> Standoff:
     id = stored.user_data.get(_ID, "")
-    standoff = Standoff(stored.text, id=str(id) if isinstance(id, str | int) else "", path=path, line=None,
-                        problems=problems, tokens=stored.tokens, missing=("relation-end", "{}, which is no entity"),
-                        label=f"document {number}: ")
+    standoff = Standoff(stored.text, place, id=str(id) if isinstance(id, str | int) else "", tokens=stored.tokens,
+                        missing=("relation-end", "{}, which is no entity"))
     first: dict[int, str] = {}  # token → the entity that begins there; doc.ents go before groups
     names: set[str] = set()
     for span in stored.spans:
         if not span.label:
-            standoff.note(None, "no-label", f"the span at tokens {span.start} to {span.end} has no label and is left out",
-                          loss=True)
+            place.note("no-label", f"the span at tokens {span.start} to {span.end} has no label and is left out",
+                       loss=True)
         elif _is_read(span.group, options) and span.name not in names:
             names.add(span.name)
             standoff.entity(span.name, span.label, span.char_start, span.char_end)
             first.setdefault(span.start, span.name)
     unread = Counter(span.group for span in stored.spans if span.label and not _is_read(span.group, options))
     for group, count in unread.items():
-        standoff.note(None, "unread-spans", f"the group '{group}' of doc.spans is not read; it has {count} spans "
-                      f"(groups={'sc' if group == _USUAL_GROUP else 'all'} reads them)", loss=True)
+        place.note("unread-spans", f"the group '{group}' of doc.spans is not read; it has {count} spans "
+                   f"(groups={'sc' if group == _USUAL_GROUP else 'all'} reads them)", loss=True)
     if _RELATIONS in stored.user_data:
         _add_relations(standoff, stored.user_data[_RELATIONS])
     elif _REL in stored.user_data:
@@ -153,15 +152,15 @@ def _named(start: int, end: int, label: str) -> str:
 
 def _add_relations(standoff: Standoff, relations: Any) -> None:
     if not isinstance(relations, list | tuple):
-        standoff.repair(None, "malformed-relations", "doc._.relations is no list", "reads none")
+        standoff.place.repair("malformed-relations", "doc._.relations is no list", "reads none")
         return
     for number, item in enumerate(relations, start=1):
         match item:
             case {"type": str(type), "head": [int(), int(), str()] as head, "tail": [int(), int(), str()] as tail}:
                 standoff.relation(type, _named(*head), _named(*tail), score=_number(item.get("score")))
             case _:
-                standoff.repair(None, "malformed-relation", f"relation {number} of doc._.relations needs a type, a head "
-                                "and a tail of the form (start, end, label)", "leaves it out")
+                standoff.place.repair("malformed-relation", f"relation {number} of doc._.relations needs a type, a head "
+                                      "and a tail of the form (start, end, label)", "leaves it out")
 
 
 def _add_rel(standoff: Standoff, pairs: Any, first: Mapping[int, str]) -> None:
@@ -172,18 +171,18 @@ def _add_rel(standoff: Standoff, pairs: Any, first: Mapping[int, str]) -> None:
                 for label, score in labels.items():
                     number = _number(score)
                     if number is None:
-                        standoff.repair(None, "malformed-score", f"doc._.rel gives {label} from token {head} to token "
-                                        f"{tail} a score that is no finite number", "leaves it out")
+                        standoff.place.repair("malformed-score", f"doc._.rel gives {label} from token {head} to token "
+                                              f"{tail} a score that is no finite number", "leaves it out")
                     elif number < _THRESHOLD:
                         low += number > 0
                     else:
                         standoff.relation(str(label), first.get(head, f"token {head}"), first.get(tail, f"token {tail}"),
                                           score=None if number == 1 else number)
             case _:
-                standoff.repair(None, "malformed-relation", f"doc._.rel has {str(pair)[:40]}, where pairs of tokens with a "
-                                "score for each label are needed", "leaves it out")
+                standoff.place.repair("malformed-relation", f"doc._.rel has {str(pair)[:40]}, where pairs of tokens with a "
+                                      "score for each label are needed", "leaves it out")
     if low:
-        standoff.note(None, "low-score", f"doc._.rel gives {low} relations a score below {_THRESHOLD}; they are none")
+        standoff.place.note("low-score", f"doc._.rel gives {low} relations a score below {_THRESHOLD}; they are none")
 
 
 def _number(score: Any) -> float | None:
@@ -211,8 +210,8 @@ def _doc(document: Document, number: int, vocab: Vocab, path: Path, problems: Pr
 
     words, spaces, homes = _tokens(document)
     if [word for word in words if not word.isspace()] != document.words:
-        problems.note(path, None, "words", f"{document_name(document, number)}: spaCy's tokens cover the whole text; read back, "
-                      "those of white space are no words and all others are")
+        problems.note(path, None, "words", f"{document_name(document, number)}: spaCy's tokens cover the whole text; read "
+                      "back, those of white space are no words and all others are")
     doc = Doc(vocab, words=words, spaces=spaces)
     ends = {entity: (homes[entity.start], homes[entity.end - 1] + 1) for entity in document.entities}
     spans = [Span(doc, *ends[entity], label=entity.type) for entity in document.entities]

@@ -20,9 +20,9 @@ from conjoin.document import Document, Entity
 from conjoin.readers.characters import beyond_16_bits, code_units
 from conjoin.readers.fields import NAME, NUMBER, STRING, Fields, wrong_key
 from conjoin.readers.format import Format, Options
-from conjoin.readers.objects import list_field, text_objects
+from conjoin.readers.objects import id_text, list_field, text_objects
 from conjoin.readers.overlap import RULES
-from conjoin.readers.problems import Problems
+from conjoin.readers.problems import Place, Problems
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
 from conjoin.readers.writing import documents_with_characters, note_scores
 
@@ -34,53 +34,47 @@ _RELATION = {"type": STRING, "from_id": NAME, "to_id": NAME}
 
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
-    fields = Fields(path, problems, _FIELDS)
-    for line, value in text_objects(path, problems, _TEXTS):
-        fields.check(value, () if value.keys() & set(_SPANS[1:]) else ("entities", "relations"), line)
-        yield from _standoff(value, path, line, problems, options).documents(options)
+    fields = Fields(Place(path, problems), _FIELDS)
+    for place, value in text_objects(path, problems, _TEXTS):
+        fields.check(value, () if value.keys() & set(_SPANS[1:]) else ("entities", "relations"), place)
+        yield from _standoff(value, place, options).documents(options)
     fields.note_unread()
 
 
-def _standoff(value: Mapping[str, Any], path: Path, line: int, problems: Problems, options: Options) -> Standoff:
+def _standoff(value: Mapping[str, Any], place: Place, options: Options) -> Standoff:
     text = next(value[key] for key in _TEXTS if isinstance(value.get(key), str))
-    standoff = Standoff(text, id=_id(value) or "", path=path, line=line, problems=problems)
+    standoff = Standoff(text, place, id=id_text(value.get("id")))
     units = code_units(text) if options["offsets"] == "utf-16" and beyond_16_bits(text) else None
-    spans = [span for field in _SPANS for span in list_field(value, field, path, line, problems)]
+    spans = [span for field in _SPANS for span in list_field(value, field, place)]
     for number, span in enumerate(spans, start=1):
         _add_entity(standoff, number, span, units)
     if spans and units is None and beyond_16_bits(text):
-        standoff.note(line, "emoji", "the text has characters, such as emoji, that doccano may count twice; if entities "
-                      "are shifted, read it with offsets=utf-16")
-    for number, item in enumerate(list_field(value, "relations", path, line, problems), start=1):
+        place.note("emoji", "the text has characters, such as emoji, that doccano may count twice; if entities are "
+                   "shifted, read it with offsets=utf-16")
+    for number, item in enumerate(list_field(value, "relations", place), start=1):
         match item:
             case {"type": str(type), "from_id": str() | int() as head, "to_id": str() | int() as tail} if type:
-                standoff.relation(type, str(head), str(tail), line=line)
+                standoff.relation(type, str(head), str(tail))
             case _:
-                standoff.repair(line, "malformed-relation", f"relation {number} needs type, from_id and to_id: "
-                                f"{wrong_key(item, _RELATION)}", "leaves it out")
+                place.repair("malformed-relation", f"relation {number} needs type, from_id and to_id: "
+                             f"{wrong_key(item, _RELATION)}", "leaves it out")
     return standoff
 
 
-def _id(value: Mapping[str, Any]) -> str | None:
-    id = value.get("id")
-    return None if id is None else str(id)
-
-
 def _add_entity(standoff: Standoff, number: int, span: Any, units: list[int] | None) -> None:
-    line = standoff.line
     match span:
         case [int(start), int(end), str() | int() as label] if label != "":
             key: Any = number
         case {"start_offset": int(start), "end_offset": int(end), "label": str() | int() as label} if label != "":
-            key = _id(span) or number
+            key = id_text(span.get("id")) or number
             label = span.get("label_name") or label
         case _:
-            standoff.repair(line, "malformed-entity", f"entity {number} is neither [start, end, label] nor an object with "
-                            f"label, start_offset and end_offset: {wrong_key(span, _ENTITY)}", "leaves it out")
+            standoff.place.repair("malformed-entity", f"entity {number} is neither [start, end, label] nor an object with "
+                                  f"label, start_offset and end_offset: {wrong_key(span, _ENTITY)}", "leaves it out")
             return
     if units is not None and 0 <= start < end < len(units):
         start, end = units[start], units[end]
-    standoff.entity(key, str(label), start, end, line=line)
+    standoff.entity(key, str(label), start, end)
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:

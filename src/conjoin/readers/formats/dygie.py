@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,9 +19,9 @@ from conjoin.document import Document
 from conjoin.readers.document_builder import DocumentBuilder
 from conjoin.readers.fields import Fields
 from conjoin.readers.format import Format, Options
-from conjoin.readers.objects import is_words, objects
+from conjoin.readers.objects import id_text, is_words, objects
 from conjoin.readers.overlap import RULES
-from conjoin.readers.problems import Problems
+from conjoin.readers.problems import Place, Problems
 from conjoin.readers.spans import MISSING, add_entities, add_relations, entity_rows, relation_rows
 from conjoin.readers.writing import document_name, documents_with_words, drop_unwritable_types
 
@@ -50,16 +50,16 @@ class _Unread:
 
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
-    unread, fields = _Unread(), Fields(path, problems, _FIELDS | _UNHELD.keys())
-    for number, value in objects(path, problems):
-        fields.check(value, _ANNOTATION, number)
+    unread, fields = _Unread(), Fields(Place(path, problems), _FIELDS | _UNHELD.keys())
+    for place, value in objects(path, problems):
+        fields.check(value, _ANNOTATION, place)
         unread.annotations.update({name: _count(name, value.get(name)) for name in _UNHELD})
         sentences = value.get("sentences")
         if isinstance(sentences, list) and all(map(is_words, sentences)):
-            yield from _documents(value, path, number, problems, unread, options["overlap"])
+            yield from _documents(value, place, unread, options["overlap"])
         else:
-            problems.repair(path, number, "malformed-document", "the line needs 'sentences', a list of lists of words",
-                            "leaves the line out")
+            place.repair("malformed-document", "the line needs 'sentences', a list of lists of words",
+                         "leaves the line out")
     fields.note_unread()
     unread.note(path, problems)
 
@@ -71,36 +71,33 @@ def _count(name: str, value: Any) -> int:
     return len(value) if name != "events" else sum(len(events) for events in value if isinstance(events, list))
 
 
-def _documents(
-    value: dict[str, Any], path: Path, line: int, problems: Problems, unread: _Unread, overlap: str
-) -> Iterator[Document]:
-    sentences, key = value["sentences"], value.get("doc_key")
+def _documents(value: dict[str, Any], place: Place, unread: _Unread, overlap: str) -> Iterator[Document]:
+    sentences, key = value["sentences"], id_text(value.get("doc_key"))
     starts = list(accumulate(map(len, sentences), initial=0))
-    entities, relations = (_lists(value, name, path, line, problems) for name in ("ner", "relations"))
+    entities, relations = (_lists(value, name, place) for name in ("ner", "relations"))
     for number, words in enumerate(sentences):
-        label = f"sentence {number + 1}: "
+        sentence = replace(place, label=f"sentence {number + 1}: ")
         if not words:
-            problems.repair(path, line, "empty-sentence", f"{label}it has no words", "leaves it out", loss=False)
+            sentence.repair("empty-sentence", "it has no words", "leaves it out", loss=False)
             continue
-        builder = DocumentBuilder.from_words(words, id=f"{'' if key is None else key}#{number + 1}", path=path, line=line,
-                               problems=problems, missing=MISSING, label=label)
+        builder = DocumentBuilder.from_words(words, sentence, id=f"{key}#{number + 1}", missing=MISSING)
         unread.columns += add_entities(builder, entities[number], offset=starts[number])
         unread.columns += sum(map(bool, add_relations(builder, relations[number], offset=starts[number], total=starts[-1])))
         yield builder.build(overlap)
 
 
-def _lists(value: dict[str, Any], name: str, path: Path, line: int, problems: Problems) -> list[list[Any]]:
-    """The field's list for each sentence; a field that is absent or null has none."""
-    found, count = value.get(name), len(value["sentences"])
-    if found is None:
+def _lists(value: dict[str, Any], name: str, place: Place) -> list[list[Any]]:
+    """The field's list for each sentence; empty ones for a field that is absent or null."""
+    lists, count = value.get(name), len(value["sentences"])
+    if lists is None:
         return [[]] * count
-    if not isinstance(found, list) or not all(isinstance(items, list) for items in found):
-        problems.repair(path, line, f"malformed-{name}", f"'{name}' is no list of lists", "reads none")
+    if not isinstance(lists, list) or not all(isinstance(items, list) for items in lists):
+        place.repair(f"malformed-{name}", f"'{name}' is no list of lists", "reads none")
         return [[]] * count
-    if len(found) != count:
-        problems.repair(path, line, f"malformed-{name}", f"'{name}' has lists for {len(found)} sentences, the text has "
-                        f"{count} sentences", "reads those that both have")
-    return [*found[:count], *[[]] * (count - len(found))]
+    if len(lists) != count:
+        place.repair(f"malformed-{name}", f"'{name}' has lists for {len(lists)} sentences, the text has {count} sentences",
+                     "reads those that both have")
+    return [*lists[:count], *[[]] * (count - len(lists))]
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:

@@ -11,23 +11,21 @@ from conjoin.readers.blocks import Block, blocks
 from conjoin.readers.document_builder import DocumentBuilder
 from conjoin.readers.format import Format, Options
 from conjoin.readers.problems import Problems
-from conjoin.readers.tags import check_tags
+from conjoin.readers.tags import NO_LAST_WORD, check_tags
 from conjoin.tagging import OUTSIDE, decode
 
 _DRUG, _EFFECT = "DRUG", "AE"
 
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
-    swap = options["direction"] == "effect-drug"
     for block in blocks(path, problems):
-        yield _document(block, path, problems, swap=swap)
+        yield _document(block, swap=options["direction"] == "effect-drug")
 
 
-def _document(block: Block, path: Path, problems: Problems, *, swap: bool) -> Document:
-    builder = DocumentBuilder.from_words([row.word for row in block.rows], id=block.id, path=path, line=block.line,
-                           problems=problems, missing=("relation-end", "word {}, which is no entity's last word"))
+def _document(block: Block, *, swap: bool) -> Document:
+    builder = DocumentBuilder.from_words([row.word for row in block.rows], block.place, id=block.id, missing=NO_LAST_WORD)
     types: dict[int, str] = {}
-    for entity in decode(check_tags(((row.tag, row.line) for row in block.rows), "bioes", builder)):
+    for entity in decode(check_tags(((row.tag, row.line) for row in block.rows), "bioes", block.place)):
         last = block.rows[entity.end - 1]
         types[last.number] = entity.type
         builder.entity(last.number, entity.type, entity.start, entity.end, line=last.line)
@@ -35,8 +33,8 @@ def _document(block: Block, path: Path, problems: Problems, *, swap: bool) -> Do
         first, second = relation.first, relation.second
         pair = types.get(first), types.get(second)
         if None not in pair and set(pair) <= {_DRUG, _EFFECT} and pair != (_DRUG, _EFFECT):
-            builder.note(relation.line, "signature", f"relation {relation.type} runs {pair[0]} → {pair[1]}, not "
-                         f"{_DRUG} → {_EFFECT}; kept")
+            block.place.at(relation.line).note("signature", f"relation {relation.type} leads from {pair[0]} to {pair[1]}, "
+                                               f"not from {_DRUG} to {_EFFECT}; it is kept")
         if swap and pair == (_DRUG, _EFFECT):
             first, second = second, first
         builder.relation(relation.type, first, second, line=relation.line)

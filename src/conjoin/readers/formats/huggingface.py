@@ -24,7 +24,7 @@ from conjoin.readers.fields import Fields
 from conjoin.readers.format import Format, Options
 from conjoin.readers.formats import jsonl, spert
 from conjoin.readers.overlap import RULES
-from conjoin.readers.problems import Problems
+from conjoin.readers.problems import Place, Problems
 from conjoin.readers.splits import ALL, split_of
 from conjoin.readers.tags import check_tags
 from conjoin.tagging import Scheme, decode
@@ -46,13 +46,13 @@ def documents_of(
     rows: Iterable[Mapping[str, Any]], features: Any, path: Path, problems: Problems, options: Options
 ) -> Iterator[Document]:
     """The documents of a data set's rows. `features` are those of the data set, if it has any; rows count from 1."""
-    columns = Fields(path, problems, _KNOWN, noun="column")
+    columns = Fields(Place(path, problems), _KNOWN, noun="column")
     for number, row in enumerate(_readable(rows, path), start=1):
         if number == 1:
             _check_columns(row, columns)
         value = {column: _plain(cell, _inner(features, column)) for column, cell in row.items() if cell is not None}
         names = getattr(_inner(_inner(features, "ner_tags"), None), "names", None)
-        document = _document(value, names, path, number, problems, options["overlap"])
+        document = _document(value, names, Place(path, problems, number), options["overlap"])
         if document is not None:
             yield document
     columns.note_unread()
@@ -65,19 +65,19 @@ def _readable(rows: Iterable[Mapping[str, Any]], path: Path) -> Iterator[Mapping
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """What goes wrong while pyarrow or `datasets` read becomes a `DataError`."""
+    """Turns the errors of pyarrow and `datasets` into `DataError`."""
     try:
         yield
     except (OSError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError) as error:
-        told = (str(error).splitlines() or [""])[0][:100]
-        raise DataError(f"{path}: cannot be read ({type(error).__name__}: {told}); write it anew") from error
+        reason = (str(error).splitlines() or [""])[0][:100]
+        raise DataError(f"{path}: cannot be read ({type(error).__name__}: {reason}); write it again") from error
 
 
 def _check_columns(row: Mapping[str, Any], columns: Fields) -> None:
     columns.check(row, () if "ner_tags" in row else _ANNOTATION)
     if not {"entities", "ner_tags"} & row.keys():
-        columns.problems.note(columns.path, None, "no-entities", "there is neither a column 'entities' nor 'ner_tags'; the "
-                              "documents have no entities")
+        columns.place.note("no-entities", "there is neither a column 'entities' nor 'ner_tags'; the documents have no "
+                           "entities")
 
 
 def _inner(feature: Any, key: str | None) -> Any:
@@ -103,42 +103,37 @@ def _plain(value: Any, feature: Any) -> Any:
     return names[value] if names and isinstance(value, int) and 0 <= value < len(names) else value
 
 
-def _document(
-    value: dict[str, Any], names: list[str] | None, path: Path, number: int, problems: Problems, overlap: str
-) -> Document | None:
+def _document(value: dict[str, Any], names: list[str] | None, place: Place, overlap: str) -> Document | None:
     tokens, text, entities = value.get("tokens"), value.get("text"), value.get("entities")
     in_characters = isinstance(entities, list) and any(isinstance(item, dict) and "char_start" in item for item in entities)
     if isinstance(text, str) and (in_characters or not _are_words(tokens)):
-        return jsonl.document_of(value, path, number, problems, overlap)
+        return jsonl.document_of(value, place, overlap)
     if tokens == []:
-        problems.repair(path, number, "empty-sentence", "the row has no words", "leaves it out", loss=False)
+        place.repair("empty-sentence", "the row has no words", "leaves it out", loss=False)
         return None
     if not _are_words(tokens):
-        problems.repair(path, number, "malformed-row", "the row has neither words under 'tokens' nor a 'text'",
-                        "leaves it out")
+        place.repair("malformed-row", "the row has neither words under 'tokens' nor a 'text'", "leaves it out")
         return None
     value.setdefault("orig_id", value.get("id", ""))
     if entities is None and "ner_tags" in value:
-        return _tagged(value, names, path, number, problems)
-    return spert.document_of(value, path, number, problems, overlap)
+        return _tagged(value, names, place)
+    return spert.document_of(value, place, overlap)
 
 
 def _are_words(tokens: Any) -> bool:
     return isinstance(tokens, list) and bool(tokens) and all(isinstance(token, str) for token in tokens)
 
 
-def _tagged(
-    value: Mapping[str, Any], names: list[str] | None, path: Path, number: int, problems: Problems
-) -> Document | None:
+def _tagged(value: Mapping[str, Any], names: list[str] | None, place: Place) -> Document | None:
     words, tags = value["tokens"], value["ner_tags"]
     if not (isinstance(tags, list) and len(tags) == len(words) and all(isinstance(tag, str) for tag in tags)):
-        problems.repair(path, number, "malformed-row", f"'ner_tags' needs a name for each of the {len(words)} words "
-                        "(numbers get names by casting the column to ClassLabel)", "leaves the row out")
+        place.repair("malformed-row", f"'ner_tags' needs a name for each of the {len(words)} words (numbers get names by "
+                     "casting the column to ClassLabel)", "leaves the row out")
         return None
-    builder = DocumentBuilder.from_words(words, id=str(value["orig_id"]), path=path, line=number, problems=problems, missing=("", ""))
+    builder = DocumentBuilder.from_words(words, place, id=str(value["orig_id"]), missing=("", ""))
     scheme: Scheme = "bioes" if any(tag[:2] in ("E-", "S-") for tag in names or tags) else "bio"
-    for entity in decode(check_tags(((tag, number) for tag in tags), scheme, builder)):
-        builder.entity((entity.start, entity.end), entity.type, entity.start, entity.end, line=number)
+    for entity in decode(check_tags(((tag, None) for tag in tags), scheme, place)):
+        builder.entity((entity.start, entity.end), entity.type, entity.start, entity.end)
     return builder.build()
 
 

@@ -15,7 +15,7 @@ from conjoin.readers.document_builder import DocumentBuilder
 from conjoin.readers.format import Format, Options
 from conjoin.readers.lines import lines
 from conjoin.readers.overlap import RULES
-from conjoin.readers.problems import Problems
+from conjoin.readers.problems import Place, Problems
 from conjoin.readers.splits import ALL, files_below, files_by_split
 
 _TEXT, _CONCEPTS, _RELATIONS, _ASSERTIONS = ".txt", ".con", ".rel", ".ast"
@@ -193,8 +193,8 @@ def _documents(record: _Record, options: Options) -> Iterator[Document]:
     for count, text in lines(record.text, record.problems):
         here = concepts.pop(count, [])
         line = _line(count, text, here)
-        builder = DocumentBuilder(text, line.tokens, id=f"{record.text.stem}#{count}", path=record.text, line=count,
-                                  problems=record.problems)
+        builder = DocumentBuilder(text, line.tokens, Place(record.text, record.problems, count),
+                                  id=f"{record.text.stem}#{count}")
         types = _add_concepts(builder, line, here, record)
         for relation in relations.pop(count, []):
             _add_relation(builder, line, relation, types, record)
@@ -277,7 +277,9 @@ def _line(number: int, text: str, concepts: Sequence[_Concept]) -> _Line:
     return skipping if agreeing[1] >= agreeing[0] else line
 
 
-def _add_concepts(builder: DocumentBuilder, line: _Line, concepts: Iterable[_Concept], record: _Record) -> dict[_Place, list[str]]:
+def _add_concepts(
+    builder: DocumentBuilder, line: _Line, concepts: Iterable[_Concept], record: _Record
+) -> dict[_Place, list[str]]:
     """Add the concepts of a line under their place and type; returns the types at each place."""
     types: dict[_Place, list[str]] = {}
     for concept in concepts:

@@ -22,7 +22,7 @@ from conjoin.readers.fields import NAME, NUMBER, wrong_key
 from conjoin.readers.format import Format, Options
 from conjoin.readers.objects import finite_score, json_list
 from conjoin.readers.overlap import RULES
-from conjoin.readers.problems import Problems
+from conjoin.readers.problems import Place, Problems
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
 from conjoin.readers.writing import documents_with_characters, note_scores, write_json_list
 from conjoin.text.words import squeezed
@@ -36,23 +36,15 @@ _RELATION = {"from_id": NAME, "to_id": NAME}
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """One task of the file, under the name that messages have for it."""
+    """One task of the file."""
 
     value: dict[str, Any]
-    name: str
-    path: Path
-    problems: Problems
-
-    def repair(self, kind: str, wrong: str, mending: str, *, loss: bool = True) -> None:
-        self.problems.repair(self.path, None, kind, f"{self.name}: {wrong}", mending, loss=loss)
-
-    def note(self, kind: str, message: str, *, loss: bool = False) -> None:
-        self.problems.note(self.path, None, kind, f"{self.name}: {message}", loss=loss)
+    place: Place
 
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
     items = json_list(path, problems, "Label Studio's JSON is a list of tasks", single=_has_results)
-    tasks = [_Task(item, f"task {item.get('id', number)}", path, problems)
+    tasks = [_Task(item, Place(path, problems, label=f"task {item.get('id', number)}: "))
              for number, item in enumerate(_whole_tasks(items, path, problems), start=1)]
     for task in tasks:
         for suffix, results in _chosen(task, options):
@@ -110,17 +102,17 @@ def _chosen(task: _Task, options: Options) -> Iterator[tuple[str, list[Any]]]:
     if done:
         yield from _by_annotator(task, done, rule, "annotation")
     elif guessed and (options["predictions"] == "yes" or not exported):
-        task.note("prediction", "it has no annotation; a model's prediction is read")
+        task.place.note("prediction", "it has no annotation; a model's prediction is read")
         yield from _by_annotator(task, guessed, rule, "prediction")
     else:
         remedy = " (predictions=yes reads its predictions)" if guessed else ""
-        task.note("not-annotated", f"it has no annotation and is left out{remedy}", loss=bool(guessed))
+        task.place.note("not-annotated", f"it has no annotation and is left out{remedy}", loss=bool(guessed))
 
 
 def _finished(task: _Task, annotations: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for annotation in annotations:
         if annotation.get("was_cancelled"):
-            task.note("cancelled", "a cancelled annotation is not read", loss=bool(annotation.get("result")))
+            task.place.note("cancelled", "a cancelled annotation is not read", loss=bool(annotation.get("result")))
         else:
             yield annotation
 
@@ -130,7 +122,7 @@ def _listed(task: _Task, key: str) -> list[dict[str, Any]]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        task.repair(f"malformed-{key}", f"'{key}' is no list of objects", "reads none")
+        task.place.repair(f"malformed-{key}", f"'{key}' is no list of objects", "reads none")
         return []
     return value
 
@@ -146,14 +138,14 @@ def _by_annotator(
     kept = ordered if rule == "each" else ordered[:1] if rule == "first" else ordered[-1:]
     if len(kept) < len(annotations):
         which = "the ground truth" if truths and len(kept) == len(truths) else f"the {rule}"
-        task.note("several-annotators", f"of {len(annotations)} {what}s {which} is read (annotator=first|last|each)",
-                  loss=True)
+        task.place.note("several-annotators", f"of {len(annotations)} {what}s {which} is read (annotator=first|last|each)",
+                        loss=True)
     for number, annotation in enumerate(kept, start=1):
         results = annotation.get("result")
         if isinstance(results, list):
             yield f"@{_who(annotation, number)}" if rule == "each" else "", results
         else:
-            task.repair("malformed-annotation", f"{what} {number} has no list 'result'", "leaves it out")
+            task.place.repair("malformed-annotation", f"{what} {number} has no list 'result'", "leaves it out")
 
 
 def _who(annotation: Mapping[str, Any], number: int) -> str:
@@ -180,11 +172,10 @@ def _standoff(task: _Task, suffix: str, results: list[Any]) -> Standoff | None:
     data = task.value["data"]
     text = _text(data, results)
     if text is None:
-        task.repair("malformed-task", "its 'data' has no text that all of its entities agree with", "leaves it out")
+        task.place.repair("malformed-task", "its 'data' has no text that all of its entities agree with", "leaves it out")
         return None
     id = next((str(own) for own in (data.get("id"), task.value.get("id")) if isinstance(own, str | int)), "")
-    standoff = Standoff(text, id=id, path=task.path, line=None, problems=task.problems, label=f"{task.name}: ",
-                        suffix=suffix)
+    standoff = Standoff(text, task.place, id=id, suffix=suffix)
     regions = _Regions(standoff, {}, set())
     arrows: list[dict[str, Any]] = []
     for number, result in enumerate(results, start=1):
@@ -213,21 +204,21 @@ def _add_region(regions: _Regions, number: int, result: Any) -> None:
         case {"type": "labels", "value": {"start": int(start), "end": int(end)}}:
             _add_entity(regions, number, result, start, end)
         case {"type": "labels"}:
-            standoff.repair(None, "malformed-result", f"result {number} needs a 'value' with start and end: "
-                            f"{wrong_key(result.get('value', {}), _SPAN)}", "leaves it out")
+            standoff.place.repair("malformed-result", f"result {number} needs a 'value' with start and end: "
+                                  f"{wrong_key(result.get('value', {}), _SPAN)}", "leaves it out")
         case {"type": str(type)}:
-            standoff.note(None, "unread-result", f"a result of type {type} is not read", loss=True)
+            standoff.place.note("unread-result", f"a result of type {type} is not read", loss=True)
             regions.left_out.add(str(result.get("id")))
         case _:
-            standoff.repair(None, "malformed-result", f"result {number} is no object with a 'type'", "leaves it out")
+            standoff.place.repair("malformed-result", f"result {number} is no object with a 'type'", "leaves it out")
 
 
 def _add_entity(regions: _Regions, number: int, result: Mapping[str, Any], start: int, end: int) -> None:
     standoff, id = regions.standoff, str(result.get("id", number))
     labels, said = _names(result["value"].get("labels")), result["value"].get("text")
     if not labels:
-        standoff.note(None, "no-label", f"the result at characters {start} to {end} has no label and is left out",
-                      loss=True)
+        standoff.place.note("no-label", f"the result at characters {start} to {end} has no label and is left out",
+                            loss=True)
         regions.left_out.add(id)
         return
     if isinstance(said, str):
@@ -236,12 +227,12 @@ def _add_entity(regions: _Regions, number: int, result: Mapping[str, Any], start
             said = None  # the copy has other white space, at line ends
     again = regions.places.get(id) == (start, end)  # another set of labels for the same region
     if len(labels) > 1 or again:
-        standoff.note(None, "several-labels", f"'{standoff.text[start:end]}' has several labels, which are an entity each; "
-                      "relations go to the first")
+        standoff.place.note("several-labels", f"'{standoff.text[start:end]}' has several labels, which are an entity each; "
+                            "relations go to the first")
     regions.places.setdefault(id, (start, end))
     for place, label in enumerate(labels):
         key: Any = (number, place) if place or again else id
-        standoff.entity(key, label, start, end, said=said, score=finite_score(result.get("score")))
+        standoff.entity(key, label, start, end, copy=said, score=finite_score(result.get("score")))
 
 
 def _names(labels: Any) -> list[str]:
@@ -255,8 +246,8 @@ def _characters(standoff: Standoff, start: int, end: int, said: str) -> tuple[in
     if text[start:end] != said and beyond_16_bits(text):
         units = code_units(text)
         if 0 <= start < end < len(units) and text[units[start] : units[end]] == said:
-            standoff.note(None, "utf-16-offsets", f"'{said}' is counted in UTF-16 code units, in which an emoji is two; "
-                          "converted")
+            standoff.place.note("utf-16-offsets", f"'{said}' is counted in UTF-16 code units, in which an emoji is two; "
+                                "converted")
             return units[start], units[end]
     return start, end
 
@@ -267,17 +258,18 @@ def _add_relation(regions: _Regions, arrow: Mapping[str, Any]) -> None:
         case {"from_id": str() | int() as start, "to_id": str() | int() as end}:
             head, tail = str(start), str(end)
         case _:
-            standoff.repair(None, "malformed-relation", "a relation needs from_id and to_id: "
-                            f"{wrong_key(arrow, _RELATION)}", "leaves it out")
+            standoff.place.repair("malformed-relation", "a relation needs from_id and to_id: "
+                                  f"{wrong_key(arrow, _RELATION)}", "leaves it out")
             return
     labels = _names(arrow.get("labels"))
     if not labels or regions.left_out & {head, tail}:
         why = "goes with what it connects" if labels else "has no label and is left out"
-        standoff.note(None, "no-label", f"the relation from '{head}' to '{tail}' {why}", loss=True)
+        standoff.place.note("no-label", f"the relation from '{head}' to '{tail}' {why}", loss=True)
         return
     if direction not in ("right", "left", "bi"):
-        standoff.repair(None, "malformed-relation", f"the relation from '{head}' to '{tail}' has direction "
-                        f"{json.dumps(direction)[:40]}, which is not right, left or bi", "reads it as right", loss=False)
+        standoff.place.repair("malformed-relation", f"the relation from '{head}' to '{tail}' has direction "
+                              f"{json.dumps(direction)[:40]}, which is not right, left or bi",
+                              "reads it as right", loss=False)
     for label in labels:
         if direction != "left":
             standoff.relation(label, head, tail)

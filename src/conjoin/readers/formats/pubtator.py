@@ -18,7 +18,7 @@ from conjoin.document import Document
 from conjoin.readers.format import Format, Options
 from conjoin.readers.lines import lines
 from conjoin.readers.overlap import RULES
-from conjoin.readers.problems import Problems
+from conjoin.readers.problems import Place, Problems
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
 from conjoin.text.sentences import sentences
 
@@ -120,10 +120,10 @@ def _concepts(column: str) -> frozenset[str]:
 
 
 def _documents(article: _Article, path: Path, problems: Problems, options: Options) -> Iterator[Document]:
-    standoff = Standoff(article.text, id=article.id, path=path, line=article.line, problems=problems,
+    standoff = Standoff(article.text, Place(path, problems, article.line), id=article.id,
                         missing=("unknown-id", "mention {}, which was left out"))
     for key, mention in enumerate(article.mentions):
-        standoff.entity(key, mention.type, mention.start, mention.end, line=mention.line, said=mention.text)
+        standoff.entity(key, mention.type, mention.start, mention.end, line=mention.line, copy=mention.text)
     _add_relations(standoff, article, every=options["pairs"] == "all")
     yield from standoff.documents(options)
 
@@ -134,24 +134,26 @@ def _add_relations(standoff: Standoff, article: _Article, *, every: bool) -> Non
     connected: set[tuple[str, int, int]] = set()
     starts = [start for start, _ in sentences(article.text)] if article.relations else []
     for relation in article.relations:
+        place = standoff.place.at(relation.line)
         about = f"relation {relation.type} from {relation.head} to {relation.tail}"
         if relation in written:
-            standoff.repair(relation.line, "duplicate-relation", f"{about} is written twice", "keeps one", loss=False)
+            place.repair("duplicate-relation", f"{about} is written twice", "keeps one",
+                         loss=False)
             continue
         written.add(relation)
-        pairs = _pairs(relation, about, article.mentions, standoff)
+        pairs = _pairs(relation, about, article.mentions, place)
         if pairs and not every:
             pairs = [min(pairs, key=lambda pair: _distance(article.mentions[pair[0]], article.mentions[pair[1]], starts))]
         for head, tail in pairs:
             if (relation.type, head, tail) in connected:
-                standoff.note(relation.line, "merged-relation", f"{about} would connect two mentions that {relation.type} "
-                              "connects already; one is kept", loss=True)
+                place.note("merged-relation", f"{about} would connect two mentions that "
+                           f"{relation.type} connects already; one is kept", loss=True)
             else:
                 connected.add((relation.type, head, tail))
                 standoff.relation(relation.type, head, tail, line=relation.line)
 
 
-def _pairs(relation: _Relation, about: str, mentions: Sequence[_Mention], standoff: Standoff) -> list[tuple[int, int]]:
+def _pairs(relation: _Relation, about: str, mentions: Sequence[_Mention], place: Place) -> list[tuple[int, int]]:
     """All pairs of a mention of the first concept and another one of the second."""
     ends = []
     for concept in (relation.head, relation.tail):
@@ -159,14 +161,14 @@ def _pairs(relation: _Relation, about: str, mentions: Sequence[_Mention], stando
         names = {concept, re.split(r"[|@]", concept, maxsplit=1)[-1]}
         found = [key for key, mention in enumerate(mentions) if names & mention.concepts]
         if not found:
-            standoff.repair(relation.line, "unknown-id", f"{about} names {concept}, which is the identifier of no mention",
-                            "leaves the relation out")
+            place.repair("unknown-id", f"{about} names {concept}, which is the identifier of no mention",
+                         "leaves the relation out")
             return []
         ends.append(found)
     pairs = [(head, tail) for head, tail in product(*ends) if head != tail]
     if not pairs:
-        standoff.note(relation.line, "one-mention", f"{about} would connect a mention with itself and is left out",
-                      loss=True)
+        place.note("one-mention", f"{about} would connect a mention with itself and is left out",
+                   loss=True)
     return pairs
 
 

@@ -11,9 +11,9 @@ from conjoin.document import Document
 from conjoin.readers.document_builder import DocumentBuilder
 from conjoin.readers.fields import NUMBER, STRING, Fields, wrong_key
 from conjoin.readers.format import Format, Options
-from conjoin.readers.objects import is_words, json_list
+from conjoin.readers.objects import id_text, is_words, json_list
 from conjoin.readers.overlap import RULES
-from conjoin.readers.problems import Problems
+from conjoin.readers.problems import Place, Problems
 from conjoin.readers.writing import documents_with_words, write_json_list
 
 _ANNOTATION = ("tokens", "entities", "relations")
@@ -24,14 +24,12 @@ _NEEDS = "it needs a list 'tokens' of words and lists 'entities' and 'relations'
 
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
-    fields = Fields(path, problems, _FIELDS)
+    fields = Fields(Place(path, problems), _FIELDS)
     for number, value in enumerate(json_list(path, problems, "SpERT JSON is a list of sentences")):
-        label = f"sentence {number}: "
-        if not _well_formed(value):
-            problems.repair(path, None, "malformed-sentence", f"{label}{_NEEDS}", "leaves it out")
-            continue
-        fields.check(value, _ANNOTATION, label=label)
-        document = _document(value, label, path, None, problems, options["overlap"])
+        place = Place(path, problems, label=f"sentence {number}: ")
+        if _well_formed(value):
+            fields.check(value, _ANNOTATION, place)
+        document = document_of(value, place, options["overlap"])
         if document is not None:
             yield document
     fields.note_unread()
@@ -46,45 +44,35 @@ def _well_formed(value: Any) -> bool:
     )
 
 
-def document_of(value: dict[str, Any], path: Path, line: int, problems: Problems, overlap: str) -> Document | None:
-    """The document of one object that has a line (or row) of its own; None, after the repair is said, when there is none
-    in it."""
-    if _well_formed(value):
-        return _document(value, "", path, line, problems, overlap)
-    problems.repair(path, line, "malformed-sentence", _NEEDS, "leaves it out")
+def document_of(value: Any, place: Place, overlap: str) -> Document | None:
+    """The document of one sentence; None after the repair of one that is malformed or has no words."""
+    if not _well_formed(value):
+        place.repair("malformed-sentence", _NEEDS, "leaves it out")
+    elif not value["tokens"]:
+        place.repair("empty-sentence", "it has no words", "leaves it out", loss=False)
+    else:
+        return _document(value, place, overlap)
     return None
 
 
-def _document(value: dict[str, Any], label: str, path: Path, line: int | None, problems: Problems,
-              overlap: str) -> Document | None:
-    if value["tokens"]:
-        return _builder(value, label, path, line, problems).build(overlap)
-    problems.repair(path, line, "empty-sentence", f"{label}it has no words", "leaves it out", loss=False)
-    return None
-
-
-def _builder(value: dict[str, Any], label: str, path: Path, line: int | None, problems: Problems) -> DocumentBuilder:
-    builder = DocumentBuilder.from_words(value["tokens"], id=_id(value.get("orig_id")), path=path, line=line, problems=problems,
-                           missing=("relation-out-of-range", "entity number {}, which is none"), label=label)
+def _document(value: dict[str, Any], place: Place, overlap: str) -> Document:
+    builder = DocumentBuilder.from_words(value["tokens"], place, id=id_text(value.get("orig_id")),
+                                         missing=("relation-out-of-range", "entity number {}, which is none"))
     for number, item in enumerate(value.get("entities", [])):
         match item:
             case {"type": str(type), "start": int(start), "end": int(end)} if type:
-                builder.entity(number, type, start, end, line=line)
+                builder.entity(number, type, start, end)
             case _:
-                builder.repair(line, "malformed-entity", f"entity {number} needs type, start and end: "
-                               f"{wrong_key(item, _ENTITY)}", "leaves it out")
+                place.repair("malformed-entity", f"entity {number} needs type, start and end: {wrong_key(item, _ENTITY)}",
+                             "leaves it out")
     for number, item in enumerate(value.get("relations", [])):
         match item:
             case {"type": str(type), "head": int(head), "tail": int(tail)} if type:
-                builder.relation(type, head, tail, line=line)
+                builder.relation(type, head, tail)
             case _:
-                builder.repair(line, "malformed-relation", f"relation {number} needs type, head and tail: "
-                               f"{wrong_key(item, _RELATION)}", "leaves it out")
-    return builder
-
-
-def _id(value: Any) -> str:
-    return "" if value is None else str(value)
+                place.repair("malformed-relation", f"relation {number} needs type, head and tail: "
+                             f"{wrong_key(item, _RELATION)}", "leaves it out")
+    return builder.build(overlap)
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:

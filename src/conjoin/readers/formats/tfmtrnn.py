@@ -28,13 +28,14 @@ _EXTRA = "extra"
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
     """All sentences of the file, those without relations too."""
     for block in blocks(path, problems):
-        yield _document(block, path, problems)
+        yield _document(block)
 
 
-def _document(block: Block, path: Path, problems: Problems) -> Document:
+def _document(block: Block) -> Document:
     chunks = [_words(row) for row in block.rows]
-    builder = DocumentBuilder.from_words([word for chunk in chunks for word in chunk], id=block.id, path=path, line=block.line,
-                           problems=problems, missing=("relation-end", "chunk {}, which is no entity"))
+    words = [word for chunk in chunks for word in chunk]
+    builder = DocumentBuilder.from_words(words, block.place, id=block.id,
+                                         missing=("relation-end", "chunk {}, which is no entity"))
     position = 0
     for row, chunk in zip(block.rows, chunks, strict=True):
         if row.tag != OUTSIDE:
@@ -51,7 +52,7 @@ def _words(row: Row) -> list[str]:
 
 
 def read_folder(folder: Path, problems: Problems, options: Options) -> Mapping[str, Iterable[Document]]:
-    """The splits that the index lists make; with `relation-free=yes` also `extra`, the sentences of neither list."""
+    """The splits of the index lists; with `relation-free=yes` also `extra`, the sentences in none of them."""
     path = _corpus_file(folder)
     documents: dict[str, Document] = {}
     for document in read(path, problems, options):
@@ -60,23 +61,23 @@ def read_folder(folder: Path, problems: Problems, options: Options) -> Mapping[s
         documents.setdefault(document.id, document)
     lists = _list_files(folder)
     splits: dict[str, list[Document]] = {}
-    left = dict(documents)
+    unlisted = dict(documents)
     for split, file in lists.items():
-        splits[split] = [documents[id] for id in _ids(file, documents, left, problems)]
+        splits[split] = [documents[id] for id in _ids(file, documents, unlisted, problems)]
     if options["relation-free"] == "yes":
-        splits[_EXTRA] = list(left.values())
-    elif left:
-        entities = sum(len(document.entities) for document in left.values())
-        relations = sum(len(document.relations) for document in left.values())
-        problems.note(path, None, "not-in-lists", f"{len(left)} sentences with {entities} entities and {relations} "
+        splits[_EXTRA] = list(unlisted.values())
+    elif unlisted:
+        entities = sum(len(document.entities) for document in unlisted.values())
+        relations = sum(len(document.relations) for document in unlisted.values())
+        problems.note(path, None, "not-in-lists", f"{len(unlisted)} sentences with {entities} entities and {relations} "
                       "relations stand in no index list and are left out; relation-free=yes reads them as split "
                       f"'{_EXTRA}'", loss=True)
     return splits
 
 
-def _ids(path: Path, documents: Mapping[str, Document], left: dict[str, Document],
+def _ids(path: Path, documents: Mapping[str, Document], unlisted: dict[str, Document],
          problems: Problems) -> Iterator[str]:
-    """The sentence ids of a list; what is taken goes out of `left`."""
+    """The sentence ids of a list; those are removed from `unlisted`."""
     for number, line in lines(path, problems):
         id = line.partition(":")[0].strip()
         if not line.strip():
@@ -84,7 +85,7 @@ def _ids(path: Path, documents: Mapping[str, Document], left: dict[str, Document
         if id not in documents:
             problems.repair(path, number, "unknown-id", f"the list names sentence '{id}', which the corpus does not "
                             "have", "leaves it out")
-        elif left.pop(id, None) is None:
+        elif unlisted.pop(id, None) is None:
             problems.repair(path, number, "listed-twice", f"sentence '{id}' stands in a list already",
                             "leaves it out here", loss=False)
         else:
@@ -92,13 +93,13 @@ def _ids(path: Path, documents: Mapping[str, Document], left: dict[str, Document
 
 
 def _list_files(folder: Path) -> dict[str, Path]:
-    """Split name → list; the variants (words, POS, tags) name the same sentences, so the first by name will do."""
-    found: dict[str, Path] = {}
+    """Split → index list: the first by name, as all variants (words, POS, tags) list the same sentences."""
+    paths: dict[str, Path] = {}
     for word, split in _LISTS.items():
         files = sorted(folder.glob(f"{word}_indx*"), key=lambda file: (len(file.name), file.name))
         if files:
-            found[split] = files[0]
-    return found
+            paths[split] = files[0]
+    return paths
 
 
 def _corpus_file(folder: Path) -> Path:
