@@ -27,7 +27,8 @@ def document(entities: list[Entity], relations: Sequence[Relation] = (), *, more
 def test_counts_by_hand() -> None:
     work, back = Relation("Work_For", MARIA, STEEL), Relation("Knows", MARIA, STEEL)
     forth = Relation("Knows", STEEL, MARIA)
-    found = corpus_statistics({"train": [document([MARIA, STEEL, LEEDS], [work, back, forth]), document([LEEDS], more="a b")]})
+    documents = [document([MARIA, STEEL, LEEDS], [work, back, forth]), document([LEEDS], more="a b")]
+    found = corpus_statistics({"train": documents})
     train = found.splits["train"]
     assert (train.documents, train.words) == (2, 18)
     assert train.entities == {"Peop": 1, "Org": 1, "Loc": 2}
@@ -78,7 +79,8 @@ def test_many_repeats_of_one_text_take_no_room() -> None:
 
 def test_types_of_entities_and_relations_are_told_apart() -> None:
     effect, drug = Entity("Effect", 0, 2), Entity("Drug", 3, 5)
-    found = corpus_statistics({"train": [document([effect])], "test": [document([effect, drug], [Relation("Effect", drug, effect)])]})
+    related = document([effect, drug], [Relation("Effect", drug, effect)])
+    found = corpus_statistics({"train": [document([effect])], "test": [related]})
     assert found.unseen_types() == {"test": ["Drug", "Effect"]}
 
 
@@ -111,7 +113,8 @@ def test_the_sum_is_of_all_splits_and_json_is_plain() -> None:
 
 def test_the_page_has_a_chart_for_every_length_and_escapes() -> None:
     long = Document.from_words(["w"] * 900, [Entity("<b>", 0, 1)])
-    found = corpus_statistics({"train": [document([MARIA, STEEL], [Relation("R", MARIA, STEEL)]) for _ in range(99)] + [long]})
+    short = [document([MARIA, STEEL], [Relation("R", MARIA, STEEL)]) for _ in range(99)]
+    found = corpus_statistics({"train": [*short, long]})
     page = statistics_to_html(found, title="<title>", problems={"kind": 2}, limits=["a <limit>"])
     assert page.count('<svg class="cj-chart"') == 5
     assert "&lt;b&gt;" in page

@@ -95,7 +95,8 @@ def test_errors_account_for_everything_that_is_not_correct(gold: Document, predi
         annotated, proposed, correct = counts[task][0]
         assert sum(error.gold is not None for error in own) == annotated - correct
         assert sum(error.predicted is not None for error in own) == proposed - correct
-    assert Counter(error.kind for error in errors) == Counter({k: n for k, n in analyse_errors([gold], [predicted]).counts().items() if n})
+    kinds = analyse_errors([gold], [predicted]).counts()
+    assert Counter(error.kind for error in errors) == Counter({kind: count for kind, count in kinds.items() if count})
 
 
 def test_the_page_shows_each_mistake_once_and_can_hide_its_kind() -> None:

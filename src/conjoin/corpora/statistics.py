@@ -154,7 +154,9 @@ class CorpusStatistics:
             ],
             "texts_repeated_within_a_split": self.repeated_texts,
             "ids_repeated_within_a_split": {name: len(ids) for name, ids in self.repeated_ids.items()},
-            "ids_in_several_splits": [{"splits": list(names), "ids": count} for names, count in sorted(self.ids_in_several_splits.items())],
+            "ids_in_several_splits": [
+                {"splits": list(names), "ids": count} for names, count in sorted(self.ids_in_several_splits.items())
+            ],
             "types_that_train_lacks": self.unseen_types(),
             "perhaps_symmetric": {type: round(share, 4) for type, share in self.symmetric_candidates().items()},
         }

@@ -25,7 +25,7 @@ from conjoin.modeling.backend import TorchBackEnd
 from conjoin.modeling.embedders.embedder import Embedder, own_features
 from conjoin.modeling.embedders.transformer import find_transformer
 from conjoin.modeling.joint import JointModel
-from conjoin.storage.atomic import make_folder, read_json, atomic_file, write_text
+from conjoin.storage.atomic import atomic_file, make_folder, read_json, write_text
 from conjoin.storage.cache import CACHE_LIMIT
 from conjoin.training import Event
 

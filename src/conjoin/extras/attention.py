@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from conjoin.errors import DataError, ModelError, SettingError, require_extra
 from conjoin.extractor import Extractor
 from conjoin.modeling.embedders.transformer import find_transformer
-from conjoin.storage.atomic import make_folder, atomic_file, write_text
+from conjoin.storage.atomic import atomic_file, make_folder, write_text
 from conjoin.text.words import words
 
 View = Literal["head", "model"]

@@ -1,4 +1,4 @@
-"""Annotated files in and out: open, detect, read and write; the `FORMATS` table."""
+"""Reading and writing of annotated files: the table of formats, detection, corpora and single files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from conjoin.readers.problems import Problems
 from conjoin.readers.splits import ALL, split_of, split_order
 from conjoin.readers.writing import write_files
 
-# What is asked first whether a file is its own stands first.
+# The order in which detection asks the formats.
 FORMATS: Mapping[str, Format] = {
     module.FORMAT.name: module.FORMAT
     for module in (prodigy, labelstudio, doccano, jsonl, bekoulis, spert, tfmtrnn, giorgi, ade, ace, i2b2, brat,
@@ -46,9 +46,9 @@ FORMATS: Mapping[str, Format] = {
 SAMPLE = "sample"  # the name of the built-in corpus, unless there is a file or folder of that name
 SAMPLE_FOLDER = Path(str(resources.files("conjoin"))) / "corpora" / "sample"
 
-# Endings that no other file has: what is wrong with such a file is best said by the reader of its format.
-_TELLING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "spert", ".rel": "ade", ".sgm": "ace", ".con": "i2b2",
-            ".ann": "brat", ".spacy": "docbin", ".parquet": "huggingface"}
+# Endings of one format only: its reader reports what is wrong with a file that no format recognises.
+_FORMAT_OF_ENDING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "spert", ".rel": "ade", ".sgm": "ace", ".con": "i2b2",
+                     ".ann": "brat", ".spacy": "docbin", ".parquet": "huggingface"}
 
 
 def read_corpus(
@@ -86,10 +86,10 @@ def load(
     *,
     options: Mapping[str, str] | None = None,
 ) -> Corpus:
-    """`read_corpus` with a collector of one's own."""
-    chosen, streams = open_corpus(path, problems, format, options=options)
+    """As `read_corpus`, with a collector of problems instead of `lenient`."""
+    file_format, streams = open_corpus(path, problems, format, options=options)
     splits = {split: tuple(documents) for split, documents in streams.items()}
-    return Corpus(splits, tuple(problems.entries), chosen.name)
+    return Corpus(splits, tuple(problems.entries), file_format.name)
 
 
 def open_corpus(
@@ -104,20 +104,20 @@ def open_corpus(
     Arguments and errors are those of `read_corpus`.
     """
     path = SAMPLE_FOLDER if str(path) == SAMPLE and not Path(path).exists() else Path(path)
-    chosen = _format(path, format)
-    settled = _settled(chosen, options or {})
+    file_format = _format(path, format)
+    values = _option_values(file_format, options or {})
     if path.is_dir():
-        _note_others(path, chosen, problems)
-    if path.is_dir() and chosen.read_folder and (chosen.claims is None or chosen.claims(path)):
-        found: Mapping[str, Iterable[Document]] = chosen.read_folder(path, problems, settled)
+        _note_others(path, file_format, problems)
+    if path.is_dir() and file_format.read_folder and (file_format.claims is None or file_format.claims(path)):
+        streams: Mapping[str, Iterable[Document]] = file_format.read_folder(path, problems, values)
     elif path.is_dir():
-        found = {
-            split: chain.from_iterable(chosen.read(file, problems, settled) for file in files)
-            for split, files in _split_files(path, chosen, problems).items()
+        streams = {
+            split: chain.from_iterable(file_format.read(file, problems, values) for file in files)
+            for split, files in _split_files(path, file_format, problems).items()
         }
     else:
-        found = {split_of(path) or ALL: chosen.read(path, problems, settled)}
-    return chosen, {split: found[split] for split in sorted(found, key=split_order)}
+        streams = {split_of(path) or ALL: file_format.read(path, problems, values)}
+    return file_format, {split: streams[split] for split in sorted(streams, key=split_order)}
 
 
 def from_datasets(data: Any, *, lenient: bool = False, options: Mapping[str, str] | None = None) -> Corpus:
@@ -125,10 +125,10 @@ def from_datasets(data: Any, *, lenient: bool = False, options: Mapping[str, str
 
     Layouts, options and errors are those of the format `huggingface`; a split `validation` becomes dev.
     """
-    chosen, problems = FORMATS[huggingface.FORMAT.name], Problems(lenient=lenient)
-    found = huggingface.splits_of(data, Path("dataset"), problems, _settled(chosen, options or {}))
-    splits = {split: tuple(found[split]) for split in sorted(found, key=split_order)}
-    return Corpus(splits, tuple(problems.entries), chosen.name)
+    problems = Problems(lenient=lenient)
+    streams = huggingface.splits_of(data, Path("dataset"), problems, _option_values(huggingface.FORMAT, options or {}))
+    splits = {split: tuple(streams[split]) for split in sorted(streams, key=split_order)}
+    return Corpus(splits, tuple(problems.entries), huggingface.FORMAT.name)
 
 
 def stream_documents(
@@ -138,10 +138,10 @@ def stream_documents(
     *,
     options: Mapping[str, str] | None = None,
 ) -> Iterator[Document]:
-    """The documents of one file, one after the other; errors as in `read_corpus`."""
+    """An iterator that reads the documents of one file; arguments and errors are those of `read_corpus`."""
     path = Path(path)
-    chosen = _format(path, format)
-    return chosen.read(path, problems, _settled(chosen, options or {}))
+    file_format = _format(path, format)
+    return file_format.read(path, problems, _option_values(file_format, options or {}))
 
 
 def read_documents(
@@ -151,7 +151,7 @@ def read_documents(
     lenient: bool = False,
     options: Mapping[str, str] | None = None,
 ) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
-    """The documents of one file and what was wrong or worth knowing; errors as in `read_corpus`."""
+    """The documents of one file and the problems in it; arguments and errors are those of `read_corpus`."""
     problems = Problems(lenient=lenient)
     documents = tuple(stream_documents(path, problems, format, options=options))
     return documents, tuple(problems.entries)
@@ -160,63 +160,75 @@ def read_documents(
 def write_documents(
     documents: Iterable[Document], path: str | Path, format: str, *, lenient: bool = False
 ) -> tuple[Problem, ...]:
-    """Write one file (or folder, in a format of many files), whole or not at all; returns what the format could not hold.
+    """Write one file, or a folder in a format with a file for each document, atomically.
 
-    Raises `DataError` when an annotation cannot be held (lenient: it is left out and listed).
+    Args:
+        documents: The documents.
+        path: The file or folder.
+        format: Name of a format that can be written.
+        lenient: Leave out what the format cannot hold, and list it.
+
+    Returns:
+        What the format cannot hold.
+
+    Raises:
+        DataError: When the format cannot hold an annotation, unless `lenient`, or the file cannot be written.
+        SettingError: For an unknown format or one that is read only.
     """
     problems = Problems(lenient=lenient, activity="writing")
-    write_files({Path(path): documents}, _writer(format), problems)
+    write_files({Path(path): documents}, _writable_format(format), problems)
     return tuple(problems.entries)
 
 
 def write_corpus(corpus: Corpus, folder: str | Path, format: str, *, lenient: bool = False) -> tuple[Problem, ...]:
-    """Write one file or folder per split (`train.jsonl`), all or none; otherwise as `write_documents`."""
+    """Write a file or folder for each split (`train.jsonl`), all or none; otherwise as `write_documents`."""
     problems = Problems(lenient=lenient, activity="writing")
-    chosen = _writer(format)
-    files = {target_of(Path(folder), split, chosen): documents for split, documents in corpus.splits.items()}
-    write_files(files, chosen, problems)
+    file_format = _writable_format(format)
+    files = {target_of(Path(folder), split, file_format): documents for split, documents in corpus.splits.items()}
+    write_files(files, file_format, problems)
     return tuple(problems.entries)
 
 
 def target_of(folder: Path, split: str, format: Format) -> Path:
-    """Where a split is written inside a folder."""
+    """The file or folder of a split inside a folder."""
     return folder / (split if format.write_folder else f"{split}{format.endings[0]}")
 
 
 def detect(path: str | Path) -> str:
-    """The name of the format that a file, or the files of a folder, are written in, judged by their content.
+    """The name of the format of a file, or of the files in a folder, detected from their content.
 
-    Raises `DataError` naming the known formats when none fits.
+    Raises:
+        DataError: When no format fits, or a folder holds several formats.
     """
     path = Path(path)
     if not path.is_dir():
         return _detect_file(path)
-    forms = _forms(path)
-    if len(forms) > 1:
-        examples = ", ".join(f"{name}: {forms[name].relative_to(path)}" for name in sorted(forms))
+    files = _formats_in(path)
+    if len(files) > 1:
+        examples = ", ".join(f"{name}: {files[name].relative_to(path)}" for name in sorted(files))
         raise DataError(f"{path}: the folder holds several formats ({examples}); name one with --format (format=), or a "
                         "folder in it")
-    if not forms:
+    if not files:
         raise DataError(f"{path}: no file in the folder has a known format; {_inner(path) or _known()}")
-    return next(iter(forms))
+    return next(iter(files))
 
 
-def _forms(folder: Path) -> dict[str, Path]:
-    """The formats of a folder: those that claim it with the folders in it, and those of its files, each with one file."""
+def _formats_in(folder: Path) -> dict[str, Path]:
+    """Format → one file of it: the formats that claim the folder, and those of its files."""
     claiming = _claiming(folder)
-    forms = dict(claiming)
+    files = dict(claiming)
     for file in _files(folder):
         name = _sniffed(file)
         if name and not any(_paired(file, FORMATS[other]) for other in claiming):
-            forms.setdefault(name, file)
-    if not forms:
-        named = [file for file in _files(folder) if split_of(file) and file.suffix.lower() in _TELLING]
-        forms = {_TELLING[file.suffix.lower()]: file for file in reversed(named)}
-    return forms
+            files.setdefault(name, file)
+    if not files:
+        candidates = [file for file in _files(folder) if split_of(file) and file.suffix.lower() in _FORMAT_OF_ENDING]
+        files = {_FORMAT_OF_ENDING[file.suffix.lower()]: file for file in reversed(candidates)}
+    return files
 
 
 def _claiming(folder: Path) -> dict[str, Path]:
-    """The formats that claim a folder, each with one file of it."""
+    """Format → one file of it, for the formats that claim the folder."""
     return {
         format.name: next((file for ending in format.endings for file in sorted(folder.rglob(f"*{ending}"))), folder)
         for format in FORMATS.values() if format.claims and format.claims(folder)
@@ -224,7 +236,7 @@ def _claiming(folder: Path) -> dict[str, Path]:
 
 
 def _paired(file: Path, format: Format) -> bool:
-    """Whether the file belongs to one of this format, by its name."""
+    """True when a file of this format with the same stem is beside the file."""
     return any(file.with_suffix(ending).is_file() for ending in format.endings)
 
 
@@ -234,7 +246,7 @@ def _detect_file(path: Path) -> str:
         raise DataError(f"{path}: the file is empty")
     if re.fullmatch(r"\s*\[\s*\]\s*", head):
         raise DataError(f"{path}: holds no documents; see that it is the right file, an empty list may be of any format")
-    name = _sniffed(path) or _TELLING.get(path.suffix.lower())
+    name = _sniffed(path) or _FORMAT_OF_ENDING.get(path.suffix.lower())
     if path.suffix.lower() == ".txt" and path.with_suffix(".ann").is_file():
         name = brat.FORMAT.name
     if name is None:
@@ -248,9 +260,9 @@ def _sniffed(path: Path) -> str | None:
 
 
 def _inner(folder: Path) -> str:
-    """The folders in a folder that hold files of annotations, as a remedy; empty when there are none."""
-    inner = [str(inside) for inside in sorted(folder.iterdir()) if inside.is_dir() and _files(inside)]
-    return f"name one of the folders in it: {', '.join(inner)}" if inner else ""
+    """A remedy that names the folders in a folder that hold annotated files; empty when there are none."""
+    folders = [str(inner) for inner in sorted(folder.iterdir()) if inner.is_dir() and _files(inner)]
+    return f"name one of the folders in it: {', '.join(folders)}" if folders else ""
 
 
 def _known() -> str:
@@ -265,7 +277,7 @@ def _format(path: Path, name: str | None) -> Format:
     return FORMATS[detect(path) if name is None else name]
 
 
-def _writer(name: str) -> Format:
+def _writable_format(name: str) -> Format:
     writable = [format.name for format in FORMATS.values() if format.writable]
     if name not in FORMATS:
         raise SettingError(unknown_name("format", name, writable))
@@ -274,8 +286,8 @@ def _writer(name: str) -> Format:
     return FORMATS[name]
 
 
-def _settled(format: Format, options: Mapping[str, str]) -> dict[str, str]:
-    """The options with the defaults filled in."""
+def _option_values(format: Format, options: Mapping[str, str]) -> dict[str, str]:
+    """Option → value, the default for options that are absent."""
     for name, value in options.items():
         if name not in format.options:
             raise SettingError(unknown_name(f"option of format {format.name}", name, format.options))
@@ -290,35 +302,38 @@ def _files(folder: Path) -> list[Path]:
             if file.is_file() and file.suffix.lower() in endings and not file.name.startswith((".", "README"))]
 
 
-def _note_others(folder: Path, chosen: Format, problems: Problems) -> None:
-    """Note the files and folders of other formats, which stay unread; files that could be of the format are left to it."""
+def _note_others(folder: Path, format: Format, problems: Problems) -> None:
+    """Note the files of other formats, and the folders in the folder that are not read."""
     for file in _files(folder):
-        name = None if file.suffix.lower() in chosen.endings or chosen.sniff(first_characters(file)) else _sniffed(file)
-        if name and not _paired(file, chosen):
-            problems.note(file, None, "file-not-read", f"the file is {name}, not {chosen.name}, and is left out", loss=True)
-    deep = chosen.claims is not None and chosen.claims(folder)
-    for inside in sorted(folder.iterdir()):
-        if inside.is_dir() and not inside.name.startswith("."):
-            names = _names_inside(inside)
-            if names and not (deep and chosen.name in names):
-                problems.note(inside, None, "file-not-read", f"the folder holds {' and '.join(sorted(names))} and is "
-                              "left out: only the files beside it are read; give it on its own to read it", loss=True)
+        name = None if _may_be(file, format) else _sniffed(file)
+        if name and not _paired(file, format):
+            problems.note(file, None, "file-not-read", f"the file is {name}, not {format.name}, and is left out", loss=True)
+    reads_inner = format.claims is not None and format.claims(folder)
+    for inner in sorted(folder.iterdir()):
+        if inner.is_dir() and not inner.name.startswith("."):
+            names = _inner_formats(inner)
+            if names and not (reads_inner and format.name in names):
+                problems.note(inner, None, "file-not-read", f"the folder holds {' and '.join(sorted(names))} and is left "
+                              "out: only the files beside it are read; name it on its own to read it", loss=True)
 
 
-def _names_inside(folder: Path) -> set[str]:
-    """The formats of a folder in a folder. Texts are looked at only where their names say a split: they may be many."""
+def _may_be(file: Path, format: Format) -> bool:
+    return file.suffix.lower() in format.endings or format.sniff(first_characters(file))
+
+
+def _inner_formats(folder: Path) -> set[str]:
+    """The formats of a folder in a folder; of texts, which may be many, only those named for a split are opened."""
     files = [file for file in _files(folder) if file.suffix.lower() != ".txt" or split_of(file)]
     return set(_claiming(folder)) | {name for name in map(_sniffed, files) if name}
 
 
 def _split_files(folder: Path, format: Format, problems: Problems) -> dict[str, list[Path]]:
-    """Split → its files. What does not look like the format, or says no split where others do, is left out with a note."""
-    alike = [file for file in _files(folder)
-             if file.suffix.lower() in format.endings or format.sniff(first_characters(file))]
-    files = [file for file in alike if split_of(file) or format.sniff(first_characters(file))]
+    """Split → its files; files of other content, or without a split where others have one, are left out with a note."""
+    candidates = [file for file in _files(folder) if _may_be(file, format)]
+    files = [file for file in candidates if split_of(file) or format.sniff(first_characters(file))]
     if not files:
         raise DataError(f"{folder}: no file in the folder is of format {format.name} ({format.description})")
-    for file in alike:
+    for file in candidates:
         if file not in files:
             problems.note(file, None, "file-not-read", f"its content does not look like {format.name}; the file is left "
                           "out", loss=True)

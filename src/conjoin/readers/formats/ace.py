@@ -1,8 +1,8 @@
 """ACE 2004 and 2005 as the LDC distributes them: per document a text (`.sgm`) and its annotation (`.apf.xml`).
 
-Offsets count the text with every SGML tag deleted and nothing else changed; START and END are both inclusive. What is made
-of it follows the preprocessing of Miwa & Bansal 2016 (tticoin/LSTM-ER) as far as it goes without CoreNLP: heads with the
-coarse entity type, each head once, wrapped lines joined, no sentence end within a head or a relation.
+Offsets count the text without its SGML tags; START and END are both inclusive. The documents follow the preprocessing of
+Miwa & Bansal 2016 (tticoin/LSTM-ER) as far as possible without CoreNLP: heads with the coarse entity type, each head once,
+wrapped lines joined, no sentence end within a head or a relation.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from conjoin.text.words import squeezed
 
 _TEXT, _ANNOTATION = ".sgm", ".apf.xml"
 _DISCOURSE = "DISC"
-# The folders in which ACE 2005 keeps each document after each pass of the annotators, the last pass first.
+# Folders of ACE 2005 with the documents after each pass of the annotators, the last pass first.
 _PASSES = ("timex2norm", "adj", "fp2", "fp1")
 _FOLDS = range(5)
 
@@ -56,7 +56,7 @@ class _Mention:
 
 @dataclass(slots=True)
 class _Reading:
-    """The reading of one or more documents; `unread` counts what a `Document` has no place for."""
+    """State while one or more documents are read; `unread` counts annotations that a `Document` cannot hold."""
 
     problems: Problems
     options: Options
@@ -65,8 +65,8 @@ class _Reading:
     def finish(self, path: Path) -> None:
         if self.unread:
             counts = ", ".join(f"{count} {name}" for name, count in sorted(self.unread.items()))
-            self.problems.note(path, None, "unread-annotation", f"documents hold entities and relations; what else is "
-                               f"annotated is not read: {counts}", loss=True)
+            self.problems.note(path, None, "unread-annotation", f"documents hold entities and relations; other "
+                               f"annotations are not read: {counts}", loss=True)
 
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
@@ -79,7 +79,7 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
 
 
 def read_folder(folder: Path, problems: Problems, options: Options) -> Mapping[str, Iterable[Document]]:
-    """All documents below a folder: in the splits of the folders' names, or in those of published lists."""
+    """All documents below a folder, in splits by the names of folders or by published lists."""
     reading = _Reading(problems, options)
     splits = {split: [document for file in files for document in _documents(file, reading)]
               for split, files in _files(folder, problems, options).items()}
@@ -96,25 +96,25 @@ def _stem(path: Path) -> str:
 
 def _files(folder: Path, problems: Problems, options: Options) -> dict[str, list[Path]]:
     """Split → the annotation files to read."""
-    chosen = options["splits"]
-    found = files_by_split(folder, _ANNOTATION, problems) if chosen == "folders" else {
+    rule = options["splits"]
+    by_split = files_by_split(folder, _ANNOTATION, problems) if rule == "folders" else {
         ALL: files_below(folder, _ANNOTATION)}
-    splits = _each_once(found, folder, problems)
+    splits = _each_once(by_split, folder, problems)
     for text in sorted(folder.rglob(f"*{_TEXT}")):
         if not text.name.startswith(".") and not text.with_name(_stem(text) + _ANNOTATION).exists():
             problems.note(text, None, "file-not-read", f"there is no {_stem(text)}{_ANNOTATION} beside it; the text is "
                           "left out")
-    return splits if chosen == "folders" else _listed(splits[ALL], chosen, folder, problems)
+    return splits if rule == "folders" else _listed(splits[ALL], rule, folder, problems)
 
 
 def _each_once(splits: Mapping[str, list[Path]], folder: Path, problems: Problems) -> dict[str, list[Path]]:
-    """The files without earlier passes over the same documents, and without other duplicates."""
+    """The files of the last pass over each document, without duplicates."""
     passes = {file.parent.name for files in splits.values() for file in files} & set(_PASSES)
     last = next((name for name in _PASSES if name in passes), None)
     earlier, seen = 0, dict[str, Path]()
-    kept: dict[str, list[Path]] = {}
+    unique: dict[str, list[Path]] = {}
     for split, files in splits.items():
-        kept[split] = []
+        unique[split] = []
         for file in files:
             if file.parent.name in passes - {last}:
                 earlier += 1
@@ -123,15 +123,15 @@ def _each_once(splits: Mapping[str, list[Path]], folder: Path, problems: Problem
                                 "already", "keeps the first")
             else:
                 seen[_stem(file)] = file
-                kept[split].append(file)
+                unique[split].append(file)
     if earlier:
         problems.note(folder, None, "earlier-pass", f"{earlier} files of earlier passes of annotation "
                       f"({', '.join(sorted(passes - {last}))}) are not read; {last} is")
-    return kept
+    return unique
 
 
 def _listed(files: list[Path], name: str, folder: Path, problems: Problems) -> dict[str, list[Path]]:
-    """The splits that the published lists make of the files, in the order of the lists."""
+    """The files in the splits and the order of the published lists."""
     file_of = {_stem(file): file for file in files}
     lists = _lists(name)
     listed = [document for documents in lists.values() for document in documents]
@@ -150,7 +150,7 @@ def _listed(files: list[Path], name: str, folder: Path, problems: Problems) -> d
 
 
 def _lists(name: str) -> dict[str, list[str]]:
-    """Split → names of documents: `ace05` as published, `cv0` to `cv4` with one fold of ACE 2004 as test."""
+    """Split → names of documents: `ace05` as published; `cv0` to `cv4` with that fold of ACE 2004 as test."""
     if name == "ace05":
         return {split: _list(f"ace05-{split}") for split in ("train", "dev", "test")}
     test = int(name.removeprefix("cv"))
@@ -191,7 +191,7 @@ def _documents(annotation: Path, reading: _Reading) -> Iterator[Document]:
 
 
 def _without_tags(path: Path, problems: Problems) -> str:
-    """The text that offsets count."""
+    """The text without tags, which offsets count."""
     text = content(path, problems)
     if "\r" in text:
         problems.note(path, None, "crlf", "lines end with CRLF; the carriage returns are ignored and not counted")
@@ -201,7 +201,7 @@ def _without_tags(path: Path, problems: Problems) -> str:
 
 
 def _clean(raw: str, mentions: Iterable[_Mention]) -> tuple[str, _Places]:
-    """The text with wrapped lines and the lines of each mention joined and references decoded; where offsets went."""
+    """The text with wrapped lines joined and references decoded, and the map of offsets to it."""
     text = _WRAP.sub(" ", raw)
     for mention in mentions:
         if "\n" in text[mention.start : mention.end]:
@@ -215,20 +215,20 @@ def _decoded(text: str) -> str:
 
 
 class _Places:
-    """From offsets in a text to offsets in the same text decoded."""
+    """Maps offsets in a text to offsets in the same text with its references decoded."""
 
     def __init__(self, text: str) -> None:
-        found = [match.span() for match in _REFERENCE.finditer(text)]
-        self.starts = [start for start, _ in found]
-        self.ends = [end for _, end in found]
-        self.shrunk = [0, *accumulate(end - start - 1 for start, end in found)]
+        spans = [match.span() for match in _REFERENCE.finditer(text)]
+        self.starts = [start for start, _ in spans]
+        self.ends = [end for _, end in spans]
+        self.removed = [0, *accumulate(end - start - 1 for start, end in spans)]
 
     def __call__(self, offset: int) -> int:
-        """An offset inside a reference goes behind its character."""
+        """The new offset; an offset inside a reference becomes the end of its character."""
         index = bisect_right(self.ends, offset)
         if index < len(self.starts) and self.starts[index] < offset:
             offset = self.starts[index] + 1
-        return offset - self.shrunk[index]
+        return offset - self.removed[index]
 
 
 def _mentions(part: Element, raw: str, path: Path, reading: _Reading) -> Iterator[_Mention]:
@@ -255,35 +255,36 @@ def _mentions(part: Element, raw: str, path: Path, reading: _Reading) -> Iterato
 
 def _span(mention: Element, type: str, raw: str, path: Path, reading: _Reading) -> tuple[int, int] | None:
     """The characters of a mention, end exclusive; None when it is left out."""
-    problems, wanted = reading.problems, reading.options["span"]
-    found = [characters for part in mention.each(wanted) for characters in part.each("charseq")]
-    offsets = [found[0].attributes.get(name, "") for name in ("START", "END")] if len(found) == 1 else []
+    name = reading.options["span"]
+    sequences = [sequence for part in mention.each(name) for sequence in part.each("charseq")]
+    offsets = [sequences[0].attributes.get(key, "") for key in ("START", "END")] if len(sequences) == 1 else []
     if not offsets or not all(map(_OFFSET.fullmatch, offsets)):
-        problems.repair(path, mention.line, "malformed-entity", f"the mention of {type} needs one <{wanted}> with one "
-                        "<charseq>, whose START and END are whole numbers", "leaves it out")
+        reading.problems.repair(path, mention.line, "malformed-entity", f"the mention of {type} needs one <{name}> with "
+                                "one <charseq>, whose START and END are whole numbers", "leaves it out")
         return None
+    place = Place(path, reading.problems, sequences[0].line)
     start, end = int(offsets[0]), int(offsets[1]) + 1
     if not start < end <= len(raw):
-        problems.repair(path, found[0].line, "span-out-of-range", f"entity {type} has characters {start} to {end - 1} "
-                        f"(both inclusive), the text without tags has {len(raw)}", "leaves the entity out")
+        place.repair("span-out-of-range", f"entity {type} has characters {start} to {end - 1} "
+                     f"(both inclusive), the text without tags has {len(raw)}", "leaves the entity out")
         return None
-    there = raw[start:end].replace("\n", " ")
-    if squeezed(_decoded(there)) != squeezed(_decoded(found[0].text)):
-        problems.repair(path, found[0].line, "text-disagrees", f"entity {type} says '{found[0].text}', the text without "
-                        f"tags has '{there}' at characters {start} to {end - 1}", "trusts the offsets", loss=False)
+    covered = raw[start:end].replace("\n", " ")
+    if squeezed(_decoded(covered)) != squeezed(_decoded(sequences[0].text)):
+        place.repair("text-disagrees", f"entity {type} says '{sequences[0].text}', the text without "
+                     f"tags has '{covered}' at characters {start} to {end - 1}", "trusts the offsets", loss=False)
     inner = trim(raw, start, end)
     if inner[0] == inner[1]:
-        problems.repair(path, found[0].line, "span-without-words", f"entity {type} covers white space only",
-                        "leaves the entity out")
+        place.repair("span-without-words", f"entity {type} covers white space only",
+                     "leaves the entity out")
         return None
     if inner != (start, end):
-        problems.note(path, found[0].line, "white-space-edge", f"entity {type} '{there}' starts or ends with "
-                      "white space; the edge is moved to the word")
+        place.note("white-space-edge", f"entity {type} '{covered}' starts or ends with "
+                   "white space; the edge is moved to the word")
     return inner
 
 
 def _add_entities(standoff: Standoff, mentions: Iterable[_Mention], place: _Places) -> dict[str, str]:
-    """Add each span once; returns, for the id of each mention, that of the first with its type and span."""
+    """Add each span once; returns id of a mention → id of the first mention with its type and span."""
     owners: dict[tuple[str, int, int], str] = {}
     first: dict[str, str] = {}
     for mention in mentions:
@@ -301,7 +302,7 @@ def _add_entities(standoff: Standoff, mentions: Iterable[_Mention], place: _Plac
 
 
 def _add_relations(standoff: Standoff, part: Element, first: Mapping[str, str], reading: _Reading) -> None:
-    """`first` leads from the id of a mention to that of the entity that stands for it."""
+    """Add the relations of a document; `first` maps the id of a mention to the id of its entity."""
     others = {mention.attributes.get("ID", "") for child in part.children if child.name not in ("entity", "relation")
               for mention in child.children}
     reading.unread.update(child.name for child in part.children if child.name not in ("entity", "relation"))
@@ -324,17 +325,17 @@ def _add_relations(standoff: Standoff, part: Element, first: Mapping[str, str], 
 
 def _add_relation(standoff: Standoff, type: str, mention: Element, first: Mapping[str, str], others: set[str],
                   seen: set[tuple[str, str, str]], reading: _Reading) -> None:
-    named, place = _arguments(mention, reading), standoff.place.at(mention.line)
-    if named is None:
+    arguments, place = _arguments(mention, reading), standoff.place.at(mention.line)
+    if arguments is None:
         place.repair("malformed-relation", f"the mention of {type} needs a first and a second argument (ROLE Arg-1 and "
                      "Arg-2, or ARGNUM 1 and 2), each with the id of an entity mention", "leaves it out")
         return
-    if named[0] in others or named[1] in others:
+    if not others.isdisjoint(arguments):
         place.note("relation-argument", f"relation {type} has an argument that is no entity and is left out", loss=True)
         return
-    head, tail = first.get(named[0], named[0]), first.get(named[1], named[1])
-    if head == tail and named[0] != named[1]:
-        place.note("self-relation", f"relation {type} connects '{named[0]}' and '{named[1]}', "
+    head, tail = (first.get(id, id) for id in arguments)
+    if head == tail and arguments[0] != arguments[1]:
+        place.note("self-relation", f"relation {type} connects '{arguments[0]}' and '{arguments[1]}', "
                    "which are on the same characters; it is left out", loss=True)
     elif (type, head, tail) in seen:
         place.note("duplicate-relation", f"relation {type} from '{head}' to '{tail}' is stated twice; one is kept")
@@ -345,7 +346,7 @@ def _add_relation(standoff: Standoff, type: str, mention: Element, first: Mappin
 
 def _arguments(mention: Element, reading: _Reading) -> tuple[str, str] | None:
     """The ids of the first and second argument, or None; other arguments, such as times, are counted as unread."""
-    named: tuple[list[str], list[str]] = ([], [])
+    ids: tuple[list[str], list[str]] = ([], [])
     for part in mention.children:
         values = part.attributes
         role = values.get("ROLE") or values.get("ARGNUM") or ""
@@ -357,14 +358,14 @@ def _arguments(mention: Element, reading: _Reading) -> tuple[str, str] | None:
         elif role not in _ARGUMENTS:
             reading.unread[f"argument {role}".strip()] += 1
         elif id:
-            named[_ARGUMENTS[role]].append(id)
-    match named:
+            ids[_ARGUMENTS[role]].append(id)
+    match ids:
         case [first], [second]:
             return first, second
     return None
 
 
-# --- recognising it ------------------------------------------------------------------------------------------------
+# --- detection -----------------------------------------------------------------------------------------------------
 
 
 def claims(folder: Path) -> bool:

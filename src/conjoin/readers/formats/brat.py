@@ -24,7 +24,7 @@ from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
 from conjoin.readers.writing import document_name, documents_with_characters, note_scores
 from conjoin.text.words import BYTE_ORDER_MARK, squeezed
 
-# First letter of an id → what is counted but not read, and whether that is a loss.
+# First letter of an id → name of annotations that are counted but not read, and whether that is a loss.
 _UNREAD: Mapping[str, tuple[str, bool]] = {
     "E": ("events", True),
     "*": ("equivalences", True),
@@ -40,21 +40,22 @@ _TRIGGER = re.compile(r"(E\S*)\t[^\s:]+:(\S+)")
 
 @dataclass(frozen=True, slots=True)
 class _Mention:
-    """A T line; `said` is its own copy of the text."""
+    """A T line; `copy` is its copy of the text."""
 
     line: int
     id: str
     type: str
     parts: tuple[tuple[int, int], ...]
-    said: str | None
+    copy: str | None
 
     def inside(self, text: str) -> bool:
+        """True when all parts lie in the text."""
         return all(0 <= start < end <= len(text) for start, end in self.parts)
 
     def agrees(self, text: str) -> bool:
-        """Whether `said` stands there. brat writes a blank for what lies between the parts, old versions wrote nothing."""
-        return self.said is None or any(
-            squeezed(self.said) == squeezed("".join(text[start:end] for start, end in parts))
+        """True when the text has `copy` at the offsets. brat writes a blank between parts, old versions wrote nothing."""
+        return self.copy is None or any(
+            squeezed(self.copy) == squeezed("".join(text[start:end] for start, end in parts))
             for parts in (self.parts, sorted(self.parts))
         )
 
@@ -69,7 +70,7 @@ class _Link:
 
 @dataclass(slots=True)
 class _Annotations:
-    """What an `.ann` file says; `triggers` leads from an event to the T line that it stands on."""
+    """The content of an `.ann` file; `triggers` maps events to the T lines of their triggers."""
 
     mentions: list[_Mention] = field(default_factory=list)
     links: list[_Link] = field(default_factory=list)
@@ -120,76 +121,76 @@ def _note_unread(path: Path, unread: Counter[str], problems: Problems) -> None:
 def _documents(
     file: Path, id: str, unread: Counter[str], problems: Problems, options: Options, *, annotations: Path
 ) -> Iterator[Document]:
-    """The sentences of the text in `file`, annotated; what is counted but not read is added to `unread`."""
-    found, place = _Annotations(), file
+    """The documents of the text in `file`; annotations that are not read are added to `unread`."""
+    content, path = _Annotations(), file
     if not file.exists():
         _repair_missing_text(annotations, problems)
         return
     if annotations.exists():
-        found, place = _annotations(annotations, problems), annotations
+        content, path = _annotations(annotations, problems), annotations
     else:
         problems.note(file, None, "no-annotations", f"there is no {annotations.name}; the text has no annotations")
-    unread.update(found.unread)
-    standoff = Standoff(_counted(file, found.mentions, problems), Place(place, problems), id=id)
-    for mention in found.mentions:
+    unread.update(content.unread)
+    standoff = Standoff(_counted_text(file, content.mentions, problems), Place(path, problems), id=id)
+    for mention in content.mentions:
         _add_mention(standoff, mention, options["discontinuous"])
-    for link in found.links:
-        _add_link(standoff, link, found.triggers)
+    for link in content.links:
+        _add_link(standoff, link, content.triggers)
     yield from standoff.documents(options)
 
 
 def _annotations(path: Path, problems: Problems) -> _Annotations:
-    found = _Annotations()
+    content = _Annotations()
     for number, line in lines(path, problems):
         kind = line[:1]
         mention, link = _MENTION.fullmatch(line), _RELATION.fullmatch(line)
         if mention:
             parts = [tuple(map(int, part.split())) for part in mention[3].split(";")]
-            found.mentions.append(_Mention(number, mention[1], mention[2], tuple((a, b) for a, b in parts), mention[4]))
+            content.mentions.append(_Mention(number, mention[1], mention[2], tuple((a, b) for a, b in parts), mention[4]))
         elif link:
             ends = [(link[3], link[4]), (link[5], link[6])]
             if (link[3].lower(), link[5].lower()) == ("arg2", "arg1"):
                 ends.reverse()
-            found.links.append(_Link(number, link[2], ends[0][1], ends[1][1]))
+            content.links.append(_Link(number, link[2], ends[0][1], ends[1][1]))
         elif kind in _UNREAD:
-            found.unread[_UNREAD[kind][0]] += 1
+            content.unread[_UNREAD[kind][0]] += 1
             trigger = _TRIGGER.match(line)
             if trigger:
-                found.triggers[trigger[1]] = trigger[2]
+                content.triggers[trigger[1]] = trigger[2]
         elif line.strip():
             problems.repair(path, number, "malformed-row", f"'{line[:60]}' is neither an entity (T1, tab, type start end, "
                             "tab, text) nor a relation (R1, tab, type Arg1:T1 Arg2:T2)", "leaves the line out")
-    return found
+    return content
 
 
-def _counted(file: Path, mentions: Sequence[_Mention], problems: Problems) -> str:
+def _counted_text(file: Path, mentions: Sequence[_Mention], problems: Problems) -> str:
     """The text as the offsets count it.
 
     brat has counted CRLF as one character (nlplab/brat issue 853) and as two (issue 1169), and tools differ on the
-    byte-order mark: the way that most mentions agree with is taken, of equals the file as it is stored.
+    byte-order mark: the choice is the way that agrees with most mentions, of equal ones the file as it is.
     """
     text = raw_content(file, problems)
     bare = text.removeprefix(BYTE_ORDER_MARK)
     ways = dict.fromkeys([text, text.replace("\r\n", "\n"), bare, bare.replace("\r\n", "\n")])
     if len(ways) == 1:
         return text
-    chosen = max(ways, key=lambda way: sum(mention.inside(way) and mention.agrees(way) for mention in mentions))
+    best = max(ways, key=lambda way: sum(mention.inside(way) and mention.agrees(way) for mention in mentions))
     if "\r\n" in text:
-        width = "two characters" if "\r\n" in chosen else "one character"
+        width = "two characters" if "\r\n" in best else "one character"
         problems.note(file, None, "crlf", f"lines end with CRLF, which the offsets count as {width}")
     if text != bare:
-        counted = "count" if chosen.startswith(BYTE_ORDER_MARK) else "do not count"
-        problems.note(file, 1, "byte-order-mark", f"the file starts with a byte-order mark, which the offsets {counted}")
-    return chosen
+        verb = "count" if best.startswith(BYTE_ORDER_MARK) else "do not count"
+        problems.note(file, 1, "byte-order-mark", f"the file starts with a byte-order mark, which the offsets {verb}")
+    return best
 
 
 def _add_mention(standoff: Standoff, mention: _Mention, discontinuous: str) -> None:
     text, parts = standoff.text, mention.parts
     if mention.inside(text):
         if not mention.agrees(text):
-            shown = " … ".join(text[start:end] for start, end in parts)
+            covered = " … ".join(text[start:end] for start, end in parts)
             standoff.place.at(mention.line).repair("text-disagrees", f"{mention.id}, {mention.type}, says "
-                                                   f"'{mention.said}', the text has '{shown}' at its offsets (count "
+                                                   f"'{mention.copy}', the text has '{covered}' at its offsets (count "
                                                    "characters, not bytes)", "trusts the offsets", loss=False)
         parts = tuple(_joined(text, parts))
     if len(parts) == 1:
@@ -199,7 +200,7 @@ def _add_mention(standoff: Standoff, mention: _Mention, discontinuous: str) -> N
 
 
 def _joined(text: str, parts: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The parts in order, as one where only white space is between them: brat breaks spans at line ends (issue 1169)."""
+    """The parts in order, joined where only white space is between them: brat splits spans at line ends (issue 1169)."""
     first, *others = sorted(parts)
     begin, stop = first
     for start, end in others:
@@ -220,10 +221,10 @@ def _add_link(standoff: Standoff, link: _Link, triggers: Mapping[str, str]) -> N
 
 def write_folder(documents: Iterable[Document], folder: Path, path: Path, problems: Problems) -> None:
     """A pair of files for each document, named after its id."""
-    taken: set[str] = set()
+    names: set[str] = set()
     types: dict[str, str] = {}
     for number, document in enumerate(documents_with_characters(documents, path, problems), start=1):
-        name = _file_name(document.id or f"document-{number}", taken)
+        name = _file_name(document.id or f"document-{number}", names)
         if name != document.id:
             problems.note(path, None, "file-name", f"{document_name(document, number)} is called '{name}', a name that "
                           "every system takes and no other document has")
@@ -234,20 +235,20 @@ def write_folder(documents: Iterable[Document], folder: Path, path: Path, proble
         (folder / f"{name}.ann").write_bytes("".join(f"{row}\n" for row in rows).encode())
 
 
-# Windows keeps these names for itself, with any ending.
+# Names that Windows reserves, with any ending.
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
 
 
-def _file_name(id: str, taken: set[str]) -> str:
-    """A name for the files of a document that no other has, upper and lower case being one."""
+def _file_name(id: str, names: set[str]) -> str:
+    """A unique name for the files of a document, where upper and lower case do not differ."""
     plain = re.sub(r"[^\w.#+=@,-]+", "_", id)[:60]
     if plain.startswith((".", "README")) or _DEVICES.fullmatch(plain):
         plain = "_" + plain
     name, number = plain, 1
-    while (folded := unicodedata.normalize("NFKD", name).casefold()) in taken:
+    while (folded := unicodedata.normalize("NFKD", name).casefold()) in names:
         number += 1
         name = f"{plain}-{number}"
-    taken.add(folded)
+    names.add(folded)
     return name
 
 
@@ -257,15 +258,15 @@ def _types(document: Document) -> dict[str, None]:
 
 
 def _one_word(type: str, path: Path, problems: Problems) -> str:
-    mended = re.sub(r"\s+", "_", type) or "_"
-    if mended != type:
-        problems.repair(path, None, "type-name", f"type '{type}' is empty or has white space in it", f"writes {mended}",
+    word = re.sub(r"\s+", "_", type) or "_"
+    if word != type:
+        problems.repair(path, None, "type-name", f"type '{type}' is empty or has white space in it", f"writes {word}",
                         loss=False)
-    return mended
+    return word
 
 
 def _rows(document: Document, types: Mapping[str, str], path: Path, problems: Problems) -> Iterator[str]:
-    """The lines of the `.ann` file; `types` are the types as they are written."""
+    """The lines of the `.ann` file; `types` maps each type to the name in the file."""
     ids: dict[Entity, str] = {}
     for entity in document.entities:
         start, end = trim(document.text, entity.char_start, entity.char_end)
@@ -274,12 +275,12 @@ def _rows(document: Document, types: Mapping[str, str], path: Path, problems: Pr
                             "white space only", "leaves it out with its relations")
             continue
         ids[entity] = f"T{len(ids) + 1}"
-        # a line of the file cannot hold a line end, so brat and we write the lines of the span as its parts
+        # a line of the file cannot hold a line end, so the lines of the span become its parts, as in brat
         parts = [(start + line.start(), start + line.end())
                  for line in re.finditer(r"[^\r\n]+", document.text[start:end])]
         offsets = ";".join(f"{begin} {stop}" for begin, stop in parts)
-        said = " ".join(document.text[begin:stop] for begin, stop in parts)
-        yield f"{ids[entity]}\t{types[entity.type]} {offsets}\t{said}"
+        copy = " ".join(document.text[begin:stop] for begin, stop in parts)
+        yield f"{ids[entity]}\t{types[entity.type]} {offsets}\t{copy}"
     relations = [relation for relation in document.relations if relation.head in ids and relation.tail in ids]
     for number, relation in enumerate(relations, start=1):
         yield f"R{number}\t{types[relation.type]} Arg1:{ids[relation.head]} Arg2:{ids[relation.tail]}"
@@ -291,10 +292,10 @@ def sniff(head: str) -> bool:
 
 
 def claims(folder: Path) -> bool:
-    """Whether there are `.ann` files in the folder, or below folders in it that are named for splits."""
+    """True when there are `.ann` files in the folder, or below folders in it that are named for splits."""
     return any(folder.glob("*.ann")) or any(
-        inside.is_dir() and (split_of(inside) or inside.name == ALL) and any(inside.rglob("*.ann"))
-        for inside in folder.iterdir()
+        inner.is_dir() and (split_of(inner) or inner.name == ALL) and any(inner.rglob("*.ann"))
+        for inner in folder.iterdir()
     )
 
 

@@ -51,12 +51,12 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
     for document in documents_with_words(documents, path, problems):
-        held = drop_unwritable_types(document, bool, path, problems)
+        writable = drop_unwritable_types(document, bool, path, problems)
         value = {
             "doc_key": document.id,
             "sentence": document.words,
-            "ner": entity_rows(held),
-            "relations": [[*row, "", False, False] for row in relation_rows(held, path, problems)],
+            "ner": entity_rows(writable),
+            "relations": [[*row, "", False, False] for row in relation_rows(writable, path, problems)],
         }
         file.write(json.dumps(value, ensure_ascii=False) + "\n")
 

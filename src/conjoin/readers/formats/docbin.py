@@ -55,12 +55,12 @@ class _Span:
 
     @property
     def name(self) -> str:
-        return _named(self.start, self.end, self.label)
+        return _key(self.start, self.end, self.label)
 
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """What a DocBin holds of a document. A token of white space is no word."""
+    """A document of a DocBin, without tokens of white space."""
 
     text: str
     tokens: list[Token]
@@ -97,13 +97,13 @@ def _stored(path: Path) -> Iterator[_Stored]:
                     doc.user_data,
                 )
     except (ValueError, TypeError, LookupError, AttributeError, AssertionError, zlib.error) as error:
-        raise DataError(f"{path}: is no DocBin that spaCy can read ({type(error).__name__}); write it anew with "
+        raise DataError(f"{path}: is no DocBin that spaCy can read ({type(error).__name__}); write it again with "
                         "DocBin.to_disk") from error
 
 
 @contextmanager
 def _collecting() -> Iterator[None]:
-    """Garbage collection stays as it is: a file that is no DocBin would leave it switched off."""
+    """Restores garbage collection, which spaCy leaves switched off after a file that is no DocBin."""
     enabled = gc.isenabled()
     try:
         yield
@@ -145,8 +145,8 @@ def _is_read(group: str | None, options: Options) -> bool:
     return rule == "all" or group in (None, _GROUP) or (rule == "sc" and group == _USUAL_GROUP)
 
 
-def _named(start: int, end: int, label: str) -> str:
-    """What an entity is called in messages, and by relations."""
+def _key(start: int, end: int, label: str) -> str:
+    """The key of an entity, which messages show."""
     return f"{label} at tokens {start} to {end}"
 
 
@@ -157,7 +157,7 @@ def _add_relations(standoff: Standoff, relations: Any) -> None:
     for number, item in enumerate(relations, start=1):
         match item:
             case {"type": str(type), "head": [int(), int(), str()] as head, "tail": [int(), int(), str()] as tail}:
-                standoff.relation(type, _named(*head), _named(*tail), score=_number(item.get("score")))
+                standoff.relation(type, _key(*head), _key(*tail), score=_number(item.get("score")))
             case _:
                 standoff.place.repair("malformed-relation", f"relation {number} of doc._.relations needs a type, a head "
                                       "and a tail of the form (start, end, label)", "leaves it out")
@@ -224,8 +224,10 @@ def _doc(document: Document, number: int, vocab: Vocab, path: Path, problems: Pr
 
 
 def _tokens(document: Document) -> tuple[list[str], list[bool], list[int]]:
-    """spaCy's words, whether a blank follows each, and which of them are the document's own: the text between those, save
-    single blanks, becomes tokens too."""
+    """spaCy's words, whether a blank follows each, and the indices of the document's words.
+
+    The text between words, except single blanks, becomes tokens too.
+    """
     words: list[str] = []
     spaces: list[bool] = []
     homes: list[int] = []

@@ -34,7 +34,7 @@ _SENTENCE_ID = re.compile(r"(.*)#([1-9][0-9]{0,8})", re.DOTALL)
 
 @dataclass(slots=True)
 class _Unread:
-    """What is left out of a file: annotations by their field, columns of entities and relations."""
+    """Counts of annotations that are not read, by field, and of columns of entities and relations."""
 
     annotations: Counter[str] = field(default_factory=Counter)
     columns: int = 0
@@ -65,7 +65,7 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
 
 
 def _count(name: str, value: Any) -> int:
-    """How many annotations a field holds: clusters are listed for the text, events for each of its sentences."""
+    """The number of annotations in a field; clusters are listed for the text, events for each sentence."""
     if not isinstance(value, list):
         return 0
     return len(value) if name != "events" else sum(len(events) for events in value if isinstance(events, list))
@@ -101,10 +101,10 @@ def _lists(value: dict[str, Any], name: str, place: Place) -> list[list[Any]]:
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
-    taken: set[str] = set()
+    keys: set[str] = set()
     for number, group in enumerate(_groups(documents_with_words(documents, path, problems)), start=1):
-        held = [drop_unwritable_types(document, bool, path, problems) for document in group]
-        value = _value(_key(group, number, taken, path, problems), held, path, problems)
+        writable = [drop_unwritable_types(document, bool, path, problems) for document in group]
+        value = _value(_key(group, number, keys, path, problems), writable, path, problems)
         file.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
@@ -124,15 +124,15 @@ def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield group
 
 
-def _key(group: list[Document], number: int, taken: set[str], path: Path, problems: Problems) -> str:
-    """A name for the text that no other has; what reading will call otherwise is noted."""
+def _key(group: list[Document], number: int, keys: set[str], path: Path, problems: Problems) -> str:
+    """A unique name for the text; documents that will have another id when read back are noted."""
     match = _SENTENCE_ID.fullmatch(group[0].id)
     plain = (match[1] if match else group[0].id) or f"document-{number}"
     key, copy = plain, 1
-    while key in taken:
+    while key in keys:
         copy += 1
         key = f"{plain}-{copy}"
-    taken.add(key)
+    keys.add(key)
     for place, document in enumerate(group, start=1):
         if document.id != f"{key}#{place}":
             problems.note(path, None, "sentence-name", f"{document_name(document)} will be read as '{key}#{place}'")

@@ -90,8 +90,10 @@ def _inner(feature: Any, key: str | None) -> Any:
 
 
 def _plain(value: Any, feature: Any) -> Any:
-    """A cell with the names of its ClassLabels, and without what is null. A dictionary of lists, as which `datasets`
-    gives a sequence of dictionaries, becomes a list of dictionaries."""
+    """A cell with the names of its ClassLabels, without nulls.
+
+    A dictionary of lists, in which `datasets` returns a sequence of dictionaries, becomes a list of dictionaries.
+    """
     if isinstance(value, list):
         return [_plain(item, _inner(feature, None)) for item in value]
     if isinstance(value, dict) and value and all(isinstance(column, list) for column in value.values()):
@@ -155,9 +157,9 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
 
 
 def claims(folder: Path) -> bool:
-    """Whether the folder is one of `save_to_disk`, or has Parquet files in numbered parts."""
-    marks = ("dataset_dict.json",), ("dataset_info.json", "state.json")
-    return (any(all((folder / name).is_file() for name in names) for names in marks)
+    """True for a folder of `save_to_disk`, or one with Parquet files in numbered parts."""
+    layouts = ("dataset_dict.json",), ("dataset_info.json", "state.json")
+    return (any(all((folder / name).is_file() for name in names) for names in layouts)
             or any(_parts(folder)))
 
 
@@ -176,7 +178,7 @@ def _parquet_files(folder: Path) -> list[Path]:
 
 
 def _parts(folder: Path) -> Iterator[Path]:
-    """The Parquet files that are one of the numbered parts of a split."""
+    """The Parquet files that are numbered parts of a split."""
     return (file for file in _parquet_files(folder) if _SHARD.search(file.stem))
 
 
@@ -244,7 +246,7 @@ def to_datasets(corpus: Corpus) -> datasets.DatasetDict:
 
 
 def _features() -> datasets.Features:
-    """The columns that are written: those of `Document.to_json`, null where a score is absent."""
+    """The columns to write: those of `Document.to_json`, with null for an absent score."""
     try:
         from datasets import Features, Value
     except ImportError as error:

@@ -19,7 +19,7 @@ from conjoin.readers.problems import Place, Problems
 from conjoin.readers.splits import ALL, files_below, files_by_split
 
 _TEXT, _CONCEPTS, _RELATIONS, _ASSERTIONS = ".txt", ".con", ".rel", ".ast"
-# Where the release keeps them; the texts of its test part lie two folders up.
+# Their folders in the release; the texts of its test part are two folders up.
 _FOLDERS = {_TEXT: ("txt", "test_data"), _CONCEPTS: ("concept", "concepts"), _RELATIONS: ("rel",), _ASSERTIONS: ("ast",)}
 
 # The quoted text may itself hold quotes and bars, so each pattern takes as much of it as it can.
@@ -29,7 +29,7 @@ _RELATION = re.compile(rf'\s*{_MARK}\s*\|\|\s*r="([^"|]+)"\s*\|\|\s*{_MARK}\s*')
 _WORD = re.compile(r"[^ \t\r\v\f]+")  # no-break spaces part no words
 
 _PROBLEM = "problem"
-# What the first argument of a relation is, by the first two letters of its type; the second is a problem.
+# First two letters of a relation's type → type of its first argument; the second is a problem.
 _FIRST = {"Tr": "treatment", "Te": "test", "PI": _PROBLEM}
 
 
@@ -48,10 +48,10 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """A place and the copy of its text; `number` is the line of the file that says so."""
+    """A place and the file's copy of its text; `number` is the line of the file with the mark."""
 
     place: _Place
-    said: str
+    copy: str
     number: int
 
 
@@ -88,10 +88,11 @@ class _Line:
     skipped: int
 
     def agrees(self, mark: _Mark) -> bool:
-        """Whether the copy of a text is the words at its place, in lower case or not."""
-        return _WORD.findall(mark.said.lower()) == [token.text.lower() for token in self.words_at(mark.place)]
+        """True when the words at the place equal the copy, ignoring case."""
+        return _WORD.findall(mark.copy.lower()) == [token.text.lower() for token in self.words_at(mark.place)]
 
     def words_at(self, place: _Place) -> tuple[Token, ...]:
+        """The words at a place of this line."""
         return self.tokens[max(0, place.start - self.skipped) : place.end + 1 - self.skipped]
 
 
@@ -111,7 +112,7 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
 
 
 def _beside(path: Path, ending: str) -> Path | None:
-    """The file of a record with another ending: in the same folder, or where the release has it."""
+    """The file of a record with another ending, in the same folder or in its folder of the release."""
     name = path.with_suffix(ending).name
     places = [path.parent, *(above / folder for above in path.absolute().parents[1:3] for folder in _FOLDERS[ending])]
     return next((place / name for place in places if (place / name).is_file()), None)
@@ -122,50 +123,50 @@ def read_folder(folder: Path, problems: Problems, options: Options) -> Mapping[s
     splits = ({ALL: files_below(folder, _CONCEPTS)} if options["splits"] == "none"
               else files_by_split(folder, _CONCEPTS, problems))
     texts, relations = (_partners(folder, ending, problems) for ending in (_TEXT, _RELATIONS))
-    found: dict[str, list[Document]] = {}
+    documents: dict[str, list[Document]] = {}
     without = 0
     for split, files in splits.items():
-        found[split] = []
+        documents[split] = []
         for concepts in files:
-            text, related = texts.get(concepts), relations.get(concepts)
+            text, relation_file = texts.get(concepts), relations.get(concepts)
             if text is None:
                 problems.repair(concepts, None, "missing-partner", f"there is no {concepts.stem}{_TEXT} for it; give the "
                                 "folder that holds both", "leaves the record out")
                 continue
-            without += related is None
-            found[split] += _documents(_Record(text, concepts, related, problems), options)
+            without += relation_file is None
+            documents[split] += _documents(_Record(text, concepts, relation_file, problems), options)
     _note_files(folder, problems, without_relations=without, assertions=len(list(folder.rglob(f"*{_ASSERTIONS}"))))
-    return found
+    return documents
 
 
 def _partners(folder: Path, ending: str, problems: Problems) -> dict[Path, Path]:
-    """Concept file → the file of its record with another ending, which is to no other concept file as near.
+    """Concept file → the nearest file of the same name with another ending, each file once.
 
-    A text that is left is noted, relations that are left are a repair.
+    Texts without a concept file are noted, relations without one are a repair.
     """
-    named: dict[str, list[Path]] = {}
+    by_name: dict[str, list[Path]] = {}
     for concepts in files_below(folder, _CONCEPTS):
-        named.setdefault(concepts.stem, []).append(concepts)
-    wanting: dict[Path, list[Path]] = {}
-    left = []
+        by_name.setdefault(concepts.stem, []).append(concepts)
+    candidates: dict[Path, list[Path]] = {}
+    unused = []
     for file in sorted(folder.rglob(f"*{ending}")):
-        if file.stem in named:
-            wanting.setdefault(_nearest(file, named[file.stem]), []).append(file)
+        if file.stem in by_name:
+            candidates.setdefault(_nearest(file, by_name[file.stem]), []).append(file)
         elif not file.name.startswith("."):
-            left.append(file)
-    chosen = {concepts: _nearest(concepts, files) for concepts, files in wanting.items()}
-    left += [file for concepts, files in wanting.items() for file in files if file != chosen[concepts]]
-    if left and ending == _TEXT:
-        problems.note(folder, None, "file-not-read", f"{len(left)} {_TEXT} files have no {_CONCEPTS} file of their own and "
-                      f"are left out, the first of them {left[0]}")
-    elif left:
-        problems.repair(left[0], None, "missing-partner", f"{len(left)} {_RELATIONS} files such as this one have no "
+            unused.append(file)
+    partners = {concepts: _nearest(concepts, files) for concepts, files in candidates.items()}
+    unused += [file for concepts, files in candidates.items() for file in files if file != partners[concepts]]
+    if unused and ending == _TEXT:
+        problems.note(folder, None, "file-not-read", f"{len(unused)} {_TEXT} files have no {_CONCEPTS} file of their own "
+                      f"and are left out, the first of them {unused[0]}")
+    elif unused:
+        problems.repair(unused[0], None, "missing-partner", f"{len(unused)} {_RELATIONS} files such as this one have no "
                         f"{_CONCEPTS} file of their own", "leaves their relations out")
-    return chosen
+    return partners
 
 
 def _nearest(path: Path, candidates: Sequence[Path]) -> Path:
-    """The candidate that shares most of its folders with a path, the first of several."""
+    """The candidate that shares most folders with a path; of several the first."""
     def shared(candidate: Path) -> int:
         pairs = zip(path.parts, candidate.parts, strict=False)
         return next((index for index, (one, other) in enumerate(pairs) if one != other), 0)
@@ -200,15 +201,15 @@ def _documents(record: _Record, options: Options) -> Iterator[Document]:
             _add_relation(builder, line, relation, types, record)
         if line.tokens:
             yield builder.build(options["overlap"])
-    for mark in (concept.mark for left in concepts.values() for concept in left):
-        record.problems.repair(record.concepts, mark.number, "span-out-of-range", f"'{mark.said}' is in line "
+    for mark in (concept.mark for unused in concepts.values() for concept in unused):
+        record.problems.repair(record.concepts, mark.number, "span-out-of-range", f"'{mark.copy}' is in line "
                                f"{mark.place.first}, the text has {count}", "leaves the concept out")
-    for relation in (relation for left in relations.values() for relation in left):
+    for relation in (relation for unused in relations.values() for relation in unused):
         _point_nowhere(relation, relation.head, record)
 
 
 def _concepts(record: _Record) -> tuple[dict[int, list[_Concept]], set[_Place]]:
-    """The concepts by their line, each once, and the places of those that run over the end of a line."""
+    """Line → its concepts, each once; and the places of concepts that extend over the end of a line."""
     by_line: dict[int, list[_Concept]] = {}
     over: set[_Place] = set()
     seen: set[tuple[str, _Place]] = set()
@@ -216,10 +217,10 @@ def _concepts(record: _Record) -> tuple[dict[int, list[_Concept]], set[_Place]]:
     for number, match in _matches(path, _CONCEPT, 'c="text" line:word line:word||t="type"', problems):
         type, mark = match[6], _mark(match, 1, number)
         if (type, mark.place) in seen:
-            problems.note(path, number, "duplicate-entity", f"{type} '{mark.said}' is written twice; one is kept")
+            problems.note(path, number, "duplicate-entity", f"{type} '{mark.copy}' is written twice; one is kept")
         elif mark.place.first != mark.place.last:
             over.add(mark.place)
-            problems.note(path, number, "concept-over-lines", f"{type} '{mark.said}' runs over the end of a line and is "
+            problems.note(path, number, "concept-over-lines", f"{type} '{mark.copy}' runs over the end of a line and is "
                           "left out with its relations", loss=True)
         else:
             by_line.setdefault(mark.place.first, []).append(_Concept(type, mark))
@@ -228,7 +229,7 @@ def _concepts(record: _Record) -> tuple[dict[int, list[_Concept]], set[_Place]]:
 
 
 def _relations(record: _Record, over: set[_Place]) -> dict[int, list[_Relation]]:
-    """The relations by their line, each once, without those of concepts `over` the end of a line."""
+    """Line → its relations, each once, without those of concepts `over` the end of a line."""
     by_line: dict[int, list[_Relation]] = {}
     seen: set[tuple[str, _Place, _Place]] = set()
     problems, path = record.problems, record.relations
@@ -238,13 +239,13 @@ def _relations(record: _Record, over: set[_Place]) -> dict[int, list[_Relation]]
     for number, match in _matches(path, _RELATION, shape, problems):
         type, head, tail = match[6], _mark(match, 1, number), _mark(match, 7, number)
         if (type, head.place, tail.place) in seen:
-            problems.note(path, number, "duplicate-relation", f"{type} from '{head.said}' to '{tail.said}' is written "
+            problems.note(path, number, "duplicate-relation", f"{type} from '{head.copy}' to '{tail.copy}' is written "
                           "twice; one is kept")
         elif head.place in over or tail.place in over:
             problems.note(path, number, "concept-over-lines", f"{type} goes with its concept, which runs over the end of "
                           "a line", loss=True)
         elif head.place.first != tail.place.first:
-            problems.note(path, number, "relation-across-sentences", f"{type} from '{head.said}' to '{tail.said}' crosses "
+            problems.note(path, number, "relation-across-sentences", f"{type} from '{head.copy}' to '{tail.copy}' crosses "
                           "the end of a line and is left out", loss=True)
         else:
             by_line.setdefault(head.place.first, []).append(_Relation(type, head, tail))
@@ -253,7 +254,7 @@ def _relations(record: _Record, over: set[_Place]) -> dict[int, list[_Relation]]
 
 
 def _matches(path: Path, pattern: re.Pattern[str], shape: str, problems: Problems) -> Iterator[tuple[int, re.Match[str]]]:
-    """The lines of a file that are of a shape; blank ones are none."""
+    """Number and match of each line; lines of another shape are repairs, blank lines are skipped."""
     for number, text in lines(path, problems):
         match = pattern.fullmatch(text)
         if match:
@@ -263,12 +264,12 @@ def _matches(path: Path, pattern: re.Pattern[str], shape: str, problems: Problem
 
 
 def _mark(match: re.Match[str], group: int, number: int) -> _Mark:
-    said, first, start, last, end = match.groups()[group - 1 : group + 4]
-    return _Mark(_Place(int(first), int(start), int(last), int(end)), said, number)
+    copy, *numbers = match.groups()[group - 1 : group + 4]
+    return _Mark(_Place(*map(int, numbers)), copy, number)
 
 
 def _line(number: int, text: str, concepts: Sequence[_Concept]) -> _Line:
-    """The words of a line. A leading blank has an empty word before it where that agrees best with the concepts."""
+    """The words of a line; an empty word before a leading blank counts where that agrees best with the concepts."""
     tokens = tuple(Token(match[0], *match.span()) for match in _WORD.finditer(text))
     line, skipping = (_Line(number, text, tokens, skipped) for skipped in (0, 1))
     if not tokens or not tokens[0].char_start:
@@ -286,7 +287,7 @@ def _add_concepts(
         mark, place = concept.mark, concept.mark.place
         start, end = place.start - line.skipped, place.end + 1 - line.skipped
         if not 0 <= start < end <= len(line.tokens):
-            record.problems.repair(record.concepts, mark.number, "span-out-of-range", f"{concept.type} '{mark.said}' has "
+            record.problems.repair(record.concepts, mark.number, "span-out-of-range", f"{concept.type} '{mark.copy}' has "
                                    f"words {place}, line {line.number} has {len(line.tokens)}", "leaves the concept out")
             continue
         _check(mark, line, record.concepts, record.problems)
@@ -305,33 +306,33 @@ def _add_relation(builder: DocumentBuilder, line: _Line, relation: _Relation, ty
             return
     for mark in marks:
         _check(mark, line, path, problems)
-    wanted = _FIRST.get(relation.type[:2], ""), _PROBLEM
+    expected = _FIRST.get(relation.type[:2], ""), _PROBLEM
     head, tail = ((mark.place, type if type in types[mark.place] else types[mark.place][0])
-                  for mark, type in zip(marks, wanted, strict=True))
+                  for mark, type in zip(marks, expected, strict=True))
     if head == tail:
-        problems.repair(path, number, "self-relation", f"{relation.type} connects '{marks[0].said}' with itself",
+        problems.repair(path, number, "self-relation", f"{relation.type} connects '{marks[0].copy}' with itself",
                         "leaves it out")
         return
-    if wanted[0] and (head[1], tail[1]) != wanted:
-        problems.note(path, number, "signature", f"{relation.type} goes from {head[1]} to {tail[1]}, where {wanted[0]} to "
-                      f"{wanted[1]} is usual")
+    if expected[0] and (head[1], tail[1]) != expected:
+        problems.note(path, number, "signature", f"{relation.type} goes from {head[1]} to {tail[1]}, where {expected[0]} "
+                      f"to {expected[1]} is usual")
     builder.relation(relation.type, head, tail, line=number)
 
 
 def _point_nowhere(relation: _Relation, mark: _Mark, record: _Record) -> None:
     record.problems.repair(record.relations or record.text, mark.number, "relation-end", f"{relation.type} points at "
-                           f"{mark.place} ('{mark.said}'), which is no concept that could be read",
+                           f"{mark.place} ('{mark.copy}'), which is no concept that could be read",
                            "leaves the relation out")
 
 
 def _check(mark: _Mark, line: _Line, path: Path, problems: Problems) -> None:
     if not line.agrees(mark):
-        found = " ".join(token.text for token in line.words_at(mark.place))
-        problems.repair(path, mark.number, "text-disagrees", f"'{mark.said}' is said to be at {mark.place}, where the text "
-                        f"has '{found}'", "trusts the position", loss=False)
+        covered = " ".join(token.text for token in line.words_at(mark.place))
+        problems.repair(path, mark.number, "text-disagrees", f"'{mark.copy}' is said to be at {mark.place}, where the text "
+                        f"has '{covered}'", "trusts the position", loss=False)
 
 
-# --- recognising it ------------------------------------------------------------------------------------------------
+# --- detection -----------------------------------------------------------------------------------------------------
 
 
 def claims(folder: Path) -> bool:

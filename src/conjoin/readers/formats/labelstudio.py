@@ -47,7 +47,7 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
     tasks = [_Task(item, Place(path, problems, label=f"task {item.get('id', number)}: "))
              for number, item in enumerate(_whole_tasks(items, path, problems), start=1)]
     for task in tasks:
-        for suffix, results in _chosen(task, options):
+        for suffix, results in _annotations(task, options):
             standoff = _standoff(task, suffix, results)
             if standoff is not None:
                 yield from standoff.documents(options)
@@ -57,7 +57,7 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
 
 
 def _whole_tasks(items: list[Any], path: Path, problems: Problems) -> Iterator[dict[str, Any]]:
-    """The tasks of either form. In JSON-MIN every annotation is an item; those with one id are one task."""
+    """The tasks of a file in JSON or JSON-MIN, where every annotation is an item and items with one id are one task."""
     minimal: dict[str, dict[str, Any]] = {}
     ordinary = any(isinstance(item, dict) and ("data" in item or _has_results(item)) for item in items)
     for number, item in enumerate(items, start=1):
@@ -77,13 +77,13 @@ def _whole_tasks(items: list[Any], path: Path, problems: Problems) -> Iterator[d
 
 
 def _has_results(item: Mapping[str, Any]) -> bool:
-    """Whether the item has annotations or predictions as JSON, not JSON-MIN, has them."""
+    """True for a task in JSON (not JSON-MIN) with annotations or predictions."""
     lists = [item[key] for key in _ANNOTATIONS if isinstance(item.get(key), list)]
     return any(isinstance(one, dict) and "result" in one for one in chain.from_iterable(lists))
 
 
 def _whole_task(item: dict[str, Any]) -> dict[str, Any]:
-    """A task as JSON has it from an item of JSON-MIN."""
+    """An item of JSON-MIN as a task of JSON."""
     fields = [value for value in item.values() if isinstance(value, list)]
     spans = [span for field in fields for span in field if isinstance(span, dict) and "start" in span]
     results = [{"id": number, "type": _LABELS[2], "value": span} for number, span in enumerate(spans)]
@@ -92,21 +92,21 @@ def _whole_task(item: dict[str, Any]) -> dict[str, Any]:
     return {"id": item.get("id"), "data": data, "annotations": [annotation]}
 
 
-def _chosen(task: _Task, options: Options) -> Iterator[tuple[str, list[Any]]]:
-    """What the options choose of a task: results, with what the document's id needs to be told from the others."""
+def _annotations(task: _Task, options: Options) -> Iterator[tuple[str, list[Any]]]:
+    """The annotations (or predictions) of a task to read: a suffix for the document's id, and the results."""
     rule = options["annotator"]
-    # what was exported has annotations, if only an empty list; what was made to be imported may have predictions only
+    # an exported task has annotations, perhaps an empty list; a task to be imported may have predictions only
     exported = not {"annotations", "completions"}.isdisjoint(task.value)
-    done = list(_finished(task, _listed(task, "annotations") + _listed(task, "completions")))
-    guessed = _listed(task, "predictions")
-    if done:
-        yield from _by_annotator(task, done, rule, "annotation")
-    elif guessed and (options["predictions"] == "yes" or not exported):
+    annotations = list(_finished(task, _listed(task, "annotations") + _listed(task, "completions")))
+    predictions = _listed(task, "predictions")
+    if annotations:
+        yield from _by_annotator(task, annotations, rule, "annotation")
+    elif predictions and (options["predictions"] == "yes" or not exported):
         task.place.note("prediction", "it has no annotation; a model's prediction is read")
-        yield from _by_annotator(task, guessed, rule, "prediction")
+        yield from _by_annotator(task, predictions, rule, "prediction")
     else:
-        remedy = " (predictions=yes reads its predictions)" if guessed else ""
-        task.place.note("not-annotated", f"it has no annotation and is left out{remedy}", loss=bool(guessed))
+        remedy = " (predictions=yes reads its predictions)" if predictions else ""
+        task.place.note("not-annotated", f"it has no annotation and is left out{remedy}", loss=bool(predictions))
 
 
 def _finished(task: _Task, annotations: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -130,25 +130,25 @@ def _listed(task: _Task, key: str) -> list[dict[str, Any]]:
 def _by_annotator(
     task: _Task, annotations: list[dict[str, Any]], rule: str, what: str
 ) -> Iterator[tuple[str, list[Any]]]:
-    """The annotation that was made first or last, or each. Those marked as ground truth go before all others."""
+    """The first or last annotation, or each; those marked as ground truth go before the others."""
     truths = [annotation for annotation in annotations if annotation.get("ground_truth") is True]
     ordered = truths or annotations
     if all(isinstance(annotation.get("created_at"), str) for annotation in ordered):
         ordered = sorted(ordered, key=lambda annotation: str(annotation["created_at"]))
-    kept = ordered if rule == "each" else ordered[:1] if rule == "first" else ordered[-1:]
-    if len(kept) < len(annotations):
-        which = "the ground truth" if truths and len(kept) == len(truths) else f"the {rule}"
+    selection = ordered if rule == "each" else ordered[:1] if rule == "first" else ordered[-1:]
+    if len(selection) < len(annotations):
+        which = "the ground truth" if truths and len(selection) == len(truths) else f"the {rule}"
         task.place.note("several-annotators", f"of {len(annotations)} {what}s {which} is read (annotator=first|last|each)",
                         loss=True)
-    for number, annotation in enumerate(kept, start=1):
+    for number, annotation in enumerate(selection, start=1):
         results = annotation.get("result")
         if isinstance(results, list):
-            yield f"@{_who(annotation, number)}" if rule == "each" else "", results
+            yield f"@{_annotator(annotation, number)}" if rule == "each" else "", results
         else:
             task.place.repair("malformed-annotation", f"{what} {number} has no list 'result'", "leaves it out")
 
 
-def _who(annotation: Mapping[str, Any], number: int) -> str:
+def _annotator(annotation: Mapping[str, Any], number: int) -> str:
     match annotation.get("completed_by", annotation.get("model_version")):
         case {"email": str(name)} | {"id": int() | str() as name} | (int() | str() as name):
             return str(name)
@@ -160,7 +160,7 @@ def _who(annotation: Mapping[str, Any], number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Regions:
-    """The text, where the regions that have become entities stand, and those that a document cannot hold."""
+    """The text, id → characters of the regions that are entities, and ids of regions that are left out."""
 
     standoff: Standoff
     places: dict[str, tuple[int, int]]
@@ -168,13 +168,13 @@ class _Regions:
 
 
 def _standoff(task: _Task, suffix: str, results: list[Any]) -> Standoff | None:
-    """The text with its results; None (after the repair is said) when there is no text."""
+    """The text with its results; None, after a repair, when there is no text."""
     data = task.value["data"]
     text = _text(data, results)
     if text is None:
         task.place.repair("malformed-task", "its 'data' has no text that all of its entities agree with", "leaves it out")
         return None
-    id = next((str(own) for own in (data.get("id"), task.value.get("id")) if isinstance(own, str | int)), "")
+    id = next((str(id) for id in (data.get("id"), task.value.get("id")) if isinstance(id, str | int)), "")
     standoff = Standoff(text, task.place, id=id, suffix=suffix)
     regions = _Regions(standoff, {}, set())
     arrows: list[dict[str, Any]] = []
@@ -189,12 +189,12 @@ def _standoff(task: _Task, suffix: str, results: list[Any]) -> Standoff | None:
 
 
 def _text(data: Mapping[str, Any], results: list[Any]) -> str | None:
-    """The field `text`, or the longest string of the data with which the entities' own copies of their text agree."""
+    """The field `text`, or the longest string in the data that contains the entities' copies of their text."""
     if isinstance(data.get("text"), str):
         return str(data["text"])
     values = [result["value"] for result in results if isinstance(result, dict) and isinstance(result.get("value"), dict)]
-    said = [copy for copy in (value.get("text") for value in values) if isinstance(copy, str)]
-    texts = [text for text in data.values() if isinstance(text, str) and all(copy in text for copy in said)]
+    copies = [copy for copy in (value.get("text") for value in values) if isinstance(copy, str)]
+    texts = [text for text in data.values() if isinstance(text, str) and all(copy in text for copy in copies)]
     return max(texts, key=len, default=None)
 
 
@@ -215,16 +215,16 @@ def _add_region(regions: _Regions, number: int, result: Any) -> None:
 
 def _add_entity(regions: _Regions, number: int, result: Mapping[str, Any], start: int, end: int) -> None:
     standoff, id = regions.standoff, str(result.get("id", number))
-    labels, said = _names(result["value"].get("labels")), result["value"].get("text")
+    labels, copy = _names(result["value"].get("labels")), result["value"].get("text")
     if not labels:
         standoff.place.note("no-label", f"the result at characters {start} to {end} has no label and is left out",
                             loss=True)
         regions.left_out.add(id)
         return
-    if isinstance(said, str):
-        start, end = _characters(standoff, start, end, said)
-        if squeezed(standoff.text[start:end]) == squeezed(said):
-            said = None  # the copy has other white space, at line ends
+    if isinstance(copy, str):
+        start, end = _characters(standoff, start, end, copy)
+        if squeezed(standoff.text[start:end]) == squeezed(copy):
+            copy = None  # the copy has other white space, at line ends
     again = regions.places.get(id) == (start, end)  # another set of labels for the same region
     if len(labels) > 1 or again:
         standoff.place.note("several-labels", f"'{standoff.text[start:end]}' has several labels, which are an entity each; "
@@ -232,21 +232,24 @@ def _add_entity(regions: _Regions, number: int, result: Mapping[str, Any], start
     regions.places.setdefault(id, (start, end))
     for place, label in enumerate(labels):
         key: Any = (number, place) if place or again else id
-        standoff.entity(key, label, start, end, copy=said, score=finite_score(result.get("score")))
+        standoff.entity(key, label, start, end, copy=copy, score=finite_score(result.get("score")))
 
 
 def _names(labels: Any) -> list[str]:
     return [label for label in labels if isinstance(label, str) and label] if isinstance(labels, list) else []
 
 
-def _characters(standoff: Standoff, start: int, end: int, said: str) -> tuple[int, int]:
-    """Offsets in characters. Older versions counted UTF-16 code units (HumanSignal/label-studio, issue 1347): where only
-    that agrees with the copy of the text, it is meant."""
+def _characters(standoff: Standoff, start: int, end: int, copy: str) -> tuple[int, int]:
+    """Offsets in characters.
+
+    Older versions counted UTF-16 code units (HumanSignal/label-studio, issue 1347), which are assumed where only they
+    agree with the copy of the text.
+    """
     text = standoff.text
-    if text[start:end] != said and beyond_16_bits(text):
+    if text[start:end] != copy and beyond_16_bits(text):
         units = code_units(text)
-        if 0 <= start < end < len(units) and text[units[start] : units[end]] == said:
-            standoff.place.note("utf-16-offsets", f"'{said}' is counted in UTF-16 code units, in which an emoji is two; "
+        if 0 <= start < end < len(units) and text[units[start] : units[end]] == copy:
+            standoff.place.note("utf-16-offsets", f"'{copy}' is counted in UTF-16 code units, in which an emoji is two; "
                                 "converted")
             return units[start], units[end]
     return start, end

@@ -2,7 +2,7 @@
 
 `id|t|title` and `id|a|abstract` make one text, the abstract one character after the title. A mention is id, start, end,
 text, type, identifier of its concept, separated by tabs. A relation is id, type, identifier, identifier: it connects
-concepts, not mentions, and so the option `pairs` says which mentions it is given to.
+concepts, not mentions, so the option `pairs` decides which mentions it connects.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ class _Article:
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
     """The sentences of all articles; the id is that of the article and the sentence's number in it, from 1."""
-    named = further = 0
+    identifiers = further = 0
     for article in _articles(path, problems):
         yield from _documents(article, path, problems, options)
-        named += sum(bool(mention.concepts) for mention in article.mentions)
+        identifiers += sum(bool(mention.concepts) for mention in article.mentions)
         further += article.further
-    if named:
-        problems.note(path, None, "unread-concepts", f"{named} mentions have identifiers of concepts, which serve to find "
-                      "the arguments of relations and are not kept")
+    if identifiers:
+        problems.note(path, None, "unread-concepts", f"{identifiers} mentions have identifiers of concepts, which serve to "
+                      "find the arguments of relations and are not kept")
     if further:
         problems.note(path, None, "unread-column", f"{further} mentions and relations have further columns, which are not "
                       "read")
@@ -130,17 +130,17 @@ def _documents(article: _Article, path: Path, problems: Problems, options: Optio
 
 def _add_relations(standoff: Standoff, article: _Article, *, every: bool) -> None:
     """Give each relation between concepts to mentions of them: to every pair, or to the closest."""
-    written: set[_Relation] = set()
+    seen: set[_Relation] = set()
     connected: set[tuple[str, int, int]] = set()
     starts = [start for start, _ in sentences(article.text)] if article.relations else []
     for relation in article.relations:
         place = standoff.place.at(relation.line)
         about = f"relation {relation.type} from {relation.head} to {relation.tail}"
-        if relation in written:
+        if relation in seen:
             place.repair("duplicate-relation", f"{about} is written twice", "keeps one",
                          loss=False)
             continue
-        written.add(relation)
+        seen.add(relation)
         pairs = _pairs(relation, about, article.mentions, place)
         if pairs and not every:
             pairs = [min(pairs, key=lambda pair: _distance(article.mentions[pair[0]], article.mentions[pair[1]], starts))]
@@ -159,12 +159,12 @@ def _pairs(relation: _Relation, about: str, mentions: Sequence[_Mention], place:
     for concept in (relation.head, relation.tail):
         # PubTator 3 writes the type before the identifier: Disease|MESH:D003866
         names = {concept, re.split(r"[|@]", concept, maxsplit=1)[-1]}
-        found = [key for key, mention in enumerate(mentions) if names & mention.concepts]
-        if not found:
+        keys = [key for key, mention in enumerate(mentions) if names & mention.concepts]
+        if not keys:
             place.repair("unknown-id", f"{about} names {concept}, which is the identifier of no mention",
                          "leaves the relation out")
             return []
-        ends.append(found)
+        ends.append(keys)
     pairs = [(head, tail) for head, tail in product(*ends) if head != tail]
     if not pairs:
         place.note("one-mention", f"{about} would connect a mention with itself and is left out",
@@ -173,9 +173,9 @@ def _pairs(relation: _Relation, about: str, mentions: Sequence[_Mention], place:
 
 
 def _distance(head: _Mention, tail: _Mention, starts: Sequence[int]) -> tuple[int, int, int, int]:
-    """How far two mentions are apart: sentence ends between them, then characters; of equals the first is closest."""
-    crossed = abs(bisect_right(starts, head.start) - bisect_right(starts, tail.start))
-    return crossed, max(head.start, tail.start) - min(head.end, tail.end), head.start, tail.start
+    """A sort key for the distance of two mentions: sentence ends between them, characters, then their order."""
+    sentence_ends = abs(bisect_right(starts, head.start) - bisect_right(starts, tail.start))
+    return sentence_ends, max(head.start, tail.start) - min(head.end, tail.end), head.start, tail.start
 
 
 def sniff(head: str) -> bool:
