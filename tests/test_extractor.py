@@ -651,7 +651,7 @@ def test_calibration_goes_with_the_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Too few documents to fit on change nothing; what is fitted holds after saving, loading and exporting."""
-    monkeypatch.setattr("conjoin.evaluation.calibration.MIN_FOUND", 10**6)
+    monkeypatch.setattr("conjoin.evaluation.calibration.MIN_PREDICTIONS", 10**6)
     monkeypatch.setattr("conjoin.evaluation.calibration.MIN_GOLD", 10**6)
     torch.manual_seed(0)
     config = shrunk("conjoin-base", f"relations.decision={decision}", "entities.outside_prior=0")

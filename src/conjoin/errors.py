@@ -1,4 +1,4 @@
-"""The errors that conjoin raises on purpose. Each message names the place and the remedy in one sentence."""
+"""The exceptions of conjoin. Each message names the place and the remedy in one sentence."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import difflib
 from collections.abc import Iterable
 
 MAX_LISTED = 14  # names in one sentence
-ALIKE = 0.65  # how like a name must be to be guessed; 1 is the same
+MIN_SIMILARITY = 0.65  # of a suggested name, from 0 to 1
 
 
 class ConjoinError(Exception):
-    """Root of all errors raised on purpose; the command line prints the message and exits with 1."""
+    """Base class of all errors; the command line prints the message and exits with 1."""
 
 
 class DataError(ConjoinError):
@@ -26,11 +26,11 @@ class ModelError(ConjoinError):
 
 
 class LostProcessError(ConjoinError):
-    """Another of the processes that train together has ended."""
+    """Another process of distributed training has ended."""
 
 
 class WorkerError(ConjoinError):
-    """A process that did a part of the work ended before it was done."""
+    """A worker process ended before its work was done."""
 
 
 class MissingExtraError(ConjoinError):
@@ -38,14 +38,18 @@ class MissingExtraError(ConjoinError):
 
 
 def require_extra(extra: str, package: str) -> MissingExtraError:
-    """The error to raise when `package`, which the optional dependency group `extra` installs, cannot be imported."""
+    """The error for a `package` that cannot be imported and that the optional dependency group `extra` installs."""
     return MissingExtraError(f"this needs the package '{package}'; install it with: pip install 'conjoin[{extra}]'")
 
 
 def unknown_name(what: str, name: str, known: Iterable[str], *, listed_by: str = "") -> str:
-    """One sentence for a name that is not in `known`, with the nearest valid one first.
+    """The message for a name that is not `known`, with the nearest known name.
 
-    Many names are not listed where there is a command for it, `listed_by`.
+    Args:
+        what: What the name is a name of, such as "format".
+        name: The unknown name.
+        known: The valid names.
+        listed_by: A command that lists them, named instead of a long list.
     """
     choices = sorted(known)
     nearest = _nearest(name, choices)
@@ -55,14 +59,14 @@ def unknown_name(what: str, name: str, known: Iterable[str], *, listed_by: str =
 
 
 def _nearest(name: str, choices: list[str]) -> str | None:
-    """The choice that is most like the name, or whose part after the last dot is."""
+    """The choice most similar to the name, as a whole or in the part after the last dot."""
     last = {choice: choice.rpartition(".")[2] for choice in choices}
-    wanted = name.rpartition(".")[2]
-    alike = [choice for choice in choices if last[choice] == wanted]
-    near = difflib.get_close_matches(name, alike or choices, n=1, cutoff=0.0 if alike else ALIKE)
+    last_part = name.rpartition(".")[2]
+    same_last = [choice for choice in choices if last[choice] == last_part]
+    near = difflib.get_close_matches(name, same_last or choices, n=1, cutoff=0.0 if same_last else MIN_SIMILARITY)
     if near:
         return near[0]
-    ends = difflib.get_close_matches(wanted, last.values(), n=1, cutoff=ALIKE)
+    ends = difflib.get_close_matches(last_part, last.values(), n=1, cutoff=MIN_SIMILARITY)
     return next((choice for choice in choices if last[choice] in ends), None)
 
 

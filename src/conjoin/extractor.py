@@ -205,7 +205,7 @@ class Extractor:
         predicted = self.annotator.uncalibrated(threshold if candidates is None else candidates).annotate(documents)
         calibration, report = fit(
             documents, predicted, relation_types=self.schema.relation_types, symmetric=self.schema.symmetric,
-            least=min_score, candidates=candidates,
+            threshold=min_score, candidates=candidates,
         )
         self._calibrated(calibration)
         self.metrics["calibration"] = report

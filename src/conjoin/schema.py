@@ -12,10 +12,13 @@ from conjoin.errors import DataError, SettingError, unknown_name
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The labels of a task.
+    """The types of a task.
 
-    `signatures` maps a relation type to the (head type, tail type) pairs it may connect; a relation type that is absent
-    from it may connect anything. `symmetric` relations hold both ways and are compared in canonical order.
+    Args:
+        entity_types: Entity types.
+        relation_types: Relation types.
+        symmetric: Relation types that hold both ways; they are compared in canonical order.
+        signatures: Relation type → (head type, tail type) pairs that it may connect; an absent type may connect any.
     """
 
     entity_types: tuple[str, ...]
@@ -25,9 +28,10 @@ class Schema:
 
     @classmethod
     def from_documents(cls, documents: Iterable[Document], *, symmetric: Iterable[str] = ()) -> Schema:
-        """The schema that annotated documents show: types sorted by name, signatures as seen.
+        """The schema of annotated documents: types sorted by name, the argument types that occur.
 
-        Raises `SettingError` for a symmetric type that no document has.
+        Raises:
+            SettingError: For a symmetric type that no document has.
         """
         entity_types: set[str] = set()
         signatures: dict[str, set[tuple[str, str]]] = {}
@@ -46,18 +50,18 @@ class Schema:
         )
 
     def allows(self, relation_type: str, head_type: str, tail_type: str) -> bool:
-        """Whether a relation of this type may connect a head and a tail of these types."""
+        """True when a relation of this type may connect a head and a tail of these types."""
         pairs = self.signatures.get(relation_type)
         if pairs is None or (head_type, tail_type) in pairs:
             return True
         return relation_type in self.symmetric and (tail_type, head_type) in pairs
 
     def canonical(self, relation: Relation) -> Relation:
-        """The relation itself, or for a symmetric type the one whose head stands first."""
+        """The relation; one of a symmetric type with the argument that comes first as its head."""
         return canonical(relation, self.symmetric)
 
     def check(self, documents: Iterable[Document]) -> None:
-        """Raise `DataError` for the first document that uses a type the schema does not know."""
+        """Raise `DataError` for the first document with a type that is not in the schema."""
         for number, document in enumerate(documents, start=1):
             name = f"document '{document.id}'" if document.id else f"document {number}"
             for entity in document.entities:
@@ -66,6 +70,7 @@ class Schema:
                 _check_type("relation", relation.type, self.relation_types, name)
 
     def to_json(self) -> dict[str, Any]:
+        """The schema as JSON values."""
         return {
             "entity_types": list(self.entity_types),
             "relation_types": list(self.relation_types),
@@ -95,7 +100,7 @@ def _check_type(what: str, type: str, known: tuple[str, ...], name: str) -> None
 
 
 def canonical(relation: Relation, symmetric: frozenset[str]) -> Relation:
-    """The relation itself, or for a symmetric type the one whose head stands first in the text."""
+    """The relation; one of a symmetric type with the argument that comes first in the text as its head."""
     if relation.type not in symmetric:
         return relation
     head, tail = relation.head, relation.tail

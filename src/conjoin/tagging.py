@@ -17,13 +17,17 @@ OUTSIDE = "O"
 
 
 def tag_set(types: Sequence[str], scheme: Scheme) -> tuple[str, ...]:
-    """All tags of a scheme in a fixed order, `O` first: 2·types + 1 for BIO, 4·types + 1 for BIOES."""
+    """The tags of a scheme, `O` first: 2·types + 1 for BIO, 4·types + 1 for BIOES."""
     prefixes = "BI" if scheme == "bio" else "BIES"
     return (OUTSIDE, *(f"{prefix}-{type}" for type in types for prefix in prefixes))
 
 
 def encode(entities: Iterable[Entity], length: int, scheme: Scheme) -> list[str]:
-    """One tag per word. Raises `DataError` when entities overlap, which one tag per word cannot hold."""
+    """One tag for each of `length` words.
+
+    Raises:
+        DataError: When entities overlap.
+    """
     tags = [OUTSIDE] * length
     for entity in entities:
         if any(tag != OUTSIDE for tag in tags[entity.start : entity.end]):
@@ -43,9 +47,9 @@ def _entity_tags(type: str, length: int, scheme: Scheme) -> list[str]:
 
 
 def decode(tags: Sequence[str]) -> list[Entity]:
-    """The entities of any tag string of either scheme, legal or not.
+    """The entities of a sequence of tags of either scheme, legal or not.
 
-    The rules for illegal strings: a tag that does not continue the open entity (another type, or after `E-`, `S-` or
+    In an illegal sequence, a tag that does not continue the open entity (another type, or after `E-`, `S-` or
     `O`) opens a new one; an open entity ends before `B-`, `S-`, `O` or another type, and at the last word.
     """
     entities: list[Entity] = []
@@ -65,7 +69,7 @@ def decode(tags: Sequence[str]) -> list[Entity]:
 
 
 def may_follow(previous: str | None, tag: str | None, scheme: Scheme) -> bool:
-    """Whether `tag` may stand right after `previous`; None stands for the edge of the sentence on that side."""
+    """True when `tag` may follow `previous`; None is the edge of the sentence."""
     before, _, before_type = (previous or OUTSIDE).partition("-")
     after, _, after_type = (tag or OUTSIDE).partition("-")
     if after in ("I", "E"):

@@ -14,12 +14,12 @@ from conjoin import Extractor
 from conjoin.document import Document, Entity, Relation
 from conjoin.errors import DataError
 from conjoin.evaluation.calibration import (
-    MIN_FOUND,
+    MIN_PREDICTIONS,
     Calibration,
-    Found,
-    _likeliest,
+    ScoredPrediction,
+    _most_likely,
     best_threshold,
-    cooled,
+    calibrate,
     expected_calibration_error,
     fit,
     fit_temperature,
@@ -50,10 +50,10 @@ def test_the_least_score_by_hand() -> None:
 
 
 def test_cooling_keeps_the_order_and_the_middle() -> None:
-    assert cooled(0.5, 3.0) == pytest.approx(0.5)
-    assert cooled(0.9, 2.0) == pytest.approx(0.75)  # odds 9 → √9 = 3
-    assert cooled(0.9, 0.5) == pytest.approx(81 / 82)
-    assert 0 < cooled(0.0, 2.0) < cooled(0.1, 2.0) < cooled(1.0, 2.0) < 1
+    assert calibrate(0.5, 3.0) == pytest.approx(0.5)
+    assert calibrate(0.9, 2.0) == pytest.approx(0.75)  # odds 9 → √9 = 3
+    assert calibrate(0.9, 0.5) == pytest.approx(81 / 82)
+    assert 0 < calibrate(0.0, 2.0) < calibrate(0.1, 2.0) < calibrate(1.0, 2.0) < 1
 
 
 def test_the_temperature_that_made_scores_too_sure_is_found() -> None:
@@ -61,28 +61,28 @@ def test_the_temperature_that_made_scores_too_sure_is_found() -> None:
     found = []
     for _ in range(20_000):
         truth = chance.uniform(0.02, 0.98)
-        found.append(Found("A", cooled(truth, 1 / 2.5), chance.random() < truth))
+        found.append(ScoredPrediction("A", calibrate(truth, 1 / 2.5), chance.random() < truth))
     assert fit_temperature(found) == pytest.approx(2.5, rel=0.05)
-    after = [one._replace(score=cooled(one.score, 2.5)) for one in found]
+    after = [one._replace(score=calibrate(one.score, 2.5)) for one in found]
     assert expected_calibration_error(found) > 0.08 > 0.02 > expected_calibration_error(after)
 
 
 def test_too_few_keep_their_scores() -> None:
-    assert fit_temperature([Found("A", 0.9, False)] * (MIN_FOUND - 1)) == 1.0
-    assert fit_temperature([Found("A", 0.9, False)] * MIN_FOUND) == pytest.approx(math.exp(4.0), rel=0.01)
+    assert fit_temperature([ScoredPrediction("A", 0.9, False)] * (MIN_PREDICTIONS - 1)) == 1.0
+    assert fit_temperature([ScoredPrediction("A", 0.9, False)] * MIN_PREDICTIONS) == pytest.approx(math.exp(4.0), rel=0.01)
 
 
 def test_a_temperature_that_would_raise_the_error_of_calibration_is_not_taken() -> None:
-    sure = [Found("A", 0.99, True)] * 95 + [Found("A", 0.99, False)] * 5
-    unsure = [Found("A", 0.7, True)] * 70 + [Found("A", 0.7, False)] * 30  # right as they are
-    likeliest = _likeliest([*sure, *unsure])
-    after = [one._replace(score=cooled(one.score, likeliest)) for one in (*sure, *unsure)]
+    sure = [ScoredPrediction("A", 0.99, True)] * 95 + [ScoredPrediction("A", 0.99, False)] * 5
+    unsure = [ScoredPrediction("A", 0.7, True)] * 70 + [ScoredPrediction("A", 0.7, False)] * 30  # right as they are
+    likeliest = _most_likely([*sure, *unsure])
+    after = [one._replace(score=calibrate(one.score, likeliest)) for one in (*sure, *unsure)]
     assert expected_calibration_error(after) > expected_calibration_error([*sure, *unsure])
     assert likeliest != 1.0 == fit_temperature([*sure, *unsure])
 
 
 def test_reliability_by_hand() -> None:
-    found = [Found("A", 0.95, True), Found("A", 1.0, False), Found("B", 0.32, True)]
+    found = [ScoredPrediction("A", 0.95, True), ScoredPrediction("A", 1.0, False), ScoredPrediction("B", 0.32, True)]
     rows = reliability(found)
     assert rows[9] == (2, 0.975, 0.5)
     assert rows[3] == (1, 0.32, 1.0)
@@ -106,7 +106,8 @@ def documents(sure: bool) -> tuple[list[Document], list[Document]]:
 
 def test_fitting_on_documents() -> None:
     gold, predicted = documents(True)
-    fitted, told = fit(gold, predicted, relation_types=["r", "s"], symmetric=frozenset({"r"}), least=0.5, candidates=0.05)
+    fitted, told = fit(gold, predicted, relation_types=["r", "s"], symmetric=frozenset({"r"}), threshold=0.5,
+                       candidates=0.05)
     assert fitted.candidates == 0.05
     least = fitted.thresholds["entities"]
     assert least["A"] == 0.0
@@ -141,18 +142,18 @@ def test_a_type_that_is_never_found_right_keeps_the_least_score_of_the_model() -
     entities = [Entity("A", 0, 1, 0.9), Entity("A", 1, 2, 0.9)]
     one = Document.from_words(["a", "b", "c"], entities, [Relation("r", *entities)])
     wrong = one.annotated(entities, [Relation("r", entities[1], entities[0], 0.2)])
-    fitted, _ = fit([one] * 30, [wrong] * 30, relation_types=["r"], least=0.5, candidates=0.05)
+    fitted, _ = fit([one] * 30, [wrong] * 30, relation_types=["r"], threshold=0.5, candidates=0.05)
     assert fitted.thresholds["relations"]["r"] == pytest.approx(fitted.score("relations", 0.5))
 
 
 def test_nothing_to_fit_on_is_an_error_and_changes_nothing(trained_run: Path) -> None:
     extractor = Extractor.load(trained_run)
-    before = extractor.model.relation_threshold
+    before = extractor.annotator
     with pytest.raises(DataError, match="no documents to calibrate on"):
         extractor.calibrate([])
     with pytest.raises(DataError, match="for none holds an entity"):
         extractor.calibrate([Document.from_words(["Oslo"])])
-    assert extractor.model.relation_threshold == before
+    assert extractor.annotator is before
 
 
 @pytest.mark.parametrize("change", [{"temperatures": {"entities": 0.0, "relations": 1.0}}, {"thresholds": {}}])

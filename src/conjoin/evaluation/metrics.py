@@ -8,7 +8,7 @@
 | `last-word` | type and last word are equal | type and direction are equal, both arguments match by last word |
 
 Both sides are counted: precision is the share of predicted items that match, recall the share of gold items that match,
-so a gold relation whose entities were never proposed is a miss. Items that are equal under a match count once.
+so a gold relation whose entities were not predicted is a miss. Items that are equal under a match count once.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Report:
         return self.table("entities", "relations")
 
     def table(self, *tasks: Literal["entities", "relations"]) -> str:
-        """The table of some tasks only, as `table("relations")` where entities were given."""
+        """The table of some tasks, such as `table("relations")` for predictions with gold entities."""
         rows = [row for task in tasks for row in _rows(task, getattr(self, task))]
         width = max(len(name) for _, name, _ in rows)
         lines: list[str] = []
@@ -142,12 +142,23 @@ def score(
 ) -> Report:
     """Compare predicted with gold documents, paired by position, under every match.
 
-    Relations of a `symmetric` type count in either direction, once. With `characters`, spans are compared by
-    `char_start` and `char_end`, so the two sides may be split into words differently; `last-word` then compares
-    `char_end` and `relaxed` asks for a shared character. A full stop at the end of a span is then not compared: whether
-    it belongs to a name (`Calif.`) or to the sentence is decided by whoever split the words.
+    Args:
+        gold: Annotated documents.
+        predicted: The same documents with predictions.
+        symmetric: Relation types that count once, in either direction.
+        characters: Compare spans by `char_start` and `char_end`, for documents that are split into other words. The
+            match `last-word` then compares `char_end`, and `relaxed` needs a shared character. A full stop at the end
+            of a span is ignored, as it may belong to the name (`Calif.`) or to the sentence.
 
-    Raises `DataError` when the numbers of documents, the texts of a pair, or (without `characters`) its words differ.
+    Returns:
+        Scores by match for entities and relations.
+
+    Raises:
+        DataError: When the numbers of documents, the texts of a pair, or (without `characters`) its words differ.
+
+    Example:
+        >>> report = score(corpus.test, extractor.annotate(corpus.test))
+        >>> print(report)
     """
     _check_pairs(gold, predicted, characters=characters)
     entities = {match: _Tally() for match in MATCHES}
@@ -173,8 +184,10 @@ def score(
 def document_counts(
     gold: Sequence[Document], predicted: Sequence[Document], *, symmetric: frozenset[str] = frozenset()
 ) -> dict[str, list[list[int]]]:
-    """Gold, predicted and correct items under `strict` of each document, for `entities` and `relations`: what two systems
-    are compared by. Raises `DataError` as `score` does."""
+    """Task → for each document the numbers of gold, predicted and correct items under `strict`.
+
+    Significance tests compare two systems by them. Raises `DataError` as `score` does.
+    """
     _check_pairs(gold, predicted, characters=False)
     counts: dict[str, list[list[int]]] = {"entities": [], "relations": []}
     for left, right in zip(gold, predicted, strict=True):
@@ -186,7 +199,11 @@ def document_counts(
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """The mean and the sample standard deviation (divisor n - 1); 0.0 for one value. Raises `DataError` for none."""
+    """The mean and the sample standard deviation (divisor n - 1), which is 0.0 for one value.
+
+    Raises:
+        DataError: When there are no values.
+    """
     if not values:
         raise DataError("there are no values to average; score at least one run")
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
@@ -207,21 +224,21 @@ def _check_pairs(gold: Sequence[Document], predicted: Sequence[Document], *, cha
 
 @dataclass(slots=True)
 class _Counts:
-    """Items of both sides and how many of each side match."""
+    """Gold items and those of them that are recalled, predicted items and those of them that are correct."""
 
     gold: int = 0
-    found: int = 0
+    recalled: int = 0
     predicted: int = 0
     correct: int = 0
 
-    def add(self, gold: int, found: int, predicted: int, correct: int) -> None:
+    def add(self, gold: int, recalled: int, predicted: int, correct: int) -> None:
         self.gold += gold
-        self.found += found
+        self.recalled += recalled
         self.predicted += predicted
         self.correct += correct
 
     def score(self) -> Score:
-        precision, recall = _ratio(self.correct, self.predicted), _ratio(self.found, self.gold)
+        precision, recall = _ratio(self.correct, self.predicted), _ratio(self.recalled, self.gold)
         return Score(precision, recall, _ratio(2 * precision * recall, precision + recall),
                      self.gold, self.predicted, self.correct)
 
@@ -243,20 +260,20 @@ class _Tally:
         self.add(gold, both, predicted, both)
 
     def add(
-        self, gold: Collection[_Item], found: Collection[_Item],
+        self, gold: Collection[_Item], recalled: Collection[_Item],
         predicted: Collection[_Item], correct: Collection[_Item],
     ) -> None:
         """Count the items of both sides, and of each side those that match, in all and by type."""
-        self.micro.add(len(gold), len(found), len(predicted), len(correct))
-        self.add_types(gold, found, predicted, correct)
+        self.micro.add(len(gold), len(recalled), len(predicted), len(correct))
+        self.add_types(gold, recalled, predicted, correct)
 
     def add_types(
-        self, gold: Iterable[_Item], found: Iterable[_Item], predicted: Iterable[_Item], correct: Iterable[_Item]
+        self, gold: Iterable[_Item], recalled: Iterable[_Item], predicted: Iterable[_Item], correct: Iterable[_Item]
     ) -> None:
         for item in gold:
             self._of(item).gold += 1
-        for item in found:
-            self._of(item).found += 1
+        for item in recalled:
+            self._of(item).recalled += 1
         for item in predicted:
             self._of(item).predicted += 1
         for item in correct:
@@ -298,7 +315,7 @@ def _links(document: Document, characters: bool, symmetric: frozenset[str]) -> s
 def _ordered(type: str, head: _Item, tail: _Item, symmetric: frozenset[str]) -> tuple[str, Any, Any]:
     """The relation with its arguments in a fixed order if it is symmetric.
 
-    This orders what the match compares, and not the entities as `schema.canonical` does: of two nested entities the
+    The order is that of the compared values, not of the entities as in `schema.canonical`: of two nested entities the
     first by position need not be the first by last word.
     """
     if type in symmetric and tail < head:
@@ -310,16 +327,16 @@ def _count_entities(tallies: Mapping[Match, _Tally], gold: set[_Span], predicted
     tallies["strict"].add_equal(gold, predicted)
     tallies["last-word"].add_equal({(type, end) for type, _, end in gold}, {(type, end) for type, _, end in predicted})
 
-    in_gold, in_predicted = _Overlaps(gold), _Overlaps(predicted)
-    found = [span for span in gold if in_predicted.of(span)]
-    correct = [span for span in predicted if in_gold.of(span)]
-    tallies["relaxed"].add(gold, found, predicted, correct)
+    gold_overlaps, predicted_overlaps = _Overlaps(gold), _Overlaps(predicted)
+    recalled = [span for span in gold if predicted_overlaps.of(span)]
+    correct = [span for span in predicted if gold_overlaps.of(span)]
+    tallies["relaxed"].add(gold, recalled, predicted, correct)
 
     gold_places, predicted_places = {span[1:] for span in gold}, {span[1:] for span in predicted}
     both = gold_places & predicted_places
-    found = [span for span in gold if span[1:] in both]
+    recalled = [span for span in gold if span[1:] in both]
     correct = [span for span in predicted if span[1:] in both]
-    tallies["boundaries"].add_types(gold, found, predicted, correct)
+    tallies["boundaries"].add_types(gold, recalled, predicted, correct)
     tallies["boundaries"].micro.add(len(gold_places), len(both), len(predicted_places), len(both))
 
 
@@ -336,8 +353,8 @@ def _count_relations(
             {_ordered(type, part(head), part(tail), symmetric) for type, head, tail in gold},
             {_ordered(type, part(head), part(tail), symmetric) for type, head, tail in predicted},
         )
-    found, correct = _related(gold, predicted, symmetric), _related(predicted, gold, symmetric)
-    tallies["relaxed"].add(gold, found, predicted, correct)
+    recalled, correct = _related(gold, predicted, symmetric), _related(predicted, gold, symmetric)
+    tallies["relaxed"].add(gold, recalled, predicted, correct)
 
 
 def _related(links: set[_Link], others: set[_Link], symmetric: frozenset[str]) -> list[_Link]:
@@ -360,7 +377,7 @@ def _overlap(left: _Span, right: _Span) -> bool:
 
 
 class _Overlaps:
-    """Spans sorted by start within their type, to find the ones that overlap a span without trying them all."""
+    """Finds the spans of a set that overlap a span by binary search: sorted by type and start."""
 
     def __init__(self, spans: Iterable[_Span]) -> None:
         self._spans: dict[str, list[_Span]] = {}
@@ -374,10 +391,10 @@ class _Overlaps:
         """The spans of the same type that share a word with this one."""
         type, start, end = span
         spans, furthest = self._spans.get(type, []), self._furthest.get(type, [])
-        found = []
+        overlapping = []
         index = bisect_left(spans, (type, end, -1)) - 1  # the last that starts before our end
         while index >= 0 and furthest[index] > start:
             if spans[index][2] > start:
-                found.append(spans[index])
+                overlapping.append(spans[index])
             index -= 1
-        return found
+        return overlapping

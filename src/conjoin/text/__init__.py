@@ -1,1 +1,1 @@
-"""Raw text to sentences and words with character offsets, windows over long sentences, and back."""
+"""Sentences and words of raw text with character offsets; windows over long sentences and merging their annotations."""

@@ -1,8 +1,7 @@
-"""Where the sentences of a raw text start and end.
+"""Sentence splitting.
 
-Sentences come from sentencex (Wikimedia), paragraph by paragraph, with a thin layer of rules that rejoins what it cuts
-in news and medical text. To cut too much costs relations across the cut, to cut too little costs nothing but
-length, so a doubtful boundary is dropped.
+Sentences come from sentencex (Wikimedia), paragraph by paragraph; a few rules rejoin its wrong cuts in news and medical
+text. A wrong cut loses the relations across it, a missing one only makes a longer sentence, so doubtful cuts are dropped.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ _LINE_END = re.compile(f"\r\n|[{_BREAK}]")
 _LIST_ITEM = re.compile(r"\s*(?:[-*+•‣◦·]\s|#+\s|\(?\d{1,3}[.)]\s|\(?[a-zA-Z]\)\s)")
 _CONTINUES = ",;:-–—(&/"  # a line that ends so goes on
 _GOES_ON = frozenset({"a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"})
-_SHORT_LINE = 40  # characters; nobody wraps prose more narrowly
+_SHORT_LINE = 40  # characters; prose is not wrapped more narrowly
 
-# What sentencex reads as markup or cannot take (1.0.32 panics on white space of several bytes and refuses lone
-# surrogates), and stand-ins of equal length.
-_STAND_INS = {ord("<"): "=", ord(">"): "="}
-_STAND_INS |= {code: " " for code in range(0x3001) if chr(code).isspace()}
-_STAND_INS |= dict.fromkeys(range(0xD800, 0xE000), "x")
+# Characters that sentencex reads as markup or cannot process (1.0.32 panics on white space of several bytes and refuses
+# lone surrogates), and replacements of equal length.
+_REPLACEMENTS = {ord("<"): "=", ord(">"): "="}
+_REPLACEMENTS |= {code: " " for code in range(0x3001) if chr(code).isspace()}
+_REPLACEMENTS |= dict.fromkeys(range(0xD800, 0xE000), "x")
 
 _NAME_TITLES = "Ms Messrs Mme Mlle Atty Amb Asst Cmdr Supt Det Jos Geo Wm Chas Thos"
 _BEFORE_A_NAME = frozenset(_NAME_TITLES.split())
@@ -45,15 +44,21 @@ _LOOK_BACK = 24  # characters: enough for every rule that looks at the end of th
 
 
 def sentences(text: str, *, language: str = "en") -> list[tuple[int, int]]:
-    """Where each sentence starts and ends in the text, without the white space around it.
+    """Split a text into sentences.
 
-    A blank line ends a sentence, and so does a form feed or a paragraph separator. A single line break does only where
-    the author meant it: before a list item, after a `#` heading, or before a capital or digit when the next word would
-    still have fitted on the line (headings, addresses, verse); otherwise the lines are wrapped prose. A byte-order mark
-    counts as white space, wherever it stands.
+    A blank line, a form feed or a paragraph separator ends a sentence. A single line break ends one before a list item,
+    after a `#` heading, and before a capital or digit when the next word would still have fitted on the line (headings,
+    addresses, verse); other line breaks are those of wrapped prose. A byte-order mark counts as white space.
+
+    Args:
+        text: The text.
+        language: ISO code of its language.
+
+    Returns:
+        Start and end (exclusive) of each sentence in characters, without the white space around it.
     """
     text = text.replace(BYTE_ORDER_MARK, " ")
-    found = []
+    spans = []
     for start, end in _blocks(text):
         cuts = [start, *_cuts(text[start:end], start, language), end]
         for left, right in pairwise(cuts):
@@ -61,12 +66,12 @@ def sentences(text: str, *, language: str = "en") -> list[tuple[int, int]]:
             body = piece.strip()
             if body:
                 begin = left + len(piece) - len(piece.lstrip())
-                found.append((begin, begin + len(body)))
-    return found
+                spans.append((begin, begin + len(body)))
+    return spans
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
-    """Stretches of text that a sentence cannot leave: paragraphs, and within them headings and list items."""
+    """Stretches of text that contain whole sentences: paragraphs, headings, list items."""
     for lines in _paragraphs(text):
         width = max(_SHORT_LINE, *(end - start for start, end in lines))
         begin = lines[0][0]
@@ -94,7 +99,7 @@ def _paragraphs(text: str) -> Iterator[list[tuple[int, int]]]:
 
 
 def _breaks(line: str, following: str, width: int) -> bool:
-    """Whether the line break between two lines of a paragraph ends a sentence."""
+    """True when the line break between two lines of a paragraph ends a sentence."""
     if _LIST_ITEM.match(following + " ") or line.startswith("#"):
         return True
     first = following.split(maxsplit=1)[0][:width]
@@ -109,7 +114,7 @@ def _cuts(block: str, offset: int, language: str) -> list[int]:
     """The starts of all sentences of a block but the first, counted in the whole text."""
     cuts: list[int] = []
     begin = 0
-    boundaries = sentencex.get_sentence_boundaries(language, block.translate(_STAND_INS))  # type: ignore[attr-defined]
+    boundaries = sentencex.get_sentence_boundaries(language, block.translate(_REPLACEMENTS))  # type: ignore[attr-defined]
     starts = [boundary["start_index"] for boundary in boundaries[1:]]
     for start, end in pairwise([*starts, len(block)]):
         if not _belongs_together(block[max(begin, start - _LOOK_BACK) : start], block[start:end]):
@@ -119,7 +124,7 @@ def _cuts(block: str, offset: int, language: str) -> list[int]:
 
 
 def _belongs_together(before: str, after: str) -> bool:
-    """Whether a boundary that sentencex sees is none; `before` may be cut off on its left."""
+    """True when a boundary of sentencex is wrong; `before` is the end of the piece before it."""
     if not any(character.isalnum() for character in after):  # a stray quote, ' ;', '...'
         return True
     if _ONLY_MARKER.match(before):  # '1.' and the item it numbers

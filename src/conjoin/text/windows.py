@@ -1,4 +1,4 @@
-"""Raw text → units to annotate: sentences, or overlapping windows over a long one; and merging their annotations back."""
+"""Splits raw text into units to annotate (sentences, or windows over long ones) and merges their annotations."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ _Scored = TypeVar("_Scored", Entity, Relation)
 class Unit:
     """A piece of a text to annotate: a sentence, or one of the overlapping windows over a long one.
 
-    `document.text` is the text from character `char_offset` on, and its first word is word `word_offset` of the text.
-    The words `core_start` to `core_end` (end exclusive, counted in the unit) are this unit's own: every word of the
-    text is in the core of exactly one unit; the words around the core are context that a neighbour owns.
+    Every word of the text is in the core of exactly one unit; the words around a core are context.
+
+    Args:
+        document: The words of the unit.
+        char_offset: Start of the unit in the text, in characters.
+        word_offset: Start of the unit in the text, in words.
+        core_start: First word of the core, counted in the unit.
+        core_end: End of the core (exclusive), counted in the unit.
     """
 
     document: Document
@@ -40,12 +45,19 @@ def split(
     hyphens: Hyphens = "cut",
     bounds: Sequence[tuple[int, int]] | None = None,
 ) -> list[Unit]:
-    """The sentences of a text in order, as units to annotate; one longer than `max_words` gives several windows.
+    """Split a text into units to annotate: its sentences, or windows over those longer than `max_words`.
 
-    Neighbouring windows share at least `overlap` words (one less if that is odd). The units of a text with an `id` are
-    called `id#1`, `id#2`, … `hyphens` is as for `words`. `bounds` are the sentences as pairs of characters, where they are
-    known. Text without any visible character gives no unit. Raises `SettingError` when the overlap does not fit into a
-    window.
+    Args:
+        text: The text; white space alone has no units.
+        id: Id of the text; its units are called `id#1`, `id#2`, …
+        max_words: Maximum words of a unit.
+        overlap: Words that neighbouring windows share (one less if odd).
+        language: ISO code for sentence splitting.
+        hyphens: As for `words`.
+        bounds: Start and end of each sentence in characters; without them the text is split into sentences.
+
+    Raises:
+        SettingError: When `overlap` is not smaller than `max_words`.
     """
     if not 0 <= overlap < max_words:
         raise SettingError(f"overlap is {overlap} words and max_words {max_words}; the overlap must be smaller")
@@ -60,40 +72,48 @@ def split(
     return units
 
 
-def merge(text: str, units: Sequence[Unit], annotated: Sequence[Document], *, id: str = "") -> Document:
-    """One document over the whole text from the annotated documents of its units, which are in the order of `units`.
+def merge(text: str, units: Sequence[Unit], documents: Sequence[Document], *, id: str = "") -> Document:
+    """Merge the annotated documents of units into one document over the whole text.
 
-    An entity is taken from the unit in whose core its first word lies. Where two windows disagree at their seam, an
-    entity that ends at the edge of its window gives way to a longer one of its type from the next window, and an entity
-    from the next window that overlaps one reaching over the seam is dropped unless both windows have it. A relation is
-    kept when any window has it and both its entities were kept; of equal annotations the highest score counts. Raises
-    `DataError` when documents and units do not fit.
+    An entity comes from the unit whose core has its first word. At the boundary of two windows, an entity that ends at
+    the edge of its window is replaced by a longer one of its type from the next window; an entity of the next window
+    that overlaps one crossing the boundary is dropped unless both windows have it. A relation stays when a window has it
+    and both entities stay. Of equal annotations the highest score counts.
+
+    Args:
+        text: The text that was split.
+        units: Its units.
+        documents: The annotated document of each unit, in the same order.
+        id: Id of the new document.
+
+    Raises:
+        DataError: When documents and units do not fit together.
     """
-    _check_units(text, units, annotated)
+    _check_units(text, units, documents)
     if len(units) == 1 and units[0].document.text == text:
-        return annotated[0].named(id)
+        return documents[0].named(id)
     tokens = [
         token.moved(unit.char_offset) for unit in units for token in unit.document.tokens[unit.core_start : unit.core_end]
     ]
-    found = [
-        _best([_shifted(entity, unit.word_offset) for entity in document.entities])
-        for unit, document in zip(units, annotated, strict=True)
+    candidates = [
+        _best([_shift(entity, unit.word_offset) for entity in document.entities])
+        for unit, document in zip(units, documents, strict=True)
     ]
-    kept = _kept(units, found)
-    best = _best([entity for group in found for entity in group.values()])
+    entities = _merge_entities(units, candidates)
+    best = _best([entity for group in candidates for entity in group.values()])
     relations: dict[Relation, Relation] = {}
-    for unit, document in zip(units, annotated, strict=True):
+    for unit, document in zip(units, documents, strict=True):
         for relation in document.relations:
-            head, tail = _shifted(relation.head, unit.word_offset), _shifted(relation.tail, unit.word_offset)
-            if head in kept and tail in kept:
+            head, tail = _shift(relation.head, unit.word_offset), _shift(relation.tail, unit.word_offset)
+            if head in entities and tail in entities:
                 moved = Relation(relation.type, head, tail, relation.score)
                 relations[moved] = _higher(relations.get(moved), moved)
-    return Document(text, tuple(tokens), tuple(best[entity] for entity in kept), tuple(relations.values()), id)
+    return Document(text, tuple(tokens), tuple(best[entity] for entity in entities), tuple(relations.values()), id)
 
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """Words `start` to `end` of a sentence; the window's own are `core_start` to `core_end`."""
+    """Words `start` to `end` of a sentence, with the core from `core_start` to `core_end`."""
 
     start: int
     end: int
@@ -102,7 +122,7 @@ class _Window:
 
 
 def _windows(tokens: Sequence[Token], max_words: int, context: int) -> Iterator[_Window]:
-    """Windows with at least `context` words around a core, whose cores lie side by side."""
+    """Windows with at least `context` words on both sides of adjacent cores."""
     start = core_start = 0
     while start + max_words < len(tokens):
         end = start + max_words
@@ -113,7 +133,7 @@ def _windows(tokens: Sequence[Token], max_words: int, context: int) -> Iterator[
 
 
 def _cut(tokens: Sequence[Token], low: int, high: int) -> int:
-    """The last place from `low` to `high` right after punctuation, else `high`."""
+    """The last position from `low` to `high` after punctuation, else `high`."""
     for index in range(high, low - 1, -1):
         if tokens[index - 1].text in (".", ",", ";", ":", "!", "?", "--", "–", "—", "。", "、", "，"):
             return index
@@ -121,17 +141,17 @@ def _cut(tokens: Sequence[Token], low: int, high: int) -> int:
 
 
 def _unit(text: str, offset: int, word_offset: int, tokens: Sequence[Token], window: _Window, id: str) -> Unit:
-    own = tokens[window.start : window.end]
-    begin, end = own[0].char_start, own[-1].char_end
-    document = Document(text[offset + begin : offset + end], tuple(token.moved(-begin) for token in own), id=id)
+    inside = tokens[window.start : window.end]
+    begin, end = inside[0].char_start, inside[-1].char_end
+    document = Document(text[offset + begin : offset + end], tuple(token.moved(-begin) for token in inside), id=id)
     return Unit(document, offset + begin, word_offset + window.start,
                 window.core_start - window.start, window.core_end - window.start)
 
 
-def _check_units(text: str, units: Sequence[Unit], annotated: Sequence[Document]) -> None:
-    if len(units) != len(annotated):
-        raise DataError(f"{len(units)} units but {len(annotated)} annotated documents; give one for each, in order")
-    for index, (unit, document) in enumerate(zip(units, annotated, strict=True)):
+def _check_units(text: str, units: Sequence[Unit], documents: Sequence[Document]) -> None:
+    if len(units) != len(documents):
+        raise DataError(f"{len(units)} units but {len(documents)} annotated documents; give one for each, in order")
+    for index, (unit, document) in enumerate(zip(units, documents, strict=True)):
         if not text.startswith(unit.document.text, unit.char_offset):
             raise DataError(f"unit {index} is not from this text; merge with the text that was split")
         if document.tokens != unit.document.tokens:
@@ -139,7 +159,7 @@ def _check_units(text: str, units: Sequence[Unit], annotated: Sequence[Document]
                             "in the same order")
 
 
-def _shifted(entity: Entity, words: int) -> Entity:
+def _shift(entity: Entity, words: int) -> Entity:
     return Entity(entity.type, entity.start + words, entity.end + words, entity.score)
 
 
@@ -157,26 +177,26 @@ def _best(entities: Sequence[Entity]) -> dict[Entity, Entity]:
     return best
 
 
-def _kept(units: Sequence[Unit], found: Sequence[dict[Entity, Entity]]) -> dict[Entity, None]:
-    """The entities to keep, in order: each unit's own, the seams between windows mended."""
-    kept: dict[Entity, None] = {}
+def _merge_entities(units: Sequence[Unit], candidates: Sequence[dict[Entity, Entity]]) -> dict[Entity, None]:
+    """The entities of all units in order, with the boundaries between windows resolved."""
+    merged: dict[Entity, None] = {}
     crossing: list[Entity] = []
-    for index, (unit, entities) in enumerate(zip(units, found, strict=True)):
+    for index, (unit, entities) in enumerate(zip(units, candidates, strict=True)):
         low, high = unit.word_offset + unit.core_start, unit.word_offset + unit.core_end
         edge = unit.word_offset + len(unit.document.tokens)
         crossing = [entity for entity in crossing if entity.end > low]
-        before = found[index - 1] if index else {}
-        after = found[index + 1] if index + 1 < len(units) and units[index + 1].word_offset < edge else {}
-        own = [entity for entity in entities if low <= entity.start < high]
-        own = [entity for entity in own if entity in before or not any(entity.overlaps(other) for other in crossing)]
-        own = [_whole(entity, after) if entity.end == edge else entity for entity in own]
-        kept |= dict.fromkeys(own)
-        crossing += own
-    return kept
+        before = candidates[index - 1] if index else {}
+        after = candidates[index + 1] if index + 1 < len(units) and units[index + 1].word_offset < edge else {}
+        core = [entity for entity in entities if low <= entity.start < high]
+        core = [entity for entity in core if entity in before or not any(entity.overlaps(other) for other in crossing)]
+        core = [_longest(entity, after) if entity.end == edge else entity for entity in core]
+        merged |= dict.fromkeys(core)
+        crossing += core
+    return merged
 
 
-def _whole(entity: Entity, after: dict[Entity, Entity]) -> Entity:
-    """The entity, or the longest of its type from the next window that goes on where this one was cut."""
+def _longest(entity: Entity, after: dict[Entity, Entity]) -> Entity:
+    """The entity, or the longest of its type in the next window that overlaps it and ends later."""
     longer = [
         other for other in after if other.type == entity.type and other.end > entity.end and entity.overlaps(other)
     ]

@@ -1,4 +1,4 @@
-"""The words of a sentence with their character offsets."""
+"""Word splitting with character offsets."""
 
 from __future__ import annotations
 
@@ -58,13 +58,16 @@ _ABBREVIATIONS = frozenset(_ABBREVIATION_LIST.split())
 
 
 def words(text: str, *, hyphens: Hyphens = "cut") -> list[Token]:
-    """The words of a sentence with their characters.
+    """Split a sentence into words.
 
-    Every character is in exactly one word, save white space and byte-order marks, which count as white space.
-    Punctuation, brackets, quotes, per cent and currency signs are words of their own, and so are `'s` and `n't`, as in
-    the Penn Treebank. Numbers (`1,234.5`, `11:30`), dotted abbreviations (`U.S.`), initials (`J.`) and known
-    abbreviations (`Inc.`) stay whole. Compounds are split at the hyphen (`Leeds - based`), so that a name inside can be
-    annotated, save before digits (`IL-2`) and after leading digits (`5-FU`, `43-year`); with hyphens `whole` they are not.
+    Every character except white space (and byte-order marks) is in exactly one word. Punctuation, brackets, quotes, per
+    cent and currency signs are words, and so are `'s` and `n't`, as in the Penn Treebank. Numbers (`1,234.5`, `11:30`),
+    dotted abbreviations (`U.S.`), initials (`J.`) and known abbreviations (`Inc.`) are one word.
+
+    Args:
+        text: The sentence.
+        hyphens: `cut` splits compounds at the hyphen (`Leeds - based`), so that a name in them can be annotated, but not
+            before digits (`IL-2`) or after leading digits (`5-FU`, `43-year`). `whole` does not split them.
     """
     text = text.replace(BYTE_ORDER_MARK, " ")
     end = _last_word_end(text)
@@ -79,22 +82,22 @@ def words(text: str, *, hyphens: Hyphens = "cut") -> list[Token]:
 
 
 def squeezed(text: str) -> str:
-    """The text without white space, which files and tools change: what is left tells whether two texts are the same."""
+    """The text without white space, to compare texts whose spacing differs."""
     return "".join(text.split())
 
 
 def learn_hyphens(documents: Iterable[Document]) -> Hyphens:
-    """Whether annotated words hold compounds whole (`Leeds-based`) more often than hyphens stand alone."""
-    whole = alone = 0
+    """The value of `hyphens` for the words of these documents: `whole` with more compounds than single hyphens."""
+    compounds = hyphens = 0
     for document in documents:
         for token in document.tokens:
-            alone += token.text == "-"
-            whole += _COMPOUND.search(token.text) is not None
-    return "whole" if whole > alone else "cut"
+            hyphens += token.text == "-"
+            compounds += _COMPOUND.search(token.text) is not None
+    return "whole" if compounds > hyphens else "cut"
 
 
 def _compounds(tokens: Sequence[Token]) -> list[Token]:
-    """The words with those joined again that a hyphen without blanks connects."""
+    """The words, where a hyphen without blanks joins its neighbours to one word."""
     result: list[Token] = []
     open_hyphen = False
     for token in tokens:
@@ -110,7 +113,7 @@ def _compounds(tokens: Sequence[Token]) -> list[Token]:
 
 
 def _last_word_end(text: str) -> int:
-    """The end of the last letter or digit of a text: a stop from there on ends the sentence."""
+    """The end of the last letter or digit of a text; a full stop after it ends the sentence."""
     index = len(text)
     while index and not text[index - 1].isalnum():
         index -= 1
