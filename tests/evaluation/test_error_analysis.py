@@ -99,7 +99,7 @@ def test_errors_account_for_everything_that_is_not_correct(gold: Document, predi
     assert Counter(error.kind for error in errors) == Counter({kind: count for kind, count in kinds.items() if count})
 
 
-def test_the_page_shows_each_mistake_once_and_can_hide_its_kind() -> None:
+def test_the_page_shows_each_error_once_and_can_hide_its_kind() -> None:
     predicted = document([ORTIZ, STEEL, LEEDS], [Relation("Work_For", ORTIZ, STEEL), LOCATED])
     right = document([OSLO], [])
     page = errors_to_html(analyse_errors([GOLD, right], [predicted, right]), title="<dev>")

@@ -1,4 +1,4 @@
-"""The corpora of the two papers: where the public ones are, and how to come by the licensed ones."""
+"""The corpora of the two papers: downloads of the public ones, and how to apply for the licensed ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Progress = Callable[[str, int, int | None], None]  # file, bytes so far, bytes i
 
 @dataclass(frozen=True, slots=True)
 class CorpusFile:
-    """A file of a corpus: the addresses it can be had from, tried in turn, and its SHA-256 checksum."""
+    """A file of a corpus: addresses that are tried in turn, and the SHA-256 checksum."""
 
     name: str
     addresses: tuple[str, ...]
@@ -25,7 +25,7 @@ class CorpusFile:
 
 @dataclass(frozen=True, slots=True)
 class PublicCorpus:
-    """A corpus that anyone may download. `terms` says whose it is and what may be done with it."""
+    """A corpus that anyone may download; `terms` are its authors and conditions of use."""
 
     name: str
     files: tuple[CorpusFile, ...]
@@ -35,7 +35,7 @@ class PublicCorpus:
 
 @dataclass(frozen=True, slots=True)
 class LicensedCorpus:
-    """A corpus that its owner hands out under a licence. `apply` says where, `use` what to do with the copy."""
+    """A corpus under a licence: `apply` is the address to apply to, `use` how to read the copy."""
 
     name: str
     apply: str
@@ -114,10 +114,10 @@ LICENSED: Mapping[str, LicensedCorpus] = {
 
 
 def public_corpus(name: str, corpora: Mapping[str, PublicCorpus] = PUBLIC) -> PublicCorpus:
-    """The corpus of that name. Raises `SettingError` when there is none, or none that may be downloaded."""
+    """The corpus of that name. Raises `SettingError` when it is unknown or may not be downloaded."""
     if name in LICENSED:
         licensed = LICENSED[name]
-        raise SettingError(f"'{name}' is licensed and not to be downloaded; apply to {licensed.apply}; then {licensed.use}")
+        raise SettingError(f"'{name}' is licensed and cannot be downloaded; apply to {licensed.apply}; then {licensed.use}")
     if name not in corpora:
         raise SettingError(unknown_name("corpus", name, (*corpora, *LICENSED)))
     return corpora[name]
@@ -126,21 +126,28 @@ def public_corpus(name: str, corpora: Mapping[str, PublicCorpus] = PUBLIC) -> Pu
 def fetch(
     name: str, folder: Path, *, corpora: Mapping[str, PublicCorpus] = PUBLIC, progress: Progress | None = None
 ) -> list[Path]:
-    """Download the files of a public corpus that are not in the folder yet; what was cut off goes on.
+    """Download the files of a public corpus that are not in the folder yet; partial downloads resume.
 
-    Every file has its checksum, or is not there. Raises `DataError` when one cannot be had from any of its addresses,
-    `SettingError` when there is no such corpus, or none that may be downloaded.
+    Args:
+        name: Name of the corpus.
+        folder: Folder for its files.
+        corpora: The known corpora.
+        progress: Called with the name of a file, bytes so far, and bytes in all if known.
+
+    Raises:
+        DataError: When a file cannot be downloaded from any address, or has another checksum.
+        SettingError: When the corpus is unknown or may not be downloaded.
     """
     corpus = public_corpus(name, corpora)
     with folder_to_fill(folder):
-        return [_fetched(file, folder, progress or _silent) for file in corpus.files]
+        return [_fetch(file, folder, progress or _silent) for file in corpus.files]
 
 
 def _silent(name: str, done: int, total: int | None) -> None:
     """Report nothing."""
 
 
-def _fetched(file: CorpusFile, folder: Path, progress: Progress) -> Path:
+def _fetch(file: CorpusFile, folder: Path, progress: Progress) -> Path:
     path = folder / file.name
     if path.exists():
         if sha256_of(path) != file.sha256:
@@ -161,8 +168,8 @@ def _fetched(file: CorpusFile, folder: Path, progress: Progress) -> Path:
             return path
         part.unlink()
         reasons.append(f"{address}: other content than was published (its checksum differs)")
-    kept = f"; what came so far is kept in {part}, the same command goes on from there" if part.exists() else ""
+    partial = f"; the same command resumes the partial download in {part}" if part.exists() else ""
     if len(hosts) == len(file.addresses):
-        raise DataError(f"{file.name} cannot be had: there is no connection to {' or '.join(dict.fromkeys(hosts))}; try "
-                        f"again, or put the file into {folder} by hand{kept}")
-    raise DataError(f"{file.name} cannot be had: {'; '.join(reasons)}{kept}")
+        raise DataError(f"{file.name} cannot be downloaded: there is no connection to {' or '.join(dict.fromkeys(hosts))}; "
+                        f"try again, or put the file into {folder} yourself{partial}")
+    raise DataError(f"{file.name} cannot be downloaded: {'; '.join(reasons)}{partial}")

@@ -1,4 +1,4 @@
-"""Knowledge graphs from extracted documents: who is one node, what is asserted where, and the formats that hold it."""
+"""Knowledge graphs from extracted documents: nodes, edges and the formats to write them in."""
 
 from conjoin.graph.export import FORMATS, Summary, export_graph
 from conjoin.graph.nodes import Node, Nodes, normal_form

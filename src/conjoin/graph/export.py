@@ -1,4 +1,4 @@
-"""One pass over extracted documents into a graph's files: edges are written as they come, nodes at the end."""
+"""Export of extracted documents to a graph in one pass: edges as they come, nodes at the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from conjoin.graph.records import Assertion, Record
 from conjoin.graph.turtle import Turtle
 from conjoin.storage.atomic import atomic_folder
 
-WHOLE = ("graph-files.txt",)  # by which a folder of a graph is known
+MANIFEST = "graph-files.txt"  # by which a folder of a graph is recognised
 
 
 class Writer(Protocol):
@@ -37,7 +37,7 @@ FORMATS: dict[str, Callable[[Path], AbstractContextManager[Writer]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a graph holds."""
+    """The size of a graph: documents read, mentions, nodes and edges written."""
 
     documents: int
     mentions: int
@@ -49,29 +49,36 @@ def export_graph(
     records: Iterable[Record], folder: Path, format: str, *, entity_threshold: float = 0.0, relation_threshold: float = 0.0,
     alone: bool = False,
 ) -> Summary:
-    """Write the graph of the documents as files of a folder, whole or not at all.
+    """Write the graph of the documents as files of a folder, atomically.
 
-    An edge is one assertion of one document, with the places of both mentions and its score. Mentions and assertions that
-    score less than the thresholds are left out; entities without any relation too, unless `alone`.
+    An edge is one assertion of one document, with the characters of both mentions and its score.
+
+    Args:
+        records: The extracted documents.
+        folder: The folder; one with an earlier graph is replaced.
+        format: A key of `FORMATS`.
+        entity_threshold: Minimum score of mentions.
+        relation_threshold: Minimum score of assertions.
+        alone: Include entities without a relation.
     """
     nodes = Nodes()
     documents = mentions = edges = 0
-    with atomic_folder(folder, replaces=WHOLE) as temporary:
+    with atomic_folder(folder, replaces=(MANIFEST,)) as temporary:
         with FORMATS[format](temporary) as writer:
             for record in records:
                 documents += 1
-                told = [assertion for assertion in record.assertions
-                        if at_least(assertion.score, relation_threshold)
-                        and all(at_least(end.score, entity_threshold) for end in (assertion.head, assertion.tail))]
-                ends = {end for assertion in told for end in (assertion.head, assertion.tail)}
-                kept = [mention for mention in dict.fromkeys(record.mentions)
-                        if mention in ends or (alone and at_least(mention.score, entity_threshold))]
-                of = {mention: nodes.add(mention) for mention in kept}
-                mentions += len(kept)
-                for assertion in told:
-                    writer.edge(record.document, assertion, of[assertion.head], of[assertion.tail])
-                edges += len(told)
+                assertions = [assertion for assertion in record.assertions
+                              if at_least(assertion.score, relation_threshold)
+                              and all(at_least(end.score, entity_threshold) for end in (assertion.head, assertion.tail))]
+                ends = {end for assertion in assertions for end in (assertion.head, assertion.tail)}
+                included = [mention for mention in dict.fromkeys(record.mentions)
+                            if mention in ends or (alone and at_least(mention.score, entity_threshold))]
+                node_of = {mention: nodes.add(mention) for mention in included}
+                mentions += len(included)
+                for assertion in assertions:
+                    writer.edge(record.document, assertion, node_of[assertion.head], node_of[assertion.tail])
+                edges += len(assertions)
             writer.nodes(nodes)
         files = sorted(path.name for path in temporary.iterdir())
-        (temporary / WHOLE[0]).write_text("".join(f"{name}\n" for name in files), encoding="utf-8")
+        (temporary / MANIFEST).write_text("".join(f"{name}\n" for name in files), encoding="utf-8")
     return Summary(documents, mentions, len(nodes), edges)

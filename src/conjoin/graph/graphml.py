@@ -55,6 +55,6 @@ class GraphMl:
 
 
 def _data(kind: str, values: dict[str, Any]) -> str:
-    """Characters that XML cannot hold are written as U+FFFD."""
-    told = ((name, _NOT_XML.sub("\ufffd", str(value))) for name, value in values.items() if value is not None)
-    return "".join(f'<data key="{kind}-{name}">{escape(value)}</data>' for name, value in told)
+    """The data elements; characters that XML cannot hold become U+FFFD."""
+    texts = ((name, _NOT_XML.sub("\ufffd", str(value))) for name, value in values.items() if value is not None)
+    return "".join(f'<data key="{kind}-{name}">{escape(value)}</data>' for name, value in texts)

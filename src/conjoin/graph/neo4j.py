@@ -1,4 +1,4 @@
-"""CSV files for `neo4j-admin database import`, and the command that takes them."""
+"""CSV files for `neo4j-admin database import`, and the command to import them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EDGES = [":START_ID", ":END_ID", ":TYPE", "document", "head_start:int", "head_en
          "score:double"]
 COMMAND = ("neo4j-admin database import full neo4j --multiline-fields=true --array-delimiter='|' "
            "--nodes=nodes.csv --relationships=edges.csv")
-NOTES = "# with the server stopped, in this folder; a database that is there is replaced with --overwrite-destination\n"
+NOTES = "# run in this folder with the server stopped; --overwrite-destination replaces an existing database\n"
 
 
 class Neo4j:
@@ -43,7 +43,7 @@ class Neo4j:
         self._edges.writerow([head.id, tail.id, assertion.type, document, *ends, assertion.score])
 
     def nodes(self, nodes: Iterable[Node]) -> None:
-        """As `Writer.nodes`; a `|` inside a spelling, which parts the list, is written as `/`."""
+        """As `Writer.nodes`; a `|` in a spelling, which separates the list, becomes `/`."""
         with (self._folder / "nodes.csv").open("w", encoding="utf-8", errors="replace", newline="") as file:
             rows = csv.writer(file)
             rows.writerow(NODES)

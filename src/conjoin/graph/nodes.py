@@ -1,4 +1,4 @@
-"""Which mentions are one node."""
+"""Nodes of a graph: mentions with one type and one normal form."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _EDGES = " \t\n.,;:!?\"“”„‘’'`()[]{}"
 
 
 def normal_form(text: str) -> str:
-    """What surface variants of one name have in common: compatible characters (NFKC) without case, single blanks, no
-    article in front, no possessive and no punctuation at the ends. A text of nothing else stays as it is."""
+    """The common form of variants of a name: NFKC, case folded, single blanks, without article, possessive and
+    punctuation at the ends; just folded if nothing else is left."""
     plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     stripped = _POSSESSIVE.sub("", plain.strip(_EDGES))
     stripped = _ARTICLE.sub("", stripped, count=1).strip(_EDGES) if _ARTICLE.match(stripped) else stripped.strip(_EDGES)
@@ -27,8 +27,14 @@ def normal_form(text: str) -> str:
 
 @dataclass(slots=True)
 class Node:
-    """All mentions of one type whose normal form is the same. `id` depends on those two alone, so graphs of different
-    runs can be joined; `score` is the highest of its mentions, None when none has one."""
+    """All mentions with one type and normal form.
+
+    Args:
+        id: Derived from type and normal form, so that graphs of several runs can be joined.
+        type: The entity type.
+        spellings: Text of a mention → number of mentions.
+        score: The highest score of a mention; None when none has a score.
+    """
 
     id: str
     type: str
@@ -37,22 +43,23 @@ class Node:
 
     @property
     def name(self) -> str:
-        """The most frequent spelling, of equals the first in the alphabet."""
+        """The most frequent spelling, of equal ones the first in the alphabet."""
         return min(self.spellings, key=lambda spelling: (-self.spellings[spelling], spelling))
 
     @property
     def mentions(self) -> int:
+        """The number of mentions."""
         return self.spellings.total()
 
 
 class Nodes:
-    """The nodes found so far: memory grows with distinct names, not with documents."""
+    """Collects nodes; memory grows with distinct names, not with documents."""
 
     def __init__(self) -> None:
         self._nodes: dict[tuple[str, str], Node] = {}
 
     def add(self, mention: Mention) -> Node:
-        """The node of a mention, which is counted."""
+        """Count a mention and return its node."""
         key = (mention.type, normal_form(mention.text))
         if key not in self._nodes:
             digest = hashlib.sha256("\0".join(key).encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,4 +1,4 @@
-"""What extraction wrote, document by document: the lines of `conjoin extract` and the rows of `conjoin bulk`."""
+"""Results of extraction from files: the lines of `conjoin extract` and the rows of `conjoin bulk`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from conjoin.errors import DataError, require_extra
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """An entity where it stands; characters are counted from 0, the end is exclusive."""
+    """An entity and its characters, counted from 0, the end exclusive."""
 
     type: str
     text: str
@@ -34,7 +34,7 @@ class Assertion:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was found in one document."""
+    """The mentions and assertions of one document."""
 
     document: str
     mentions: tuple[Mention, ...]
@@ -42,9 +42,10 @@ class Record:
 
 
 def read_records(paths: Iterable[Path]) -> Iterator[Record]:
-    """The documents of JSONL and Parquet files, and of folders of them, in order. Rows with an error hold nothing.
+    """The documents of JSONL and Parquet files, and of folders of them, in order; rows with an error are empty.
 
-    Raises `DataError` with the place for what is neither.
+    Raises:
+        DataError: For other files, with the place.
     """
     for path in paths:
         for file in _files(path):
@@ -54,10 +55,11 @@ def read_records(paths: Iterable[Path]) -> Iterator[Record]:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.suffix in (".jsonl", ".parquet"))
-        if not found:
-            raise DataError(f"{path}: the folder holds no .jsonl or .parquet file; give what conjoin extract or bulk wrote")
-        return found
+        files = sorted(file for file in path.iterdir() if file.suffix in (".jsonl", ".parquet"))
+        if not files:
+            raise DataError(f"{path}: the folder holds no .jsonl or .parquet file; use the output of conjoin extract or "
+                            "bulk")
+        return files
     if not path.is_file():
         raise DataError(f"{path}: no such file or folder")
     return [path]
@@ -74,7 +76,7 @@ def _values(file: Path) -> Iterator[tuple[str, Any]]:
             rows = (row for batch in batches for row in batch.to_pylist())
             yield from ((f"{file}, row {number}", row) for number, row in enumerate(rows, start=1))
         except ArrowInvalid as error:
-            raise DataError(f"{file}: is no Parquet file; give what conjoin bulk wrote") from error
+            raise DataError(f"{file}: is no Parquet file; use the output of conjoin bulk") from error
         return
     with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
@@ -82,7 +84,7 @@ def _values(file: Path) -> Iterator[tuple[str, Any]]:
                 try:
                     yield f"{file}:{number}", json.loads(line)
                 except (ValueError, RecursionError) as error:
-                    raise DataError(f"{file}:{number}: not JSON; give what conjoin extract or bulk wrote") from error
+                    raise DataError(f"{file}:{number}: not JSON; use the output of conjoin extract or bulk") from error
 
 
 def _record(value: Any, place: str) -> Record:
@@ -96,8 +98,8 @@ def _record(value: Any, place: str) -> Record:
         name = value["doc_id"] if "doc_id" in value else value["id"]
         return Record(str(name), tuple(known.values()), assertions)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{place}: lacks something ({type(error).__name__}: {error}); give what conjoin extract or bulk "
-                        "wrote, with id or doc_id, entities and relations") from error
+        raise DataError(f"{place}: lacks something ({type(error).__name__}: {error}); use the output of conjoin extract or "
+                        "bulk, with id or doc_id, entities and relations") from error
 
 
 def _mention(entity: Any) -> Mention:

@@ -1,4 +1,4 @@
-"""RDF in Turtle: a triple for each relation of two nodes, and a statement about it for each place that asserts it."""
+"""RDF in Turtle: a triple for each relation of two nodes, and a statement about it for each place in a document."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class Turtle:
         if assertion.score is not None:
             facts["c:score"] = f'"{assertion.score}"^^xsd:double'
         self._file.write(f"{' '.join(triple)} .\n")
-        told = " ; ".join(f"{name} {value}" for name, value in facts.items())
+        statement = " ; ".join(f"{name} {value}" for name, value in facts.items())
         subject, predicate, thing = triple
         self._file.write(f"_:a{self._number} a rdf:Statement ; rdf:subject {subject} ; rdf:predicate {predicate} ; "
-                         f"rdf:object {thing} ; {told} .\n")
+                         f"rdf:object {thing} ; {statement} .\n")
 
     def nodes(self, nodes: Iterable[Node]) -> None:
         """As `Writer.nodes`."""

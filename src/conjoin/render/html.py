@@ -31,8 +31,8 @@ new ResizeObserver(() => {
 }).observe(document.body);
 """
 
-# Usual names keep one colour on every page; any other name gets its colour from its checksum.
-USUAL_HUES = {
+# Common names have the same colour on every page; the colour of any other name comes from its checksum.
+COMMON_HUES = {
     "peop": 0, "per": 0, "person": 0, "drug": 0, "method": 0,
     "org": 1, "organization": 1, "organisation": 1, "task": 1,
     "loc": 2, "location": 2, "material": 2,
@@ -53,8 +53,11 @@ def to_html(
 ) -> str:
     """One self-contained page that shows the documents.
 
-    `notice` is a sentence under the title. `types` names entity types that may be missing from these documents (those
-    of a schema), so that every page of one model uses the same colours.
+    Args:
+        documents: The documents.
+        title: Text of the heading.
+        notice: Text under the heading.
+        types: Entity types of a model, so that all of its pages have the same colours.
     """
     documents = tuple(documents)
     colours = type_colours((*types, *(entity.type for document in documents for entity in document.entities)))
@@ -114,8 +117,11 @@ def document_to_html(
 ) -> str:
     """The fragment of one document: text with marked entities, table of relations, and the document as JSON.
 
-    `anchor` is the element's id, different for each document of a page. `colours` comes from `type_colours` and covers
-    the types of the document; without it the document's own types decide.
+    Args:
+        document: The document.
+        anchor: Id of the element, unique on a page.
+        heading: Text of its heading; without it there is none.
+        colours: Entity type → colour number from `type_colours`; by default from the types of the document.
     """
     if colours is None:
         colours = type_colours(entity.type for entity in document.entities)
@@ -134,7 +140,7 @@ def document_to_html(
 
 
 def legend_to_html(documents: Sequence[Document], *, colours: Mapping[str, int]) -> str:
-    """How many documents, entities and relations there are, by type."""
+    """Numbers of documents, entities and relations, by type."""
     entities = Counter(entity.type for document in documents for entity in document.entities)
     relations = Counter(relation.type for document in documents for relation in document.relations)
     totals = (
@@ -152,25 +158,25 @@ def legend_to_html(documents: Sequence[Document], *, colours: Mapping[str, int])
 
 
 def type_colours(types: Iterable[str]) -> dict[str, int]:
-    """A colour number per entity type, below `HUES * RINGS`.
+    """Entity type → colour number below `HUES * RINGS`.
 
-    A type keeps its colour from page to page unless another type of the same page has taken it.
+    A type has the same colour on every page, unless another type of the page has that colour.
     """
     names = sorted(set(types))
-    names.sort(key=lambda name: name.casefold() not in USUAL_HUES)  # usual names first; stable
-    taken: set[int] = set()
+    names.sort(key=lambda name: name.casefold() not in COMMON_HUES)  # common names first; stable
+    used: set[int] = set()
     colours = {}
     for name in names:
-        wish = USUAL_HUES.get(name.casefold(), zlib.crc32(name.encode("utf-8", "replace")) % HUES)
-        choices = (ring * HUES + (wish + step) % HUES for ring in range(RINGS) for step in range(HUES))
-        colours[name] = next((choice for choice in choices if choice not in taken), wish)
-        taken.add(colours[name])
+        hue = COMMON_HUES.get(name.casefold(), zlib.crc32(name.encode("utf-8", "replace")) % HUES)
+        choices = (ring * HUES + (hue + step) % HUES for ring in range(RINGS) for step in range(HUES))
+        colours[name] = next((choice for choice in choices if choice not in used), hue)
+        used.add(colours[name])
     return colours
 
 
 @dataclass(slots=True)
 class _Mark:
-    """A stretch of an entity that nests properly; an entity that crosses another one's end has several."""
+    """A stretch of an entity that nests properly; an entity that crosses the end of another has several."""
 
     entity: Entity
     number: int
@@ -180,15 +186,15 @@ class _Mark:
 
     @property
     def depth(self) -> int:
-        """How many levels of marks lie inside, counting this one."""
+        """Levels of nested marks, this one included."""
         return 1 + max((piece.depth for piece in self.inside if isinstance(piece, _Mark)), default=0)
 
 
 def _pieces(document: Document) -> list[str | _Mark]:
-    """The text cut into plain stretches and nested marks.
+    """The text as plain stretches and nested marks.
 
-    At every border the entities that cover what follows are opened in order of their start, outer ones first; an
-    entity that stands inside one that ends here is closed with it and opened again.
+    At every border the entities that cover the following text are opened in order of their start, outer ones first; an
+    entity inside one that ends here is closed with it and opened again.
     """
     numbered = list(enumerate(document.entities, start=1))
     numbered.sort(key=lambda item: (item[1].char_start, -item[1].char_end, item[0]))
@@ -203,11 +209,11 @@ def _pieces(document: Document) -> list[str | _Mark]:
         active = [item for item in active if item[1].char_end > position]
         while waiting and waiting[-1][1].char_start == position:
             active.append(waiting.pop())
-        kept = _common_length(opened, active)
-        for mark in opened[kept:]:
+        common = _common_length(opened, active)
+        for mark in opened[common:]:
             mark.end = position
-        del opened[kept:]
-        for number, entity in active[kept:]:
+        del opened[common:]
+        for number, entity in active[common:]:
             mark = _Mark(entity, number, position)
             (opened[-1].inside if opened else root).append(mark)
             opened.append(mark)
@@ -294,7 +300,7 @@ def _counted(count: int, one: str, many: str = "") -> str:
 
 
 def _json(document: Document) -> str:
-    """The document as JSON that cannot end its script element or open a comment in it."""
+    """The document as JSON without characters that end a script element or open a comment."""
     text = json.dumps(document.to_json(tokens=False), ensure_ascii=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

@@ -9,7 +9,7 @@ from conjoin.document import Document
 ENTITY_COLUMNS = ("document", "type", "text", "characters", "score")
 RELATION_COLUMNS = ("document", "head", "type", "tail", "score")
 
-# Control characters of a stranger's text (escape sequences above all) must not reach the terminal.
+# Control characters (escape sequences) of a text must not reach the terminal.
 _CONTROL = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), " ")
 
 

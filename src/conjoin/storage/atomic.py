@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writing: files and folders get their names when they are complete."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from conjoin.errors import DataError, ModelError
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; when the block ends well it is flushed to disk and takes the name of `path`.
+    """A temporary file beside `path` that replaces it when the block succeeds, and is removed otherwise.
 
-    A link is followed, and what is no ordinary file (/dev/stdout, a pipe) is written to directly.
+    Links are followed; anything but a regular file (/dev/stdout, a pipe) is written to directly.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "is a folder, where a file is to be written", str(path))
@@ -35,30 +35,30 @@ def atomic_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         if error.filename == str(temporary):
-            error.filename = str(path)  # the name that was given, not the one that is made up
+            error.filename = str(path)  # the name that the caller knows
         raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file atomically."""
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file; raises `DataError` when it cannot be read or is none."""
+    """The value in a JSON file. Raises `DataError` when it cannot be read or is no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:  # malformed JSON, or not UTF-8
-        raise DataError(f"{path}: is no JSON file ({error}); give the file as it was written") from error
+        raise DataError(f"{path}: is no JSON file ({error}); use the file as it was written") from error
 
 
 def folder_digest(path: Path, *, without: Collection[str] = ()) -> str:
-    """The same for folders with the same files, by name and content, but for those named in `without`."""
+    """A digest of the names and contents of the files in a folder, except those named in `without`."""
     digest = hashlib.sha256()
     for file in sorted(file for file in path.rglob("*") if file.is_file()):
         name = file.relative_to(path).as_posix()
@@ -69,7 +69,7 @@ def folder_digest(path: Path, *, without: Collection[str] = ()) -> str:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, if they are not there yet; the error names what stands in the way."""
+    """Make a folder and its parents where they do not exist. Raises `NotADirectoryError` naming a file in the way."""
     for folder in (path, *path.parents):
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "is a file, where a folder is needed", str(folder))
@@ -78,24 +78,28 @@ def make_folder(path: Path) -> None:
 
 @contextmanager
 def folder_to_fill(path: Path) -> Iterator[None]:
-    """Make a folder and those above it; those that were made go again when the block fails and has left nothing in them."""
-    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    """Make a folder and its parents; if the block fails, the new folders that are still empty are removed."""
+    new_folders = [folder for folder in (path, *path.parents) if not folder.exists()]
     make_folder(path)
     try:
         yield
     except BaseException:
-        for folder in made:
-            with suppress(OSError):  # it holds something
+        for folder in new_folders:
+            with suppress(OSError):  # it is not empty
                 folder.rmdir()
         raise
 
 
 @contextmanager
 def atomic_folder(path: Path, *, replaces: Collection[str] = ()) -> Iterator[Path]:
-    """A temporary folder beside `path`; when the block ends well it takes the name of `path`.
+    """A temporary folder beside `path` that takes its name when the block succeeds, and is removed otherwise.
 
-    What stood there goes, if it is an empty folder or one that holds the files named by `replaces`; a link is followed.
-    Raises `ModelError` otherwise.
+    Args:
+        path: The folder; an existing one is replaced if it is empty or has the files in `replaces`. Links are followed.
+        replaces: Names of files by which a folder is recognised as replaceable.
+
+    Raises:
+        ModelError: When `path` exists and is not replaceable.
     """
     check_replaceable(path, replaces)
     path = path.resolve()
@@ -114,7 +118,7 @@ def atomic_folder(path: Path, *, replaces: Collection[str] = ()) -> Iterator[Pat
 
 
 def check_replaceable(path: Path, replaces: Collection[str]) -> None:
-    """Raise `ModelError` when `path` is there and neither an empty folder nor one with the files named by `replaces`."""
+    """Raise `ModelError` when `path` exists and is neither an empty folder nor one with the files in `replaces`."""
     if Path.cwd().is_relative_to(path.resolve()):
         raise ModelError(f"{path}: is the working folder or one above it, which cannot be replaced; name a folder in it")
     if not path.exists():
@@ -122,12 +126,12 @@ def check_replaceable(path: Path, replaces: Collection[str]) -> None:
     if not path.is_dir():
         raise ModelError(f"{path}: is a file, where a folder is to be written; give another name")
     if any(path.iterdir()) and not (replaces and all((path / name).is_file() for name in replaces)):
-        held = f"without {' and '.join(replaces)}" if replaces else "with files in it"
-        raise ModelError(f"{path}: is a folder {held}, which is not replaced; give a new name or an empty folder")
+        content = f"without {' and '.join(replaces)}" if replaces else "with files in it"
+        raise ModelError(f"{path}: is a folder {content}, which is not replaced; give a new name or an empty folder")
 
 
 def _exchange(new: Path, path: Path) -> None:
-    """Give `new` the name of `path`; the folder that had it is removed afterwards, or put back when that fails."""
+    """Rename `new` to `path`; a folder of that name is removed afterwards, or put back when renaming fails."""
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
     if not path.exists():
         new.replace(path)
@@ -142,6 +146,6 @@ def _exchange(new: Path, path: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Return when the file is on the disk."""
+    """Wait until the file is on the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Where conjoin keeps what it can compute or download again."""
+"""The cache folder, for files that can be computed or downloaded again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CACHE_LIMIT = 20.0  # GB of frozen encoders' vectors
 
 def cache_folder() -> Path:
     """$CONJOIN_CACHE, else conjoin/ in the user's cache folder."""
-    given = os.environ.get("CONJOIN_CACHE")
-    if given:
-        return Path(given).expanduser()
+    folder = os.environ.get("CONJOIN_CACHE")
+    if folder:
+        return Path(folder).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "conjoin"

@@ -1,4 +1,4 @@
-"""Files that are given by path or by address, and downloads that go on where they were cut."""
+"""Files by path or address, and downloads that resume."""
 
 from __future__ import annotations
 
@@ -21,13 +21,18 @@ UNESCAPED = "/%:@!$&'()*+,;=~?"
 
 
 def local_file(source: str, *, sha256: str | None, cache: Path) -> Path:
-    """The file of a path, or of an http(s) address, which is downloaded into `cache` once.
+    """The local path of a file; one with an address is downloaded into the cache once.
 
-    With `sha256` its checksum must be that, each time. Raises `ModelError` when it cannot be had whole; nothing is left
-    half written.
+    Args:
+        source: A path, or an http(s) address.
+        sha256: The checksum that the file must have.
+        cache: Folder for downloads.
+
+    Raises:
+        ModelError: When the file cannot be downloaded or has another checksum.
     """
-    scheme, found, _ = source.partition("://")
-    if not found:
+    scheme, separator, _ = source.partition("://")
+    if not separator:
         path = Path(source).expanduser()
         if sha256 and path.is_file():
             _check(path, sha256, source)
@@ -48,7 +53,7 @@ def local_file(source: str, *, sha256: str | None, cache: Path) -> Path:
 
 
 def _fetch(source: str, path: Path) -> None:
-    """`download` with errors that say what to do."""
+    """As `download`, with a `ModelError` that names a remedy."""
     try:
         download(source, path, lambda done, total: None)
     except ConnectionError as error:
@@ -59,13 +64,14 @@ def _fetch(source: str, path: Path) -> None:
 
 
 def download(address: str, path: Path, progress: Progress) -> None:
-    """Fetch into `path`, from where an earlier try left off if the server can do that.
+    """Download an address into `path`; a partial file is continued if the server allows it.
 
-    Raises `ConnectionError` when the connection is cut; what came stays. Raises another `OSError`, `HTTPException` or
-    `ValueError` when the address cannot be had.
+    Raises:
+        ConnectionError: When the connection is cut; the partial file stays.
+        OSError: When the address cannot be read; also `HTTPException` and `ValueError`.
     """
     done = path.stat().st_size if path.exists() else 0
-    request = urllib.request.Request(_quoted(address), headers={"Range": f"bytes={done}-"} if done else {})
+    request = urllib.request.Request(_quote(address), headers={"Range": f"bytes={done}-"} if done else {})
     try:
         answer = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
@@ -89,7 +95,7 @@ def download(address: str, path: Path, progress: Progress) -> None:
 
 
 def unreachable(address: str, error: Exception) -> str | None:
-    """The host of the address, when the error is that no connection to it was to be had."""
+    """The host of the address if the error is a failed connection, else None."""
     if not isinstance(error, urllib.error.URLError) or isinstance(error, urllib.error.HTTPError):
         return None
     if not isinstance(error.reason, OSError) or isinstance(error.reason, ssl.SSLError):
@@ -111,15 +117,15 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _quoted(source: str) -> str:
-    """The address with blanks and letters beyond ASCII as %XX; what is escaped already stays."""
+def _quote(source: str) -> str:
+    """The address with blanks and non-ASCII letters as %XX; escapes in it stay."""
     parts = urllib.parse.urlsplit(source)
     path, query = (urllib.parse.quote(part, safe=UNESCAPED) for part in (parts.path, parts.query))
     return urllib.parse.urlunsplit(parts._replace(path=path, query=query))
 
 
 def _check(path: Path, sha256: str, source: str, *, remedy: str = "download it again") -> None:
-    found = sha256_of(path)
-    if found != sha256.lower():
-        raise ModelError(f"{source}: has the SHA-256 checksum {found}, where {sha256.lower()} is expected; it is another "
-                         f"file, or damaged: {remedy}")
+    checksum = sha256_of(path)
+    if checksum != sha256.lower():
+        raise ModelError(f"{source}: has the SHA-256 checksum {checksum}, where {sha256.lower()} is expected; it is "
+                         f"another file, or damaged: {remedy}")

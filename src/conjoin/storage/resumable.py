@@ -1,4 +1,4 @@
-"""Files of JSON lines that grow as results come, take their name when they are finished, and can be gone on with."""
+"""Files of JSON lines that are written result by result and resume after an interruption."""
 
 from __future__ import annotations
 
@@ -15,30 +15,34 @@ from conjoin.storage.atomic import flush, make_folder, read_json, write_text
 
 
 class ResumableFile:
-    """The unfinished file of `resumable_file`: `known` lines are there from before."""
+    """An unfinished file; `known` is the number of lines from an earlier run."""
 
     def __init__(self, file: BinaryIO, known: int) -> None:
         self._file = file
         self.known = known
 
     def write(self, line: str) -> None:
-        """Add a line, without its end. Half a surrogate pair, which UTF-8 cannot hold, stays the escape that it was in
-        the JSON."""
+        """Add a line, without a newline. A lone surrogate, which UTF-8 cannot hold, is written as a JSON escape."""
         self._file.write(line.encode("utf-8", "backslashreplace") + b"\n")
-        self._file.flush()  # all of it, or an error: without a buffer a full disk would take a part and say nothing
+        self._file.flush()  # the whole line or an error: unbuffered, a full disk would silently take a part
 
 
 @contextmanager
 def resumable_file(path: Path, *, plan: Mapping[str, Any], resume: bool) -> Iterator[ResumableFile]:
-    """A file called `path` with `.part` at its end until the block ends well; otherwise it stays, if it holds a line.
+    """A file for results that has the name `path.part` until the block succeeds; otherwise it stays, unless empty.
 
-    With `resume` an unfinished file of the same `plan` (which `path.part.json` holds) is gone on with, after its last
-    whole line. Raises `DataError` when there is an unfinished file and `resume` was not asked for, when it was begun under
-    another plan, and while another process writes it.
+    Args:
+        path: The finished file.
+        plan: Settings that must be the same to resume; they are stored in `path.part.json`.
+        resume: Continue an unfinished file after its last complete line.
+
+    Raises:
+        DataError: When there is an unfinished file without `resume`, or one with another plan, or another process is
+            writing it.
     """
     path = path.resolve()
     make_folder(path.parent)
-    part, noted = part_file(path), path.with_name(f"{path.name}.part.json")
+    part, plan_file = part_file(path), path.with_name(f"{path.name}.part.json")
     _check_writable(path)
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
     try:
@@ -46,9 +50,9 @@ def resumable_file(path: Path, *, plan: Mapping[str, Any], resume: bool) -> Iter
     except Timeout as error:
         raise DataError(f"{part}: is being written by another run; wait for it, or give another name") from error
     try:
-        known = _known(part, noted, plan, resume)
+        known = _known(part, plan_file, plan, resume)
         if not known:
-            write_text(noted, json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
+            write_text(plan_file, json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
         try:
             with part.open("ab") as file:
                 yield ResumableFile(file, known)
@@ -57,14 +61,14 @@ def resumable_file(path: Path, *, plan: Mapping[str, Any], resume: bool) -> Iter
         finally:
             if not part.exists() or part.stat().st_size == 0:
                 part.unlink(missing_ok=True)
-                noted.unlink(missing_ok=True)
+                plan_file.unlink(missing_ok=True)
     finally:
         lock.release()
         Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _check_writable(path: Path) -> None:
-    """Raise for a place where nothing can be written; the error has the name that was given."""
+    """Raise `OSError` with the name `path` when the file cannot be written."""
     part = part_file(path)
     try:
         with part.open("ab"):
@@ -75,35 +79,35 @@ def _check_writable(path: Path) -> None:
 
 
 def part_file(path: Path) -> Path:
-    """Where a growing file is until it is finished."""
+    """The name of a resumable file until it is finished."""
     return path.with_name(f"{path.name}.part")
 
 
 def known_lines(path: Path, count: int) -> Iterator[Any]:
-    """The values of the first lines of the unfinished file for `path`."""
+    """The values of the first `count` lines of the unfinished file of `path`."""
     if count:
         with part_file(path.resolve()).open("rb") as file:
             for _ in range(count):
                 yield json.loads(file.readline())
 
 
-def _known(part: Path, noted: Path, plan: Mapping[str, Any], resume: bool) -> int:
-    """How many whole lines are there to go on after; a line that was not written to its end is cut off."""
+def _known(part: Path, plan_file: Path, plan: Mapping[str, Any], resume: bool) -> int:
+    """The number of complete lines in the unfinished file; an incomplete last line is cut off."""
     if not part.exists():
         return 0
-    lines, whole = 0, 0
+    lines, size = 0, 0
     with part.open("rb") as file:
         for line in file:
             if line.endswith(b"\n"):
-                lines, whole = lines + 1, whole + len(line)
+                lines, size = lines + 1, size + len(line)
     if lines and not resume:
         raise DataError(f"{part}: holds {lines:,} results of a run that was stopped; add --resume to go on after them, or "
-                        "remove it to begin anew")
-    if lines and (differ := _differ(read_json(noted), plan)):
-        raise DataError(f"{part}: was begun with {' and '.join(differ)} that differ; give the command as it was, or remove "
-                        "the file to begin anew")
+                        "remove it to start again")
+    if lines and (differ := _differ(read_json(plan_file), plan)):
+        raise DataError(f"{part}: was started with other values of {' and '.join(differ)}; repeat the command as it "
+                        "was, or remove the file to start again")
     with part.open("rb+") as file:
-        file.truncate(whole)
+        file.truncate(size)
     return lines
 
 

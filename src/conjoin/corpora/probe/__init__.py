@@ -1,5 +1,7 @@
-"""Sentences that tell whether a model invents relations: some whose entities merely stand together, some that state a
-relation between entities of the same kinds. Written for this project, with the types of CoNLL04."""
+"""A probe for invented relations: sentences whose entities merely co-occur, and similar ones that state a relation.
+
+Written for this project, with the types of CoNLL04.
+"""
 
 from __future__ import annotations
 
