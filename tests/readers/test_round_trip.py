@@ -210,5 +210,5 @@ def test_which_scores_a_format_does_not_hold(tmp_path: Path) -> None:
 def test_a_document_without_id_is_called_by_its_number(tmp_path: Path) -> None:
     documents = [Document.from_words(["Ada"]), Document.from_words([])]
     for format in ("spert", "bekoulis", "dygie", "crossre"):
-        with pytest.raises(DataError, match="document 2 has no words"):
+        with pytest.raises(DataError, match="document 2: it has no words"):
             write_documents(documents, tmp_path / format, format)

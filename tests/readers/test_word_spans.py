@@ -130,7 +130,7 @@ def test_dygie_groups_the_sentences_of_a_text(tmp_path: Path) -> None:
     assert lines[0]["ner"] == [[[0, 1, "P"], [3, 3, "L"]], [[4, 5, "P"], [7, 7, "L"]]]
     assert lines[0]["relations"] == [[[0, 1, 3, 3, "R"]], [[4, 5, 7, 7, "R"]]]
     assert kinds(list(problems)) == {"sentence-name": 8}
-    assert "document 'b#3' will be read as 'b#2'" in problems[0].message
+    assert "document 'b#3': it will be read as 'b#2'" in problems[0].message
     read, _ = read_documents(path)
     assert [document.words for document in read] == [ADA] * len(ids)
     assert read[1] == sentence("a#2")

@@ -163,22 +163,15 @@ def score(
     _check_pairs(gold, predicted, characters=characters)
     entities = {match: _Tally() for match in MATCHES}
     relations = {match: _Tally() for match in MATCHES}
-    for gold_document, predicted_document in zip(gold, predicted, strict=True):
-        _count_entities(
-            entities,
-            {_span(entity, characters) for entity in gold_document.entities},
-            {_span(entity, characters) for entity in predicted_document.entities},
-        )
-        _count_relations(
-            relations,
-            _links(gold_document, characters, symmetric),
-            _links(predicted_document, characters, symmetric),
-            symmetric,
-        )
-    return Report(
-        {match: tally.scores() for match, tally in entities.items()},
-        {match: tally.scores() for match, tally in relations.items()},
-    )
+    for pair in zip(gold, predicted, strict=True):
+        _count_entities(entities, *({_span(entity, characters) for entity in document.entities} for document in pair))
+        gold_links, predicted_links = (_links(document, characters, symmetric) for document in pair)
+        _count_relations(relations, gold_links, predicted_links, symmetric)
+    return Report(_match_scores(entities), _match_scores(relations))
+
+
+def _match_scores(tallies: Mapping[Match, _Tally]) -> dict[str, MatchScores]:
+    return {match: tally.scores() for match, tally in tallies.items()}
 
 
 def document_counts(

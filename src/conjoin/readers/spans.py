@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from conjoin.document import Document, Entity
 from conjoin.readers.document_builder import DocumentBuilder
-from conjoin.readers.problems import Problems
-from conjoin.readers.writing import document_name
+from conjoin.readers.problems import Place
 
 MISSING = ("relation-end", "words {}, which are no entity")
 
@@ -84,7 +82,7 @@ def entity_rows(document: Document, *, offset: int = 0) -> list[list[Any]]:
     return [[entity.start + offset, entity.end - 1 + offset, entity.type] for entity in document.entities]
 
 
-def relation_rows(document: Document, path: Path, problems: Problems, *, offset: int = 0) -> list[list[Any]]:
+def relation_rows(document: Document, place: Place, *, offset: int = 0) -> list[list[Any]]:
     """A row for each relation; an argument that is not the first entity on its words is a repair."""
     first: dict[tuple[int, int], Entity] = {}
     for entity in document.entities:
@@ -96,8 +94,8 @@ def relation_rows(document: Document, path: Path, problems: Problems, *, offset:
             row += [entity.start + offset, entity.end - 1 + offset]
             other = first[entity.start, entity.end]
             if other != entity:
-                problems.repair(path, None, "ambiguous-argument", f"{document_name(document)}: relation {relation.type} "
-                                f"needs {entity.type} '{entity.text}', whose words are {other.type} too, and the format "
-                                "names words only", f"writes it as a relation of {other.type}", loss=False)
+                place.repair("ambiguous-argument", f"relation {relation.type} needs {entity.type} '{entity.text}', whose "
+                             f"words are {other.type} too, and the format names words only",
+                             f"writes it as a relation of {other.type}", loss=False)
         rows.append([*row, relation.type])
     return rows

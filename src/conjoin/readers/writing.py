@@ -12,7 +12,7 @@ from conjoin.document import Document, Entity, Relation
 from conjoin.errors import DataError
 from conjoin.readers.characters import cut_words
 from conjoin.readers.format import Format
-from conjoin.readers.problems import Problems
+from conjoin.readers.problems import Place, Problems
 from conjoin.storage.atomic import atomic_file, atomic_folder
 from conjoin.text.words import words
 
@@ -40,55 +40,45 @@ def write_files(files: Mapping[Path, Iterable[Document]], format: Format, proble
                         "hold; replace that character") from error
 
 
-def document_name(document: Document, number: int | None = None) -> str:
-    """A document's name in messages: its id, else its number, else the beginning of its text."""
-    if document.id:
-        return f"document '{document.id}'"
-    if number is not None:
-        return f"document {number}"
-    return f"the document without id that begins '{document.text[:30]}'"
+def with_places(documents: Iterable[Document], path: Path, problems: Problems) -> Iterator[tuple[Document, Place]]:
+    """Each document with a place whose messages begin with its id, or else its number."""
+    for number, document in enumerate(documents, start=1):
+        name = f"'{document.id}'" if document.id else str(number)
+        yield document, Place(path, problems, label=f"document {name}: ")
 
 
-def documents_with_words(documents: Iterable[Document], path: Path, problems: Problems) -> Iterator[Document]:
-    """The documents for a format that holds words without their text; those without words are repairs.
+def documents_with_words(
+    documents: Iterable[Document], path: Path, problems: Problems
+) -> Iterator[tuple[Document, Place]]:
+    """As `with_places`, for a format that holds words without their text; documents without words are repairs.
 
     Losses (white space between words, scores) are noted.
     """
-    for number, document in enumerate(documents, start=1):
-        if document.tokens:
-            _note_words_only(document, number, path, problems)
-            yield document
-        else:
-            problems.repair(path, None, "empty-sentence", f"{document_name(document, number)} has no words",
-                            "leaves it out", loss=False)
+    for document, place in with_places(documents, path, problems):
+        if not document.tokens:
+            place.repair("empty-sentence", "it has no words", "leaves it out", loss=False)
+            continue
+        if document.text != " ".join(document.words):
+            place.note("spacing", "the format holds words only; the text becomes the words with one blank between them")
+        note_scores((*document.entities, *document.relations), place)
+        yield document, place
 
 
-def documents_with_characters(documents: Iterable[Document], path: Path, problems: Problems) -> Iterator[Document]:
-    """The documents for a format that holds text and characters, with notes where reading would split other words."""
-    for number, document in enumerate(documents, start=1):
+def documents_with_characters(
+    documents: Iterable[Document], path: Path, problems: Problems
+) -> Iterator[tuple[Document, Place]]:
+    """As `with_places`, for a format that holds text and characters; words that reading splits otherwise are noted."""
+    for document, place in with_places(documents, path, problems):
         edges = [edge for entity in document.entities for edge in (entity.char_start, entity.char_end)]
         if tuple(cut_words(document.text, words(document.text), edges)) != document.tokens:
-            problems.note(path, None, "words", f"{document_name(document, number)}: the format holds text and characters; "
-                          "reading it splits the text into words again")
-        yield document
+            place.note("words", "the format holds text and characters; reading it splits the text into words again")
+        yield document, place
 
 
-def _note_words_only(document: Document, number: int, path: Path, problems: Problems) -> None:
-    """Note the loss of white space between words and of scores."""
-    if document.text != " ".join(document.words):
-        problems.note(path, None, "spacing", f"{document_name(document, number)}: the format holds words only; the text "
-                      "becomes the words with one blank between them")
-    note_scores(document, (*document.entities, *document.relations), path, problems, number=number)
-
-
-def note_scores(
-    document: Document, annotations: Iterable[Entity | Relation], path: Path, problems: Problems, *, number: int,
-    of: str = "",
-) -> None:
+def note_scores(annotations: Iterable[Entity | Relation], place: Place, *, of: str = "") -> None:
     """Note the loss of scores, if these annotations have any; `of` names the annotations in the message."""
     if any(annotation.score is not None for annotation in annotations):
-        name = document_name(document, number)
-        problems.note(path, None, "score", f"{name}: the format holds no scores{of and f' of {of}'}")
+        place.note("score", f"the format holds no scores{of and f' of {of}'}")
 
 
 def write_json_list(values: Iterable[Any], file: TextIO) -> None:
@@ -100,7 +90,7 @@ def write_json_list(values: Iterable[Any], file: TextIO) -> None:
     file.write("[]\n" if separator == "[" else "]\n")
 
 
-def drop_unwritable_types(document: Document, writable: Callable[[str], bool], path: Path, problems: Problems) -> Document:
+def drop_unwritable_types(document: Document, writable: Callable[[str], bool], place: Place) -> Document:
     """The document without annotations whose type name the format cannot hold; losing some is a repair."""
     entities = [entity for entity in document.entities if writable(entity.type)]
     relations = [relation for relation in document.relations
@@ -108,6 +98,6 @@ def drop_unwritable_types(document: Document, writable: Callable[[str], bool], p
     lost = len(document.entities) - len(entities), len(document.relations) - len(relations)
     if not any(lost):
         return document
-    problems.repair(path, None, "type-name", f"{document_name(document)}: {lost[0]} entities and {lost[1]} relations have "
-                    "a type that is empty, has a tab or line end, or is the format's word for none (N)", "leaves them out")
+    place.repair("type-name", f"{lost[0]} entities and {lost[1]} relations have a type that is empty, has a tab or line "
+                 "end, or is the format's word for none (N)", "leaves them out")
     return document.annotated(entities, relations)

@@ -22,7 +22,7 @@ from conjoin.readers.lines import lines
 from conjoin.readers.overlap import keep_longer
 from conjoin.readers.problems import Place, Problems
 from conjoin.readers.tags import NO_LAST_WORD, check_tags
-from conjoin.readers.writing import document_name, documents_with_words, drop_unwritable_types
+from conjoin.readers.writing import documents_with_words, drop_unwritable_types
 from conjoin.tagging import decode, encode
 
 _NONE = "N"
@@ -110,46 +110,45 @@ def _document(id: str, rows: list[_Row], place: Place) -> Document:
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
-    for document in documents_with_words(documents, path, problems):
-        writable = drop_unwritable_types(document, _writable, path, problems)
-        file.write(f"{_MARK} {_one_line(document.id, 'id', document, path, problems)}\n")
-        _write_rows(_without_overlaps(writable, path, problems), file, path, problems)
+    for document, place in documents_with_words(documents, path, problems):
+        writable = _without_overlaps(drop_unwritable_types(document, _writable, place), place)
+        file.write(f"{_MARK} {_one_line(document.id, 'id', place)}\n")
+        _write_rows(writable, file, place)
 
 
 def _writable(type: str) -> bool:
     return type not in ("", _NONE) and not re.search(r"[\t\n]", type)
 
 
-def _without_overlaps(document: Document, path: Path, problems: Problems) -> Document:
+def _without_overlaps(document: Document, place: Place) -> Document:
     reduced = keep_longer(document)
     for entity in document.entities:
         if entity not in reduced.entities:
-            problems.repair(path, None, "overlapping-entity", f"{document_name(document)}: {entity.type} '{entity.text}' "
-                            "overlaps another entity, one tag per word holds one of them", "keeps the longer")
+            place.repair("overlapping-entity", f"{entity.type} '{entity.text}' overlaps another entity, one tag per word "
+                         "holds one of them", "keeps the longer")
     for relation in document.relations:
         if relation not in reduced.relations:
-            problems.repair(path, None, "lost-relation", f"{document_name(document)}: {relation.type} from "
-                            f"'{relation.head.text}' to '{relation.tail.text}' needs an entity that overlaps another",
-                            "leaves the relation out")
+            place.repair("lost-relation", f"{relation.type} from '{relation.head.text}' to '{relation.tail.text}' needs an "
+                         "entity that overlaps another", "leaves the relation out")
     return reduced
 
 
-def _write_rows(document: Document, file: TextIO, path: Path, problems: Problems) -> None:
+def _write_rows(document: Document, file: TextIO, place: Place) -> None:
     relations: dict[int, list[tuple[str, int]]] = {}
     for relation in document.relations:
         relations.setdefault(relation.head.end - 1, []).append((relation.type, relation.tail.end - 1))
     for index, tag in enumerate(encode(document.entities, len(document.tokens), "bio")):
         pairs = relations.get(index, [(_NONE, index)])
-        word = _one_line(document.tokens[index].text, "word", document, path, problems)
+        word = _one_line(document.tokens[index].text, "word", place)
         types, heads = [type for type, _ in pairs], [head for _, head in pairs]
         file.write(f"{index}\t{word}\t{tag}\t{types}\t{heads}\n")
 
 
-def _one_line(text: str, what: str, document: Document, path: Path, problems: Problems) -> str:
+def _one_line(text: str, what: str, place: Place) -> str:
     line = re.sub(r"[\t\n]|\r$", " ", text)
     if line != text:
-        problems.repair(path, None, "white-space", f"{document_name(document)}: {what} {text!r} has a tab or a line end "
-                        "in it", "writes a blank in its place", loss=False)
+        place.repair("white-space", f"{what} {text!r} has a tab or a line end in it", "writes a blank in its place",
+                     loss=False)
     return line
 
 

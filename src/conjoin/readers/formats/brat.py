@@ -21,7 +21,7 @@ from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Place, Problems
 from conjoin.readers.splits import ALL, files_by_split, split_of
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
-from conjoin.readers.writing import document_name, documents_with_characters, note_scores
+from conjoin.readers.writing import documents_with_characters, note_scores
 from conjoin.text.words import BYTE_ORDER_MARK, squeezed
 
 # First letter of an id → name of annotations that are counted but not read, and whether that is a loss.
@@ -223,14 +223,13 @@ def write_folder(documents: Iterable[Document], folder: Path, path: Path, proble
     """A pair of files for each document, named after its id."""
     names: set[str] = set()
     types: dict[str, str] = {}
-    for number, document in enumerate(documents_with_characters(documents, path, problems), start=1):
+    for number, (document, place) in enumerate(documents_with_characters(documents, path, problems), start=1):
         name = _file_name(document.id or f"document-{number}", names)
         if name != document.id:
-            problems.note(path, None, "file-name", f"{document_name(document, number)} is called '{name}', a name that "
-                          "every system takes and no other document has")
-        note_scores(document, (*document.entities, *document.relations), path, problems, number=number)
+            place.note("file-name", f"it is called '{name}', a name that every system takes and no other document has")
+        note_scores((*document.entities, *document.relations), place)
         types |= {type: _one_word(type, path, problems) for type in _types(document) if type not in types}
-        rows = _rows(document, types, path, problems)
+        rows = _rows(document, types, place)
         (folder / f"{name}.txt").write_bytes(document.text.encode())
         (folder / f"{name}.ann").write_bytes("".join(f"{row}\n" for row in rows).encode())
 
@@ -265,14 +264,14 @@ def _one_word(type: str, path: Path, problems: Problems) -> str:
     return word
 
 
-def _rows(document: Document, types: Mapping[str, str], path: Path, problems: Problems) -> Iterator[str]:
+def _rows(document: Document, types: Mapping[str, str], place: Place) -> Iterator[str]:
     """The lines of the `.ann` file; `types` maps each type to the name in the file."""
     ids: dict[Entity, str] = {}
     for entity in document.entities:
         start, end = trim(document.text, entity.char_start, entity.char_end)
         if start == end:
-            problems.repair(path, None, "span-without-words", f"{document_name(document)}: entity {entity.type} covers "
-                            "white space only", "leaves it out with its relations")
+            place.repair("span-without-words", f"entity {entity.type} covers white space only",
+                         "leaves it out with its relations")
             continue
         ids[entity] = f"T{len(ids) + 1}"
         # a line of the file cannot hold a line end, so the lines of the span become its parts, as in brat

@@ -28,7 +28,7 @@ from conjoin.readers.objects import finite_score
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Place, Problems
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
-from conjoin.readers.writing import document_name, drop_unwritable_types, note_scores
+from conjoin.readers.writing import drop_unwritable_types, note_scores, with_places
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -199,26 +199,26 @@ def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Pro
     except ImportError as error:
         raise require_extra("spacy", "spacy") from error
     store, vocab = DocBin(store_user_data=True), Vocab()
-    for number, document in enumerate(documents, start=1):
-        store.add(_doc(drop_unwritable_types(document, bool, path, problems), number, vocab, path, problems))
+    for document, place in with_places(documents, path, problems):
+        store.add(_doc(drop_unwritable_types(document, bool, place), vocab, place))
     file.buffer.write(store.to_bytes())
 
 
-def _doc(document: Document, number: int, vocab: Vocab, path: Path, problems: Problems) -> Doc:
+def _doc(document: Document, vocab: Vocab, place: Place) -> Doc:
     from spacy.tokens import Doc, Span
     from spacy.util import filter_spans
 
     words, spaces, homes = _tokens(document)
     if [word for word in words if not word.isspace()] != document.words:
-        problems.note(path, None, "words", f"{document_name(document, number)}: spaCy's tokens cover the whole text; read "
-                      "back, those of white space are no words and all others are")
+        place.note("words", "spaCy's tokens cover the whole text; read back, those of white space are no words and all "
+                   "others are")
     doc = Doc(vocab, words=words, spaces=spaces)
     ends = {entity: (homes[entity.start], homes[entity.end - 1] + 1) for entity in document.entities}
     spans = [Span(doc, *ends[entity], label=entity.type) for entity in document.entities]
     doc.ents = filter_spans(spans)
     if len(doc.ents) < len(spans):
         doc.spans[_GROUP] = spans
-    note_scores(document, document.entities, path, problems, number=number, of="entities")
+    note_scores(document.entities, place, of="entities")
     doc.user_data.update({_ID: document.id, _RELATIONS: _relations(document, ends), _REL: _rel(document, ends)})
     return doc
 

@@ -79,8 +79,8 @@ def _add_entity(standoff: Standoff, number: int, span: Any, units: list[int] | N
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
     entities = relations = 0  # doccano wants whole numbers as ids, and none twice in a file
-    for number, document in enumerate(documents_with_characters(documents, path, problems), start=1):
-        note_scores(document, (*document.entities, *document.relations), path, problems, number=number)
+    for document, place in documents_with_characters(documents, path, problems):
+        note_scores((*document.entities, *document.relations), place)
         ids = {entity: entities + number for number, entity in enumerate(document.entities)}
         file.write(json.dumps(_value(document, ids, relations), ensure_ascii=False) + "\n")
         entities, relations = entities + len(document.entities), relations + len(document.relations)

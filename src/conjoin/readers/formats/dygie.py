@@ -23,12 +23,13 @@ from conjoin.readers.objects import id_text, is_words, objects
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Place, Problems
 from conjoin.readers.spans import MISSING, add_entities, add_relations, entity_rows, relation_rows
-from conjoin.readers.writing import document_name, documents_with_words, drop_unwritable_types
+from conjoin.readers.writing import documents_with_words, drop_unwritable_types
 
 _ANNOTATION = ("sentences", "ner", "relations")
 _FIELDS = {"doc_key", *_ANNOTATION}
 # annotations that a document has no place for
 _UNHELD = {"clusters": "clusters of coreferent mentions", "events": "events", "event_clusters": "clusters of events"}
+_Sentence = tuple[Document, Place]
 _SENTENCE_ID = re.compile(r"(.*)#([1-9][0-9]{0,8})", re.DOTALL)
 
 
@@ -103,51 +104,48 @@ def _lists(value: dict[str, Any], name: str, place: Place) -> list[list[Any]]:
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
     keys: set[str] = set()
     for number, group in enumerate(_groups(documents_with_words(documents, path, problems)), start=1):
-        writable = [drop_unwritable_types(document, bool, path, problems) for document in group]
-        value = _value(_key(group, number, keys, path, problems), writable, path, problems)
-        file.write(json.dumps(value, ensure_ascii=False) + "\n")
+        writable = [(drop_unwritable_types(document, bool, place), place) for document, place in group]
+        file.write(json.dumps(_value(_key(group, number, keys), writable), ensure_ascii=False) + "\n")
 
 
-def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
+def _groups(documents: Iterable[_Sentence]) -> Iterator[list[_Sentence]]:
     """The sentences of each text: neighbours called `key#1`, `key#2` and so on, or else one document alone."""
-    group: list[Document] = []
+    group: list[_Sentence] = []
     last: tuple[str, int] | None = None
-    for document in documents:
+    for document, place in documents:
         match = _SENTENCE_ID.fullmatch(document.id)
-        place = (match[1], int(match[2])) if match else None
-        if group and not (place and last and place[0] == last[0] and place[1] > last[1]):
+        name = (match[1], int(match[2])) if match else None
+        if group and not (name and last and name[0] == last[0] and name[1] > last[1]):
             yield group
             group = []
-        group.append(document)
-        last = place
+        group.append((document, place))
+        last = name
     if group:
         yield group
 
 
-def _key(group: list[Document], number: int, keys: set[str], path: Path, problems: Problems) -> str:
+def _key(group: list[_Sentence], number: int, keys: set[str]) -> str:
     """A unique name for the text; documents that will have another id when read back are noted."""
-    match = _SENTENCE_ID.fullmatch(group[0].id)
-    plain = (match[1] if match else group[0].id) or f"document-{number}"
+    id = group[0][0].id
+    match = _SENTENCE_ID.fullmatch(id)
+    plain = (match[1] if match else id) or f"document-{number}"
     key, copy = plain, 1
     while key in keys:
         copy += 1
         key = f"{plain}-{copy}"
     keys.add(key)
-    for place, document in enumerate(group, start=1):
-        if document.id != f"{key}#{place}":
-            problems.note(path, None, "sentence-name", f"{document_name(document)} will be read as '{key}#{place}'")
+    for index, (document, place) in enumerate(group, start=1):
+        if document.id != f"{key}#{index}":
+            place.note("sentence-name", f"it will be read as '{key}#{index}'")
     return key
 
 
-def _value(key: str, sentences: list[Document], path: Path, problems: Problems) -> dict[str, Any]:
-    starts = list(accumulate((len(sentence.tokens) for sentence in sentences), initial=0))
-    return {
-        "doc_key": key,
-        "sentences": [sentence.words for sentence in sentences],
-        "ner": [entity_rows(sentence, offset=start) for sentence, start in zip(sentences, starts, strict=False)],
-        "relations": [relation_rows(sentence, path, problems, offset=start)
-                      for sentence, start in zip(sentences, starts, strict=False)],
-    }
+def _value(key: str, group: list[_Sentence]) -> dict[str, Any]:
+    starts = accumulate((len(sentence.tokens) for sentence, _ in group), initial=0)
+    rows = [(sentence.words, entity_rows(sentence, offset=start), relation_rows(sentence, place, offset=start))
+            for (sentence, place), start in zip(group, starts, strict=False)]
+    sentences, entities, relations = zip(*rows, strict=True)
+    return {"doc_key": key, "sentences": sentences, "ner": entities, "relations": relations}
 
 
 def sniff(head: str) -> bool:

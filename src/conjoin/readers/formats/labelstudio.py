@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, starmap
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -284,12 +284,11 @@ def _add_relation(regions: _Regions, arrow: Mapping[str, Any]) -> None:
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
-    numbered = enumerate(documents_with_characters(documents, path, problems), start=1)
-    write_json_list((_value(document, number, path, problems) for number, document in numbered), file)
+    write_json_list(starmap(_value, documents_with_characters(documents, path, problems)), file)
 
 
-def _value(document: Document, number: int, path: Path, problems: Problems) -> dict[str, Any]:
-    note_scores(document, document.relations, path, problems, number=number, of="relations")
+def _value(document: Document, place: Place) -> dict[str, Any]:
+    note_scores(document.relations, place, of="relations")
     from_name, to_name, type = _LABELS
     ids = {entity: f"e{number}" for number, entity in enumerate(document.entities, start=1)}
     results: list[dict[str, Any]] = [

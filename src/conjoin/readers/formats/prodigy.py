@@ -22,7 +22,7 @@ from conjoin.readers.objects import finite_score, list_field, text_objects, toke
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Place, Problems
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
-from conjoin.readers.writing import document_name
+from conjoin.readers.writing import with_places
 
 _SPAN = {"label": STRING, "start": NUMBER, "end": NUMBER}
 _RELATION = {"label": STRING, "head": NUMBER, "child": NUMBER}
@@ -144,10 +144,9 @@ def _is_unlabelled(span: Any) -> bool:
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
-    for number, document in enumerate(documents, start=1):
+    for document, place in with_places(documents, path, problems):
         if any(token.text.isspace() for token in document.tokens):
-            problems.note(path, None, "words", f"{document_name(document, number)}: words of white space are none when "
-                          "read back")
+            place.note("words", "words of white space are none when read back")
         file.write(json.dumps(_value(document), ensure_ascii=False) + "\n")
 
 

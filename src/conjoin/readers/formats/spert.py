@@ -76,7 +76,7 @@ def _document(value: dict[str, Any], place: Place, overlap: str) -> Document:
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
-    write_json_list(map(_value, documents_with_words(documents, path, problems)), file)
+    write_json_list((_value(document) for document, _ in documents_with_words(documents, path, problems)), file)
 
 
 def _value(document: Document) -> dict[str, Any]:
