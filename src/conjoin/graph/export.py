@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -29,8 +29,11 @@ class Writer(Protocol):
     def nodes(self, nodes: Iterable[Node]) -> None:
         """All nodes, after the last edge."""
 
+    def close(self) -> None:
+        """Complete the files."""
 
-FORMATS: dict[str, Callable[[Path], AbstractContextManager[Writer]]] = {
+
+FORMATS: dict[str, Callable[[Path], Writer]] = {
     "graphml": GraphMl, "neo4j": Neo4j, "turtle": Turtle, "parquet": Parquet,
 }
 
@@ -64,7 +67,7 @@ def export_graph(
     nodes = Nodes()
     documents = mentions = edges = 0
     with atomic_folder(folder, replaces=(MANIFEST,)) as temporary:
-        with FORMATS[format](temporary) as writer:
+        with closing(FORMATS[format](temporary)) as writer:
             for record in records:
                 documents += 1
                 assertions = [assertion for assertion in record.assertions

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
@@ -23,19 +22,15 @@ class GraphMl:
 
     def __init__(self, folder: Path) -> None:
         self._file = (folder / "graph.graphml").open("w", encoding="utf-8", newline="\n")
-
-    def __enter__(self) -> GraphMl:
         keys = [("node", name, type) for name, type in NODE_KEYS.items()]
         keys += [("edge", name, type) for name, type in EDGE_KEYS.items()]
         self._file.write('<?xml version="1.0" encoding="UTF-8"?>\n<graphml xmlns="http://graphml.graphdrawing.org/xmlns">\n')
         for kind, name, type in keys:
             self._file.write(f'<key id="{kind}-{name}" for="{kind}" attr.name="{name}" attr.type="{type}"/>\n')
         self._file.write('<graph edgedefault="directed">\n')
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """As `Writer.close`."""
         self._file.write("</graph>\n</graphml>\n")
         self._file.close()
 

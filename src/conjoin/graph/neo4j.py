@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 
 from conjoin.graph.nodes import Node
 from conjoin.graph.records import Assertion
@@ -25,14 +24,10 @@ class Neo4j:
         self._folder = folder
         self._file = (folder / "edges.csv").open("w", encoding="utf-8", errors="replace", newline="")
         self._edges = csv.writer(self._file)
-
-    def __enter__(self) -> Neo4j:
         self._edges.writerow(EDGES)
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """As `Writer.close`."""
         self._file.close()
         script = f"#!/bin/sh\n{NOTES}{COMMAND}\n"
         (self._folder / "import.sh").write_text(script, encoding="utf-8")

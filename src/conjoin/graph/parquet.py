@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from conjoin.errors import require_extra
@@ -35,12 +34,8 @@ class Parquet:
         self._file = self._open(folder / "edges.parquet", self._edges)
         self._rows: list[dict[str, Any]] = []
 
-    def __enter__(self) -> Parquet:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """As `Writer.close`."""
         self._flush()
         self._file.close()
 

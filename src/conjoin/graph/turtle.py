@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import quote
 
 from conjoin.graph.nodes import Node
@@ -25,15 +24,11 @@ class Turtle:
 
     def __init__(self, folder: Path) -> None:
         self._file = (folder / "graph.ttl").open("w", encoding="utf-8", errors="replace", newline="\n")
+        self._file.write(PREFIXES)
         self._number = 0
 
-    def __enter__(self) -> Turtle:
-        self._file.write(PREFIXES)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """As `Writer.close`."""
         self._file.close()
 
     def edge(self, document: str, assertion: Assertion, head: Node, tail: Node) -> None:
