@@ -61,7 +61,7 @@ def test_texts_in_several_splits_are_found_whatever_their_spacing() -> None:
     found = corpus_statistics({"train": [one, one, document([], more="x")], "dev": [document([], more="x")], "test": [two]})
     assert found.texts_in_several_splits == {("train", "test"): 1, ("train", "dev"): 1}
     assert found.repeated_texts == 1
-    assert remarks(found, [])[0].startswith("1 texts stand in train and ")
+    assert remarks(found, [])[0].startswith("1 texts occur in train and ")
 
 
 def test_many_repeats_of_one_text_take_no_room() -> None:
@@ -96,7 +96,7 @@ def test_limits() -> None:
     assert list(unknown_types(found, schema)) == [
         "3 annotations are of the entity type Org, which the model does not know",
         "1 annotations are of the relation type Likes, which the model does not know",
-        "2 relations connect types that the model never saw connected by their type",
+        "2 relations connect types that their type does not connect in the model",
     ]
     assert not list(limits(corpus_statistics({"train": [document([MARIA])]}), decision="softmax", constrain=True))
 

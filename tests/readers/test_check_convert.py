@@ -64,8 +64,8 @@ def test_check_writes_a_page_and_says_what_a_preset_or_model_cannot_hold(tmp_pat
                       '{"type": "Loc", "char_start": 0, "char_end": 6}]}\n')
     code, output = run("check", nested, "--html", tmp_path / "page.html", "--preset", "giorgi2019-conll04")
     assert code == 0
-    assert "1 pairs of entities share words in 1 documents; a tagger holds one entity a word" in output
-    assert "a tagger holds one entity a word" in (tmp_path / "page.html").read_text()
+    assert "1 pairs of entities share words in 1 documents; a tagger predicts one entity a word" in output
+    assert "a tagger predicts one entity a word" in (tmp_path / "page.html").read_text()
     model_of(tmp_path / "run/model", {"format": 1, "config": {"relations": {"decision": "sigmoid"}}})
     for folder in ("run", "run/model"):
         code, output = run("check", nested, "--model", tmp_path / folder, "--json")
@@ -360,8 +360,8 @@ def test_check_notes_ids_that_several_documents_have(tmp_path: Path) -> None:
     code, output = run("check", tmp_path)
     assert code == 0
     assert "3 documents of train have the id 'a'" in output
-    assert "1 id or text of several sentences (doc1#1, doc1#2) stands in train and dev: see" in output
-    assert "stands in dev and test" in output
+    assert "1 id or text of several sentences (doc1#1, doc1#2) occurs in train and dev: " in output
+    assert "occurs in dev and test" in output
     value = json.loads(run("check", tmp_path, "--json")[1])
     assert value["kinds"]["repeated-id"] == 1
     assert value["statistics"]["ids_repeated_within_a_split"] == {"train": 1}

@@ -217,9 +217,9 @@ def _digest(text: str) -> bytes:
 def shared_id_remarks(statistics: CorpusStatistics) -> Iterator[str]:
     """A sentence on the ids that occur in several splits, for each combination of splits."""
     for names, count in statistics.ids_in_several_splits.items():
-        ids = "1 id or text of several sentences (doc1#1, doc1#2) stands" if count == 1 else (
-            f"{count:,} ids or texts of several sentences (doc1#1, doc1#2) stand")
-        yield f"{ids} in {' and '.join(names)}: see that no text was cut between them"
+        ids = "1 id or text of several sentences (doc1#1, doc1#2) occurs" if count == 1 else (
+            f"{count:,} ids or texts of several sentences (doc1#1, doc1#2) occur")
+        yield f"{ids} in {' and '.join(names)}: check that no text is cut between them"
 
 
 def limits(statistics: CorpusStatistics, *, decision: str, constrain: bool) -> Iterator[str]:
@@ -227,10 +227,10 @@ def limits(statistics: CorpusStatistics, *, decision: str, constrain: bool) -> I
     total = statistics.total
     if total.overlaps:
         yield (f"{total.overlaps:,} pairs of entities share words in {total.overlapping_documents:,} documents; a tagger "
-               "holds one entity a word (--lenient trains on the longer, overlap=keep-longer reads it alone)")
+               "predicts one entity a word (--lenient trains on the longer, overlap=keep-longer reads the longer only)")
     if total.several_types and decision == "softmax":
         yield (f"{total.several_types:,} pairs of entities have relations of several types, of which "
-               "relations.decision=softmax holds one (relations.decision=sigmoid holds all)")
+               "relations.decision=softmax predicts one (relations.decision=sigmoid predicts all)")
     train = statistics.splits.get("train")
     if constrain and train is not None:
         known = train.signatures.keys()
@@ -240,7 +240,7 @@ def limits(statistics: CorpusStatistics, *, decision: str, constrain: bool) -> I
         )
         if unseen:
             yield (f"{unseen:,} relations outside of train connect types that their type never connects in train; "
-                   "relations.constrain=true cannot give them")
+                   "relations.constrain=true cannot predict them")
     for name, types in statistics.unseen_types().items():
         yield f"{name} has types that train lacks, which no model can learn: {', '.join(types)}"
 
@@ -252,10 +252,10 @@ def unknown_types(statistics: CorpusStatistics, schema: Schema) -> Iterator[str]
                                  ("relation", total.relations, schema.relation_types)):
         for type in sorted(counter.keys() - set(known)):
             yield f"{counter[type]:,} annotations are of the {what} type {type}, which the model does not know"
-    barred = sum(count for (type, head, tail), count in total.signatures.items()
+    excluded = sum(count for (type, head, tail), count in total.signatures.items()
                  if type in schema.relation_types and not schema.allows(type, head, tail))
-    if barred:
-        yield f"{barred:,} relations connect types that the model never saw connected by their type"
+    if excluded:
+        yield f"{excluded:,} relations connect types that their type does not connect in the model"
 
 
 def _sum(parts: Iterable[SplitCounts]) -> SplitCounts:

@@ -241,10 +241,10 @@ def _paired(file: Path, format: Format) -> bool:
 
 
 def _detect_file(path: Path) -> str:
-    head = first_characters(path)
-    if not head.strip():
+    beginning = first_characters(path)
+    if not beginning.strip():
         raise DataError(f"{path}: the file is empty")
-    if re.fullmatch(r"\s*\[\s*\]\s*", head):
+    if re.fullmatch(r"\s*\[\s*\]\s*", beginning):
         raise DataError(f"{path}: holds no documents; see that it is the right file, an empty list may be of any format")
     name = _sniffed(path) or _FORMAT_OF_ENDING.get(path.suffix.lower())
     if path.suffix.lower() == ".txt" and path.with_suffix(".ann").is_file():
@@ -255,8 +255,8 @@ def _detect_file(path: Path) -> str:
 
 
 def _sniffed(path: Path) -> str | None:
-    head = first_characters(path)
-    return next((format.name for format in FORMATS.values() if format.sniff(head)), None)
+    beginning = first_characters(path)
+    return next((format.name for format in FORMATS.values() if format.sniff(beginning)), None)
 
 
 def _inner(folder: Path) -> str:

@@ -19,12 +19,12 @@ Required = Mapping[str, tuple[tuple[type, ...], str]]
 def misspellings(value: Mapping[str, Any], required: Collection[str], known: Collection[str]) -> dict[str, str]:
     """Misspelt key → the key meant: keys that are not `known` and resemble a required key that is absent."""
     absent = [key for key in required if key not in value]
-    meant = {}
+    corrections = {}
     for key in value.keys() - known if absent else ():
         nearest = difflib.get_close_matches(key.lower(), absent, n=1, cutoff=0.7)  # 'entity' and 'entities' have 0.71
         if nearest:
-            meant[key] = nearest[0]
-    return dict(sorted(meant.items()))
+            corrections[key] = nearest[0]
+    return dict(sorted(corrections.items()))
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""What a file format is to conjoin: a name, how to recognise it, how to read it and perhaps how to write it."""
+"""The description of an annotation format: its name, detection, reader, options and writer."""
 
 from __future__ import annotations
 
@@ -19,12 +19,20 @@ WriteFolder = Callable[[Iterable[Document], Path, Path, Problems], None]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One row of the `FORMATS` table.
+    """A format, one row of the `FORMATS` table.
 
-    `sniff` sees the first characters of a file. `options` names each option's allowed values, the default first.
-    A format whose folder makes its own splits has `claims` (is this folder mine?) and `read_folder`. One that keeps
-    documents in files of their own has `write_folder`, which fills a new folder (then the path that problems are
-    reported under), in place of `write`, which fills an open file.
+    Args:
+        name: The name for `--format`.
+        description: One line for users.
+        endings: Usual endings of its files, the one to write first.
+        sniff: True for the first characters of a file in this format.
+        read: Reads the documents of a file.
+        write: Writes documents to an open file.
+        options: Option → allowed values, the default first.
+        claims: True for a folder that makes its own splits, which `read_folder` reads.
+        read_folder: Reads such a folder: split → documents.
+        write_folder: Writes documents to files of their own in a new folder, in place of `write`; it gets the temporary
+            folder and the final path, which problems name.
     """
 
     name: str
@@ -40,4 +48,5 @@ class Format:
 
     @property
     def writable(self) -> bool:
+        """True for a format that conjoin can write."""
         return self.write is not None or self.write_folder is not None

@@ -1,4 +1,4 @@
-"""Tags of a file: those that a scheme does not know, and those that may not follow one another."""
+"""Checks of the tags in a file: unknown tags and illegal sequences."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def check_tags(tags: Iterable[tuple[str, int | None]], scheme: Scheme, place: Pl
         place: The place of the sentence in the file.
     """
     pattern = re.compile(r"[BIES]-.+" if scheme == "bioes" else r"[BI]-.+")
-    checked: list[str] = []
+    result: list[str] = []
     line: int | None = None
     for tag, line in tags:
         if tag != OUTSIDE and not pattern.fullmatch(tag):
             place.at(line).repair("unknown-tag", f"tag '{tag}' is no tag of the scheme {scheme.upper()}",
                                   "reads the word as outside")
             tag = OUTSIDE
-        previous = checked[-1] if checked else None
+        previous = result[-1] if result else None
         if not may_follow(previous, tag, scheme):
             if scheme == "bio":
                 place.at(line).note("opening-i-tag", f"{tag} continues no {tag[2:]}; it opens an entity")
@@ -37,8 +37,8 @@ def check_tags(tags: Iterable[tuple[str, int | None]], scheme: Scheme, place: Pl
                 place.at(line).repair("illegal-tag", f"{tag} may not follow {previous or 'the start'} in BIOES",
                                       "ends an open entity before it" + ("" if tag == OUTSIDE else " and opens one there"),
                                       loss=False)
-        checked.append(tag)
-    if checked and not may_follow(checked[-1], None, scheme):
-        place.at(line).repair("illegal-tag", f"the sentence ends inside an entity ({checked[-1]})",
+        result.append(tag)
+    if result and not may_follow(result[-1], None, scheme):
+        place.at(line).repair("illegal-tag", f"the sentence ends inside an entity ({result[-1]})",
                               "ends the entity there", loss=False)
-    return checked
+    return result

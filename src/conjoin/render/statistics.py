@@ -47,11 +47,11 @@ def statistics_to_html(
 def remarks(statistics: CorpusStatistics, limits: Sequence[str]) -> list[str]:
     """Sentences on texts in several splits, repeated texts, symmetric types, and the limits."""
     sentences = [
-        f"{count:,} texts stand in {' and '.join(names)}: scores on one after training on another are flattered"
+        f"{count:,} texts occur in {' and '.join(names)}: scores on one after training on another are too high"
         for names, count in statistics.texts_in_several_splits.items()
     ]
     if statistics.repeated_texts:
-        sentences.append(f"{statistics.repeated_texts:,} texts stand in one split more than once")
+        sentences.append(f"{statistics.repeated_texts:,} texts occur in a split more than once")
     sentences += [
         f"{type} holds both ways in {100 * share:.0f} % of its cases: if it has no direction, set symmetric=[\"{type}\"]"
         for type, share in statistics.symmetric_candidates().items()

@@ -372,9 +372,9 @@ def claims(folder: Path) -> bool:
     return any(not file.name.startswith(".") for file in folder.rglob(f"*{_ANNOTATION}"))
 
 
-def sniff(head: str) -> bool:
-    return re.match(r"\s*<DOC[\s>]", head) is not None or (
-        head.lstrip().startswith("<") and re.search(r"<source_file[\s>]", head) is not None)
+def sniff(beginning: str) -> bool:
+    return re.match(r"\s*<DOC[\s>]", beginning) is not None or (
+        beginning.lstrip().startswith("<") and re.search(r"<source_file[\s>]", beginning) is not None)
 
 
 FORMAT = Format(

@@ -115,8 +115,8 @@ def _agrees(mention: _Mention, sentence: str, offset: int, place: Place) -> bool
     return False
 
 
-def sniff(head: str) -> bool:
-    return re.match(r"\d+\|[^\n]+\|\d+\|\d+\|[^\n|]+\|\d+\|\d+\n", head) is not None
+def sniff(beginning: str) -> bool:
+    return re.match(r"\d+\|[^\n]+\|\d+\|\d+\|[^\n|]+\|\d+\|\d+\n", beginning) is not None
 
 
 FORMAT = Format("ade", "DRUG-AE.rel of the ADE corpus: a relation per line, offsets within the abstract", (".rel",),

@@ -152,8 +152,8 @@ def _one_line(text: str, what: str, place: Place) -> str:
     return line
 
 
-def sniff(head: str) -> bool:
-    return re.match(r"(#doc[^\n]*\n)+\d+\t[^\t\n]*\t[^\t\n]*\t\[", head) is not None
+def sniff(beginning: str) -> bool:
+    return re.match(r"(#doc[^\n]*\n)+\d+\t[^\t\n]*\t[^\t\n]*\t\[", beginning) is not None
 
 
 FORMAT = Format("bekoulis", "multi-head columns: #doc, then index, word, BIO tag, relations, heads", (".txt",),

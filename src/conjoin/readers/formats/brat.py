@@ -285,9 +285,9 @@ def _rows(document: Document, types: Mapping[str, str], place: Place) -> Iterato
         yield f"R{number}\t{types[relation.type]} Arg1:{ids[relation.head]} Arg2:{ids[relation.tail]}"
 
 
-def sniff(head: str) -> bool:
-    return (re.match(r"(?:[TREAMN#]\S*|\*)\t", head) is not None
-            and re.search(r"^T\S*\t\S+ \d+ \d+(?:;\d+ \d+)*[\t\n]", head, re.MULTILINE) is not None)
+def sniff(beginning: str) -> bool:
+    return (re.match(r"(?:[TREAMN#]\S*|\*)\t", beginning) is not None
+            and re.search(r"^T\S*\t\S+ \d+ \d+(?:;\d+ \d+)*[\t\n]", beginning, re.MULTILINE) is not None)
 
 
 def claims(folder: Path) -> bool:

@@ -61,8 +61,8 @@ def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Pro
         file.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
-def sniff(head: str) -> bool:
-    return re.match(r"\s*\{", head) is not None and re.search(r'"sentence"\s*:\s*\[\s*["\]]', head) is not None
+def sniff(beginning: str) -> bool:
+    return re.match(r"\s*\{", beginning) is not None and re.search(r'"sentence"\s*:\s*\[\s*["\]]', beginning) is not None
 
 
 FORMAT = Format("crossre", "CrossRE JSON: a sentence of words per line, spans with inclusive ends", (".json", ".jsonl"),

@@ -260,8 +260,8 @@ def _rel(document: Document, ends: Mapping[Entity, tuple[int, int]]) -> dict[tup
     return pairs
 
 
-def sniff(head: str) -> bool:
-    return head.startswith("x\ufffd")  # zlib's first byte, and one that is no UTF-8
+def sniff(beginning: str) -> bool:
+    return beginning.startswith("x\ufffd")  # zlib's first byte, and one that is no UTF-8
 
 
 FORMAT = Format("docbin", "spaCy's DocBin: entities, and relations in the user data (needs spaCy)", (".spacy",), sniff,

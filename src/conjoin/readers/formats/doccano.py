@@ -97,12 +97,12 @@ def _value(document: Document, ids: Mapping[Entity, int], first: int) -> dict[st
     }
 
 
-def sniff(head: str) -> bool:
-    if not re.match(r"\s*\{", head):
+def sniff(beginning: str) -> bool:
+    if not re.match(r"\s*\{", beginning):
         return False
-    if re.search(r'"start_offset"\s*:', head):
+    if re.search(r'"start_offset"\s*:', beginning):
         return True
-    return re.search(r'"labels?"\s*:\s*\[\s*(\]|\[\s*\d+\s*,)', head) is not None and '"entities"' not in head
+    return re.search(r'"labels?"\s*:\s*\[\s*(\]|\[\s*\d+\s*,)', beginning) is not None and '"entities"' not in beginning
 
 
 FORMAT = Format("doccano", "doccano's JSONL: one text per line, entities in characters, relations by id", (".jsonl",),

@@ -148,9 +148,9 @@ def _value(key: str, group: list[_Sentence]) -> dict[str, Any]:
     return {"doc_key": key, "sentences": sentences, "ner": entities, "relations": relations}
 
 
-def sniff(head: str) -> bool:
-    return (re.match(r"\s*\{", head) is not None
-            and re.search(r'"sentences"\s*:\s*\[\s*(?:\[\s*(?:"|\])|\])', head) is not None)
+def sniff(beginning: str) -> bool:
+    return (re.match(r"\s*\{", beginning) is not None
+            and re.search(r'"sentences"\s*:\s*\[\s*(?:\[\s*(?:"|\])|\])', beginning) is not None)
 
 
 FORMAT = Format("dygie", "DyGIE++ and SciERC JSON: a text per line, sentences of words, spans with inclusive ends",

@@ -41,9 +41,9 @@ def _document(block: Block, *, swap: bool) -> Document:
     return builder.build()
 
 
-def sniff(head: str) -> bool:
-    rows = [columns for columns in (line.split("\t") for line in head.split("\n")) if len(columns) == 9]
-    if not rows or head.split("\n", 1)[0].count("\t") != 8:
+def sniff(beginning: str) -> bool:
+    rows = [columns for columns in (line.split("\t") for line in beginning.split("\n")) if len(columns) == 9]
+    if not rows or beginning.split("\n", 1)[0].count("\t") != 8:
         return False
     return any(re.match(r"[BIES]-", row[1]) for row in rows) or all(row[4] == OUTSIDE for row in rows[:-1] or rows)
 

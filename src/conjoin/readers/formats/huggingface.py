@@ -257,8 +257,8 @@ def _features() -> datasets.Features:
     return Features({"id": text, "text": text, "tokens": [[number]], "entities": [entity], "relations": [relation]})
 
 
-def sniff(head: str) -> bool:
-    return head.startswith("PAR1")
+def sniff(beginning: str) -> bool:
+    return beginning.startswith("PAR1")
 
 
 FORMAT = Format("huggingface", "Hugging Face data sets: Parquet, or a folder of save_to_disk (needs datasets)",

@@ -339,8 +339,8 @@ def claims(folder: Path) -> bool:
     return any(not file.name.startswith(".") for file in folder.rglob(f"*{_CONCEPTS}"))
 
 
-def sniff(head: str) -> bool:
-    return re.match(r'\s*c="[^\n]*"\s+\d+:\d+\s+\d+:\d+\s*\|\|\s*[tr]=', head) is not None
+def sniff(beginning: str) -> bool:
+    return re.match(r'\s*c="[^\n]*"\s+\d+:\d+\s+\d+:\d+\s*\|\|\s*[tr]=', beginning) is not None
 
 
 FORMAT = Format("i2b2", "i2b2/VA 2010: .txt with .con and .rel, side by side or in folders", (_CONCEPTS,), sniff, read,

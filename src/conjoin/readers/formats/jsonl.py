@@ -70,8 +70,8 @@ def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Pro
         file.write(document.to_json_line() + "\n")
 
 
-def sniff(head: str) -> bool:
-    return re.match(r"\s*\{", head) is not None and re.search(r'"text"\s*:', head) is not None
+def sniff(beginning: str) -> bool:
+    return re.match(r"\s*\{", beginning) is not None and re.search(r'"text"\s*:', beginning) is not None
 
 
 FORMAT = Format("jsonl", "conjoin's own: one JSON object per line, entities in characters", (".jsonl", ".ndjson"),

@@ -306,18 +306,20 @@ def _value(document: Document, place: Place) -> dict[str, Any]:
             "predictions": [{"model_version": _MODEL, "result": results}]}
 
 
-def sniff(head: str) -> bool:
-    if re.match(r"\s*\{", head):  # a single task
-        return (re.search(r'"(annotations|predictions|completions)"\s*:\s*\[', head) is not None
-                and re.search(r'"data"\s*:\s*\{', head) is not None and re.search(r'"result"\s*:\s*\[', head) is not None)
-    if not re.match(r"\s*\[\s*\{", head):
+def sniff(beginning: str) -> bool:
+    def has(keys: str, opening: str = "") -> bool:
+        return re.search(rf'"({keys})"\s*:\s*{opening}', beginning) is not None
+
+    if re.match(r"\s*\{", beginning):  # a single task
+        return has("|".join(_ANNOTATIONS), r"\[") and has("data", r"\{") and has("result", r"\[")
+    if not re.match(r"\s*\[\s*\{", beginning):
         return False
-    if re.match(r'\s*\[\s*\{\s*("id"\s*:\s*\d+\s*,\s*)?"data"\s*:\s*\{', head):
+    if re.match(r'\s*\[\s*\{\s*("id"\s*:\s*\d+\s*,\s*)?"data"\s*:\s*\{', beginning):
         return True
-    if re.search(r'"(annotations|predictions|completions)"\s*:\s*\[', head) and re.search(r'"(result|data)"\s*:', head):
+    if has("|".join(_ANNOTATIONS), r"\[") and has("result|data"):
         return True
     keys = ("annotation_id", "annotator"), ("start", "end", "labels", "text"), ("annotator", "text")
-    return '"tokens"' not in head and any(all(re.search(rf'"{key}"\s*:', head) for key in known) for known in keys)
+    return '"tokens"' not in beginning and any(all(map(has, names)) for names in keys)
 
 
 FORMAT = Format("labelstudio", "Label Studio's JSON: tasks with annotations (or predictions), entities in characters",

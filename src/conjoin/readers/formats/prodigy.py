@@ -175,10 +175,10 @@ def _score(score: float | None) -> dict[str, float]:
     return {} if score is None else {"score": round(score, 4)}
 
 
-def sniff(head: str) -> bool:
+def sniff(beginning: str) -> bool:
     keys = (r'"(token_start|token_end|_input_hash|_task_hash|_view_id|head_span|child_span)"\s*:'
             r'|"answer"\s*:\s*"(accept|reject|ignore)"')
-    return re.match(r"\s*\{", head) is not None and re.search(keys, head) is not None
+    return re.match(r"\s*\{", beginning) is not None and re.search(keys, beginning) is not None
 
 
 FORMAT = Format("prodigy", "Prodigy's JSONL of relations: one task per line with tokens, spans and relations", (".jsonl",),

@@ -178,8 +178,8 @@ def _distance(head: _Mention, tail: _Mention, starts: Sequence[int]) -> tuple[in
     return sentence_ends, max(head.start, tail.start) - min(head.end, tail.end), head.start, tail.start
 
 
-def sniff(head: str) -> bool:
-    return re.match(r"[^|\t\n]+\|[ta]\|", head.lstrip("\n")) is not None
+def sniff(beginning: str) -> bool:
+    return re.match(r"[^|\t\n]+\|[ta]\|", beginning.lstrip("\n")) is not None
 
 
 FORMAT = Format("pubtator", "PubTator: title and abstract, mentions in characters, relations between concepts",

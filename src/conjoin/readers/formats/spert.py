@@ -90,8 +90,8 @@ def _value(document: Document) -> dict[str, Any]:
     }
 
 
-def sniff(head: str) -> bool:
-    return re.match(r"\s*\[\s*\{", head) is not None and '"tokens"' in head
+def sniff(beginning: str) -> bool:
+    return re.match(r"\s*\[\s*\{", beginning) is not None and '"tokens"' in beginning
 
 
 FORMAT = Format("spert", "SpERT JSON: a list of sentences with tokens, entities and relations by index", (".json",),

@@ -113,8 +113,8 @@ def claims(folder: Path) -> bool:
     return bool(_list_files(folder)) and any(folder.glob("*.tsv"))
 
 
-def sniff(head: str) -> bool:
-    return re.match(r"[^\t\n]*\t[^\t\n]+\t\d+(\t[^\t\n]*){6}\n", head) is not None and not giorgi.sniff(head)
+def sniff(beginning: str) -> bool:
+    return re.match(r"[^\t\n]*\t[^\t\n]+\t\d+(\t[^\t\n]*){6}\n", beginning) is not None and not giorgi.sniff(beginning)
 
 
 FORMAT = Format("tfmtrnn", "the original CoNLL04 columns (corp.tsv), a row per chunk, with index lists", (".tsv",),
