@@ -99,12 +99,7 @@ class Document:
 
     @classmethod
     def from_words(
-        cls,
-        words: Iterable[str],
-        entities: Iterable[Entity] = (),
-        relations: Iterable[Relation] = (),
-        *,
-        id: str = "",
+        cls, words: Iterable[str], entities: Iterable[Entity] = (), relations: Iterable[Relation] = (), *, id: str = ""
     ) -> Document:
         """A document whose text is its words with one blank between them."""
         tokens = []
@@ -200,11 +195,11 @@ class Document:
             value["tokens"] = [[token.char_start, token.char_end] for token in self.tokens]
         value["entities"] = [
             {"id": ids[entity], "type": entity.type, "char_start": entity.char_start, "char_end": entity.char_end,
-             "text": entity.text} | _score(entity.score)
+             "text": entity.text} | score_json(entity.score)
             for entity in self.entities
         ]
         value["relations"] = [
-            {"type": relation.type, "head": ids[relation.head], "tail": ids[relation.tail]} | _score(relation.score)
+            {"type": relation.type, "head": ids[relation.head], "tail": ids[relation.tail]} | score_json(relation.score)
             for relation in self.relations
         ]
         return value
@@ -247,7 +242,8 @@ def at_least(score: float | None, threshold: float) -> bool:
     return score is None or score >= threshold
 
 
-def _score(score: float | None) -> dict[str, float]:
+def score_json(score: float | None) -> dict[str, float]:
+    """The field `score` of an annotation in JSON, with four decimals; empty without a score."""
     return {} if score is None else {"score": round(score, 4)}
 
 

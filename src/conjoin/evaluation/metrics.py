@@ -134,11 +134,8 @@ def _scores_from_json(value: Mapping[str, Any]) -> dict[str, MatchScores]:
 
 
 def score(
-    gold: Sequence[Document],
-    predicted: Sequence[Document],
-    *,
-    symmetric: frozenset[str] = frozenset(),
-    characters: bool = False,
+    gold: Sequence[Document], predicted: Sequence[Document], *,
+    symmetric: frozenset[str] = frozenset(), characters: bool = False,
 ) -> Report:
     """Compare predicted with gold documents, paired by position, under every match.
 

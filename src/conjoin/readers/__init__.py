@@ -1,4 +1,4 @@
-"""Annotated files in and out: one module per format in `formats`, the table of them in `corpus`."""
+"""Reading and writing of annotated files: a module for each format in `formats`, the table of formats in `corpus`."""
 
 from conjoin.readers.corpus import (
     FORMATS,

@@ -52,11 +52,7 @@ _FORMAT_OF_ENDING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "spert", ".
 
 
 def read_corpus(
-    path: str | Path,
-    format: str | None = None,
-    *,
-    lenient: bool = False,
-    options: Mapping[str, str] | None = None,
+    path: str | Path, format: str | None = None, *, lenient: bool = False, options: Mapping[str, str] | None = None
 ) -> Corpus:
     """Read a file or a folder of files into splits.
 
@@ -80,11 +76,7 @@ def read_corpus(
 
 
 def load(
-    path: str | Path,
-    problems: Problems,
-    format: str | None = None,
-    *,
-    options: Mapping[str, str] | None = None,
+    path: str | Path, problems: Problems, format: str | None = None, *, options: Mapping[str, str] | None = None
 ) -> Corpus:
     """As `read_corpus`, with a collector of problems instead of `lenient`."""
     file_format, streams = open_corpus(path, problems, format, options=options)
@@ -93,11 +85,7 @@ def load(
 
 
 def open_corpus(
-    path: str | Path,
-    problems: Problems,
-    format: str | None = None,
-    *,
-    options: Mapping[str, str] | None = None,
+    path: str | Path, problems: Problems, format: str | None = None, *, options: Mapping[str, str] | None = None
 ) -> tuple[Format, dict[str, Iterable[Document]]]:
     """The format of a file or folder, and for each split an iterator that reads its documents.
 
@@ -132,11 +120,7 @@ def from_datasets(data: Any, *, lenient: bool = False, options: Mapping[str, str
 
 
 def stream_documents(
-    path: str | Path,
-    problems: Problems,
-    format: str | None = None,
-    *,
-    options: Mapping[str, str] | None = None,
+    path: str | Path, problems: Problems, format: str | None = None, *, options: Mapping[str, str] | None = None
 ) -> Iterator[Document]:
     """An iterator that reads the documents of one file; arguments and errors are those of `read_corpus`."""
     path = Path(path)
@@ -145,11 +129,7 @@ def stream_documents(
 
 
 def read_documents(
-    path: str | Path,
-    format: str | None = None,
-    *,
-    lenient: bool = False,
-    options: Mapping[str, str] | None = None,
+    path: str | Path, format: str | None = None, *, lenient: bool = False, options: Mapping[str, str] | None = None
 ) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
     """The documents of one file and the problems in it; arguments and errors are those of `read_corpus`."""
     problems = Problems(lenient=lenient)

@@ -57,14 +57,8 @@ class Standoff:
     """
 
     def __init__(
-        self,
-        text: str,
-        place: Place,
-        *,
-        id: str,
-        tokens: Sequence[Token] | None = None,
-        missing: tuple[str, str] = UNKNOWN_ID,
-        suffix: str = "",
+        self, text: str, place: Place, *,
+        id: str, tokens: Sequence[Token] | None = None, missing: tuple[str, str] = UNKNOWN_ID, suffix: str = "",
     ) -> None:
         self.text, self.place, self.id = text, place, id
         self.missing, self.suffix = missing, suffix
@@ -73,15 +67,8 @@ class Standoff:
         self._links: list[_Link] = []
 
     def entity(
-        self,
-        key: Hashable,
-        type: str,
-        char_start: int,
-        char_end: int,
-        *,
-        line: int | None = None,
-        copy: str | None = None,
-        score: float | None = None,
+        self, key: Hashable, type: str, char_start: int, char_end: int, *,
+        line: int | None = None, copy: str | None = None, score: float | None = None,
     ) -> None:
         """Add an entity of the characters `char_start` to `char_end` (exclusive) that relations call `key`.
 

@@ -1,4 +1,4 @@
-"""Documents for people: one self-contained HTML page, and rows for a terminal table."""
+"""Documents as a self-contained HTML page and as rows of a terminal table."""
 
 from conjoin.render.html import document_to_html, legend_to_html, page_to_html, to_html, type_colours
 from conjoin.render.table import ENTITY_COLUMNS, RELATION_COLUMNS, entity_rows, relation_rows

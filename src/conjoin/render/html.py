@@ -45,11 +45,7 @@ COMMON_HUES = {
 
 
 def to_html(
-    documents: Iterable[Document],
-    *,
-    title: str = "Entities and relations",
-    notice: str = "",
-    types: Iterable[str] = (),
+    documents: Iterable[Document], *, title: str = "Entities and relations", notice: str = "", types: Iterable[str] = ()
 ) -> str:
     """One self-contained page that shows the documents.
 

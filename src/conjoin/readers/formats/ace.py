@@ -274,8 +274,7 @@ def _span(mention: Element, type: str, raw: str, path: Path, reading: _Reading) 
                      f"tags has '{covered}' at characters {start} to {end - 1}", "trusts the offsets", loss=False)
     inner = trim(raw, start, end)
     if inner[0] == inner[1]:
-        place.repair("span-without-words", f"entity {type} covers white space only",
-                     "leaves the entity out")
+        place.repair("span-without-words", f"entity {type} covers white space only", "leaves the entity out")
         return None
     if inner != (start, end):
         place.note("white-space-edge", f"entity {type} '{covered}' starts or ends with "
@@ -313,8 +312,7 @@ def _add_relations(standoff: Standoff, part: Element, first: Mapping[str, str], 
         if not type:
             place.repair("malformed-relation", "the relation has no TYPE", "leaves it out")
         elif type == _DISCOURSE and reading.options["discourse"] != "keep":
-            place.note("discourse", f"relation {type} is left out (discourse=keep keeps it)",
-                       loss=True)
+            place.note("discourse", f"relation {type} is left out (discourse=keep keeps it)", loss=True)
         elif not mentions:
             place.note("relation-without-mention", f"relation {type} has no mention; nothing in "
                        "the text states it", loss=True)

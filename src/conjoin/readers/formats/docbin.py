@@ -123,8 +123,7 @@ def _standoff(stored: _Stored, place: Place, options: Options) -> Standoff:
     names: set[str] = set()
     for span in stored.spans:
         if not span.label:
-            place.note("no-label", f"the span at tokens {span.start} to {span.end} has no label and is left out",
-                       loss=True)
+            place.note("no-label", f"the span at tokens {span.start} to {span.end} has no label and is left out", loss=True)
         elif _is_read(span.group, options) and span.name not in names:
             names.add(span.name)
             standoff.entity(span.name, span.label, span.char_start, span.char_end)

@@ -16,7 +16,7 @@ from itertools import chain, starmap
 from pathlib import Path
 from typing import Any, TextIO
 
-from conjoin.document import Document, Relation
+from conjoin.document import Document, Relation, score_json
 from conjoin.readers.characters import beyond_16_bits, code_units
 from conjoin.readers.fields import NAME, NUMBER, wrong_key
 from conjoin.readers.format import Format, Options
@@ -294,7 +294,7 @@ def _value(document: Document, place: Place) -> dict[str, Any]:
     results: list[dict[str, Any]] = [
         {"id": ids[e], "from_name": from_name, "to_name": to_name, "type": type,
          "value": {"start": e.char_start, "end": e.char_end, "text": e.text, "labels": [e.type]}}
-        | ({} if e.score is None else {"score": round(e.score, 4)})
+        | score_json(e.score)
         for e in document.entities
     ]
     pairs: dict[tuple[str, str], list[Relation]] = {}  # a pair has one arrow, which carries all labels

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from conjoin.document import Document, Entity
+from conjoin.document import Document, Entity, score_json
 from conjoin.readers.fields import NUMBER, STRING, wrong_key
 from conjoin.readers.format import Format, Options
 from conjoin.readers.objects import finite_score, list_field, text_objects, token_list
@@ -122,8 +122,7 @@ def _add_relation(spans: _Spans, number: int, item: Any) -> None:
             keys = [f"word {index}" if end is None else f"span {end}"
                     for end, index in zip(ends, (head, child), strict=True)]
         case {"head": int(head), "child": int(child)} if item.get("label") in (None, ""):
-            place.note("no-label", f"the relation between words {head} and {child} has no label and is left out",
-                       loss=True)
+            place.note("no-label", f"the relation between words {head} and {child} has no label and is left out", loss=True)
             return
         case _:
             place.repair("malformed-relation", f"relation {number} needs label, head and child: "
@@ -132,8 +131,7 @@ def _add_relation(spans: _Spans, number: int, item: Any) -> None:
     unlabelled = any(end in spans.unlabelled if end is not None else _is_unlabelled(item.get(f"{side}_span"))
                      for end, side in zip(ends, ("head", "child"), strict=True))
     if unlabelled:
-        place.note("no-label", f"relation {label} connects words that no labelled span covers and is left out",
-                   loss=True)
+        place.note("no-label", f"relation {label} connects words that no labelled span covers and is left out", loss=True)
     else:
         standoff.relation(label, *keys, score=finite_score(item.get("score")))
 
@@ -157,9 +155,9 @@ def _value(document: Document) -> dict[str, Any]:
         "tokens": [{"text": token.text, "start": token.char_start, "end": token.char_end, "id": number,
                     "ws": document.text[token.char_end : token.char_end + 1] == " "}
                    for number, token in enumerate(document.tokens)],
-        "spans": [spans[entity] | _score(entity.score) for entity in document.entities],
+        "spans": [spans[entity] | score_json(entity.score) for entity in document.entities],
         "relations": [{"head": r.head.end - 1, "child": r.tail.end - 1, "head_span": spans[r.head],
-                       "child_span": spans[r.tail], "label": r.type} | _score(r.score) for r in document.relations],
+                       "child_span": spans[r.tail], "label": r.type} | score_json(r.score) for r in document.relations],
         "meta": {"id": document.id} if document.id else {},
         "answer": "accept",
         "_view_id": "relations",
@@ -169,10 +167,6 @@ def _value(document: Document) -> dict[str, Any]:
 def _span(entity: Entity) -> dict[str, Any]:
     return {"start": entity.char_start, "end": entity.char_end, "token_start": entity.start, "token_end": entity.end - 1,
             "label": entity.type}
-
-
-def _score(score: float | None) -> dict[str, float]:
-    return {} if score is None else {"score": round(score, 4)}
 
 
 def sniff(beginning: str) -> bool:

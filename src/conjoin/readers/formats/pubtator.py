@@ -137,8 +137,7 @@ def _add_relations(standoff: Standoff, article: _Article, *, every: bool) -> Non
         place = standoff.place.at(relation.line)
         about = f"relation {relation.type} from {relation.head} to {relation.tail}"
         if relation in seen:
-            place.repair("duplicate-relation", f"{about} is written twice", "keeps one",
-                         loss=False)
+            place.repair("duplicate-relation", f"{about} is written twice", "keeps one", loss=False)
             continue
         seen.add(relation)
         pairs = _pairs(relation, about, article.mentions, place)
@@ -167,8 +166,7 @@ def _pairs(relation: _Relation, about: str, mentions: Sequence[_Mention], place:
         ends.append(keys)
     pairs = [(head, tail) for head, tail in product(*ends) if head != tail]
     if not pairs:
-        place.note("one-mention", f"{about} would connect a mention with itself and is left out",
-                   loss=True)
+        place.note("one-mention", f"{about} would connect a mention with itself and is left out", loss=True)
     return pairs
 
 
