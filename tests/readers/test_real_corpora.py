@@ -152,9 +152,9 @@ def test_ade_original() -> None:
 def test_ade_original_and_spert_say_the_same() -> None:
     """Sentence by sentence: the same entities and relations, white space aside."""
     def essence(document: Document) -> tuple[frozenset[tuple[str, str]], Counter[tuple[str, str]]]:
-        squeezed = {entity: "".join(entity.text.split()) for entity in document.entities}
-        return (frozenset((entity.type, text) for entity, text in squeezed.items()),
-                Counter((squeezed[relation.head], squeezed[relation.tail]) for relation in document.relations))
+        without_spaces = {entity: "".join(entity.text.split()) for entity in document.entities}
+        return (frozenset((entity.type, text) for entity, text in without_spaces.items()),
+                Counter((without_spaces[relation.head], without_spaces[relation.tail]) for relation in document.relations))
 
     original, spert = read_corpus(ADE / "DRUG-AE.rel"), read_corpus(ADE / "spert_json" / "ade_full.json")
     differing = [ours.id for ours, theirs in zip(original, spert, strict=True) if essence(ours) != essence(theirs)]

@@ -12,7 +12,7 @@ from typing import Any
 
 from conjoin.document import Document, Relation
 from conjoin.schema import Schema
-from conjoin.text.words import squeezed
+from conjoin.text.words import without_spaces
 
 Signature = tuple[str, str, str]  # relation type, head type, tail type
 
@@ -175,7 +175,7 @@ def corpus_statistics(streams: Mapping[str, Iterable[Document]]) -> CorpusStatis
             counts.add(document)
             if document.id:
                 _add_id(document.id, split, ids, id_splits, statistics)
-            text = _digest(squeezed(document.text))
+            text = _digest(without_spaces(document.text))
             if not _add_split(text_splits, text, split):
                 repeated.add(text)
     statistics.texts_in_several_splits = _shared(text_splits)

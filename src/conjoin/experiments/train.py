@@ -33,7 +33,7 @@ from conjoin.schema import Schema, canonical
 from conjoin.storage.atomic import check_replaceable, folder_to_fill
 from conjoin.storage.cache import CACHE_LIMIT as CACHE_LIMIT
 from conjoin.storage.cache import cache_folder
-from conjoin.text.words import learn_hyphens, squeezed
+from conjoin.text.words import learn_hyphens, without_spaces
 from conjoin.training import EpochDone, Event, Finished, Started
 from conjoin.training import train as training_events
 from conjoin.training.distributed import Processes, join_processes, one_for_all
@@ -257,8 +257,8 @@ def _mention_pairs_of_several_types(documents: Iterable[Document], config: Confi
 def _unseen(documents: Iterable[Document], corpus: Corpus) -> list[Document]:
     """Documents without relations whose text stands in no split, so that nothing leaks into dev or test."""
     # without white space: the same sentence in two files may be split into words differently
-    known = {squeezed(document.text) for document in corpus.documents}
-    return [document for document in documents if not document.relations and squeezed(document.text) not in known]
+    known = {without_spaces(document.text) for document in corpus.documents}
+    return [document for document in documents if not document.relations and without_spaces(document.text) not in known]
 
 
 def chosen(documents: Sequence[Document], most: int | None, *, seed: int) -> list[Document]:

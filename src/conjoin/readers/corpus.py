@@ -189,17 +189,17 @@ def detect(path: str | Path) -> str:
         raise DataError(f"{path}: the folder holds several formats ({examples}); name one with --format (format=), or a "
                         "folder in it")
     if not files:
-        raise DataError(f"{path}: no file in the folder has a known format; {_inner(path) or _known()}")
+        raise DataError(f"{path}: no file in the folder has a known format; {_folder_remedy(path) or _format_remedy()}")
     return next(iter(files))
 
 
 def _formats_in(folder: Path) -> dict[str, Path]:
     """Format → one file of it: the formats that claim the folder, and those of its files."""
-    claiming = _claiming(folder)
+    claiming = _claimed(folder)
     files = dict(claiming)
     for file in _files(folder):
-        name = _sniffed(file)
-        if name and not any(_paired(file, FORMATS[other]) for other in claiming):
+        name = _sniff(file)
+        if name and not any(_has_partner(file, FORMATS[other]) for other in claiming):
             files.setdefault(name, file)
     if not files:
         candidates = [file for file in _files(folder) if split_of(file) and file.suffix.lower() in _FORMAT_OF_ENDING]
@@ -207,7 +207,7 @@ def _formats_in(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _claiming(folder: Path) -> dict[str, Path]:
+def _claimed(folder: Path) -> dict[str, Path]:
     """Format → one file of it, for the formats that claim the folder."""
     return {
         format.name: next((file for ending in format.endings for file in sorted(folder.rglob(f"*{ending}"))), folder)
@@ -215,7 +215,7 @@ def _claiming(folder: Path) -> dict[str, Path]:
     }
 
 
-def _paired(file: Path, format: Format) -> bool:
+def _has_partner(file: Path, format: Format) -> bool:
     """True when a file of this format with the same stem is beside the file."""
     return any(file.with_suffix(ending).is_file() for ending in format.endings)
 
@@ -226,26 +226,26 @@ def _detect_file(path: Path) -> str:
         raise DataError(f"{path}: the file is empty")
     if re.fullmatch(r"\s*\[\s*\]\s*", beginning):
         raise DataError(f"{path}: holds no documents; see that it is the right file, an empty list may be of any format")
-    name = _sniffed(path) or _FORMAT_OF_ENDING.get(path.suffix.lower())
+    name = _sniff(path) or _FORMAT_OF_ENDING.get(path.suffix.lower())
     if path.suffix.lower() == ".txt" and path.with_suffix(".ann").is_file():
         name = brat.FORMAT.name
     if name is None:
-        raise DataError(f"{path}: the format is not recognised; {_known()}")
+        raise DataError(f"{path}: the format is not recognised; {_format_remedy()}")
     return name
 
 
-def _sniffed(path: Path) -> str | None:
+def _sniff(path: Path) -> str | None:
     beginning = first_characters(path)
     return next((format.name for format in FORMATS.values() if format.sniff(beginning)), None)
 
 
-def _inner(folder: Path) -> str:
+def _folder_remedy(folder: Path) -> str:
     """A remedy that names the folders in a folder that hold annotated files; empty when there are none."""
     folders = [str(inner) for inner in sorted(folder.iterdir()) if inner.is_dir() and _files(inner)]
     return f"name one of the folders in it: {', '.join(folders)}" if folders else ""
 
 
-def _known() -> str:
+def _format_remedy() -> str:
     return f"name it with --format (format=), one of {', '.join(FORMATS)}"
 
 
@@ -285,8 +285,8 @@ def _files(folder: Path) -> list[Path]:
 def _note_others(folder: Path, format: Format, problems: Problems) -> None:
     """Note the files of other formats, and the folders in the folder that are not read."""
     for file in _files(folder):
-        name = None if _may_be(file, format) else _sniffed(file)
-        if name and not _paired(file, format):
+        name = None if _may_be(file, format) else _sniff(file)
+        if name and not _has_partner(file, format):
             problems.note(file, None, "file-not-read", f"the file is {name}, not {format.name}, and is left out", loss=True)
     reads_inner = format.claims is not None and format.claims(folder)
     for inner in sorted(folder.iterdir()):
@@ -304,7 +304,7 @@ def _may_be(file: Path, format: Format) -> bool:
 def _inner_formats(folder: Path) -> set[str]:
     """The formats of a folder in a folder; of texts, which may be many, only those named for a split are opened."""
     files = [file for file in _files(folder) if file.suffix.lower() != ".txt" or split_of(file)]
-    return set(_claiming(folder)) | {name for name in map(_sniffed, files) if name}
+    return set(_claimed(folder)) | {name for name in map(_sniff, files) if name}
 
 
 def _split_files(folder: Path, format: Format, problems: Problems) -> dict[str, list[Path]]:

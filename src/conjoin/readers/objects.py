@@ -20,7 +20,7 @@ def objects(path: Path, problems: Problems) -> Iterator[tuple[Place, dict[str, A
         place = Place(path, problems, number)
         if not text.strip():
             continue
-        value, wrong, _ = _parsed(text)
+        value, wrong, _ = _parse(text)
         if wrong:
             place.repair("malformed-json", f"malformed JSON {wrong}", "leaves the line out")
         elif isinstance(value, dict):
@@ -55,7 +55,7 @@ def json_list(
     Raises:
         DataError: When the file is no JSON list, in lenient reading too.
     """
-    value, wrong, line = _parsed(content(path, problems))
+    value, wrong, line = _parse(content(path, problems))
     if wrong:
         raise DataError(f"{path}{line}: malformed JSON {wrong}; correct the file")
     if single and isinstance(value, dict) and single(value):
@@ -65,7 +65,7 @@ def json_list(
     return value
 
 
-def _parsed(text: str) -> tuple[Any, str, str]:
+def _parse(text: str) -> tuple[Any, str, str]:
     """The value, or what is wrong with the JSON and, where known, the line of the error (`:3`)."""
     try:
         return json.loads(text), "", ""

@@ -81,7 +81,7 @@ def words(text: str, *, hyphens: Hyphens = "cut") -> list[Token]:
     return tokens if hyphens == "cut" else _compounds(tokens)
 
 
-def squeezed(text: str) -> str:
+def without_spaces(text: str) -> str:
     """The text without white space, to compare texts whose spacing differs."""
     return "".join(text.split())
 

@@ -26,7 +26,7 @@ from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Place, Problems
 from conjoin.readers.splits import ALL, files_below, files_by_split
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
-from conjoin.text.words import squeezed
+from conjoin.text.words import without_spaces
 
 _TEXT, _ANNOTATION = ".sgm", ".apf.xml"
 _DISCOURSE = "DISC"
@@ -104,7 +104,7 @@ def _files(folder: Path, problems: Problems, options: Options) -> dict[str, list
         if not text.name.startswith(".") and not text.with_name(_stem(text) + _ANNOTATION).exists():
             problems.note(text, None, "file-not-read", f"there is no {_stem(text)}{_ANNOTATION} beside it; the text is "
                           "left out")
-    return splits if rule == "folders" else _listed(splits[ALL], rule, folder, problems)
+    return splits if rule == "folders" else _by_lists(splits[ALL], rule, folder, problems)
 
 
 def _each_once(splits: Mapping[str, list[Path]], folder: Path, problems: Problems) -> dict[str, list[Path]]:
@@ -130,7 +130,7 @@ def _each_once(splits: Mapping[str, list[Path]], folder: Path, problems: Problem
     return unique
 
 
-def _listed(files: list[Path], name: str, folder: Path, problems: Problems) -> dict[str, list[Path]]:
+def _by_lists(files: list[Path], name: str, folder: Path, problems: Problems) -> dict[str, list[Path]]:
     """The files in the splits and the order of the published lists."""
     file_of = {_stem(file): file for file in files}
     lists = _lists(name)
@@ -207,10 +207,10 @@ def _clean(raw: str, mentions: Iterable[_Mention]) -> tuple[str, _Places]:
         if "\n" in text[mention.start : mention.end]:
             joined = text[mention.start : mention.end].replace("\n", " ")
             text = text[: mention.start] + joined + text[mention.end :]
-    return _decoded(text), _Places(text)
+    return _decode(text), _Places(text)
 
 
-def _decoded(text: str) -> str:
+def _decode(text: str) -> str:
     return _REFERENCE.sub(lambda match: _CHARACTERS[match[1].lower()], text)
 
 
@@ -269,7 +269,7 @@ def _span(mention: Element, type: str, raw: str, path: Path, reading: _Reading) 
                      f"(both inclusive), the text without tags has {len(raw)}", "leaves the entity out")
         return None
     covered = raw[start:end].replace("\n", " ")
-    if squeezed(_decoded(covered)) != squeezed(_decoded(sequences[0].text)):
+    if without_spaces(_decode(covered)) != without_spaces(_decode(sequences[0].text)):
         place.repair("text-disagrees", f"entity {type} says '{sequences[0].text}', the text without "
                      f"tags has '{covered}' at characters {start} to {end - 1}", "trusts the offsets", loss=False)
     inner = trim(raw, start, end)

@@ -22,7 +22,7 @@ from conjoin.readers.problems import Place, Problems
 from conjoin.readers.splits import ALL, files_by_split, split_of
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
 from conjoin.readers.writing import documents_with_characters, note_scores
-from conjoin.text.words import BYTE_ORDER_MARK, squeezed
+from conjoin.text.words import BYTE_ORDER_MARK, without_spaces
 
 # First letter of an id → name of annotations that are counted but not read, and whether that is a loss.
 _UNREAD: Mapping[str, tuple[str, bool]] = {
@@ -55,7 +55,7 @@ class _Mention:
     def agrees(self, text: str) -> bool:
         """True when the text has `copy` at the offsets. brat writes a blank between parts, old versions wrote nothing."""
         return self.copy is None or any(
-            squeezed(self.copy) == squeezed("".join(text[start:end] for start, end in parts))
+            without_spaces(self.copy) == without_spaces("".join(text[start:end] for start, end in parts))
             for parts in (self.parts, sorted(self.parts))
         )
 

@@ -69,11 +69,11 @@ class _Stored:
 
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
-    for number, stored in enumerate(_stored(path), start=1):
+    for number, stored in enumerate(_read_file(path), start=1):
         yield from _standoff(stored, Place(path, problems, label=f"document {number}: "), options).documents(options)
 
 
-def _stored(path: Path) -> Iterator[_Stored]:
+def _read_file(path: Path) -> Iterator[_Stored]:
     """The documents of the file. Raises `DataError` when it is no DocBin."""
     try:
         from spacy.tokens import DocBin
@@ -85,7 +85,7 @@ def _stored(path: Path) -> Iterator[_Stored]:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the name") from error
     try:
-        with _collecting():
+        with _garbage_collection():
             for doc in DocBin().from_bytes(raw).get_docs(Vocab()):
                 groups = [(None, doc.ents), *doc.spans.items()]
                 yield _Stored(
@@ -102,7 +102,7 @@ def _stored(path: Path) -> Iterator[_Stored]:
 
 
 @contextmanager
-def _collecting() -> Iterator[None]:
+def _garbage_collection() -> Iterator[None]:
     """Restores garbage collection, which spaCy leaves switched off after a file that is no DocBin."""
     enabled = gc.isenabled()
     try:

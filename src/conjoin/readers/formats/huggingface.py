@@ -59,12 +59,12 @@ def documents_of(
 
 
 def _readable(rows: Iterable[Mapping[str, Any]], path: Path) -> Iterator[Mapping[str, Any]]:
-    with _reading(path):
+    with _data_errors(path):
         yield from rows
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _data_errors(path: Path) -> Iterator[None]:
     """Turns the errors of pyarrow and `datasets` into `DataError`."""
     try:
         yield
@@ -118,7 +118,7 @@ def _document(value: dict[str, Any], names: list[str] | None, place: Place, over
         return None
     value.setdefault("orig_id", value.get("id", ""))
     if entities is None and "ner_tags" in value:
-        return _tagged(value, names, place)
+        return _document_of_tags(value, names, place)
     return spert.document_of(value, place, overlap)
 
 
@@ -126,7 +126,7 @@ def _are_words(tokens: Any) -> bool:
     return isinstance(tokens, list) and bool(tokens) and all(isinstance(token, str) for token in tokens)
 
 
-def _tagged(value: Mapping[str, Any], names: list[str] | None, place: Place) -> Document | None:
+def _document_of_tags(value: Mapping[str, Any], names: list[str] | None, place: Place) -> Document | None:
     words, tags = value["tokens"], value["ner_tags"]
     if not (isinstance(tags, list) and len(tags) == len(words) and all(isinstance(tag, str) for tag in tags)):
         place.repair("malformed-row", f"'ner_tags' needs a name for each of the {len(words)} words (numbers get names by "
@@ -148,7 +148,7 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
         from pyarrow import parquet
     except ImportError as error:
         raise require_extra("datasets", "datasets") from error
-    with _reading(path):
+    with _data_errors(path):
         file = parquet.ParquetFile(path)
         features = Features.from_arrow_schema(file.schema_arrow)
     with file:
@@ -187,7 +187,7 @@ def _loaded(folder: Path) -> Any:
         from datasets import load_from_disk
     except ImportError as error:
         raise require_extra("datasets", "datasets") from error
-    with _reading(folder):
+    with _data_errors(folder):
         return load_from_disk(str(folder))
 
 

@@ -25,7 +25,7 @@ from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Place, Problems
 from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
 from conjoin.readers.writing import documents_with_characters, note_scores, write_json_list
-from conjoin.text.words import squeezed
+from conjoin.text.words import without_spaces
 
 _LABELS = ("label", "text", "labels")  # from_name, to_name and type of our entities
 _MODEL = "conjoin"  # the model_version of our predictions
@@ -97,8 +97,8 @@ def _annotations(task: _Task, options: Options) -> Iterator[tuple[str, list[Any]
     rule = options["annotator"]
     # an exported task has annotations, perhaps an empty list; a task to be imported may have predictions only
     exported = not {"annotations", "completions"}.isdisjoint(task.value)
-    annotations = list(_finished(task, _listed(task, "annotations") + _listed(task, "completions")))
-    predictions = _listed(task, "predictions")
+    annotations = list(_without_cancelled(task, _object_list(task, "annotations") + _object_list(task, "completions")))
+    predictions = _object_list(task, "predictions")
     if annotations:
         yield from _by_annotator(task, annotations, rule, "annotation")
     elif predictions and (options["predictions"] == "yes" or not exported):
@@ -109,7 +109,7 @@ def _annotations(task: _Task, options: Options) -> Iterator[tuple[str, list[Any]
         task.place.note("not-annotated", f"it has no annotation and is left out{remedy}", loss=bool(predictions))
 
 
-def _finished(task: _Task, annotations: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _without_cancelled(task: _Task, annotations: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for annotation in annotations:
         if annotation.get("was_cancelled"):
             task.place.note("cancelled", "a cancelled annotation is not read", loss=bool(annotation.get("result")))
@@ -117,7 +117,7 @@ def _finished(task: _Task, annotations: list[dict[str, Any]]) -> Iterator[dict[s
             yield annotation
 
 
-def _listed(task: _Task, key: str) -> list[dict[str, Any]]:
+def _object_list(task: _Task, key: str) -> list[dict[str, Any]]:
     value = task.value.get(key)
     if value is None:
         return []
@@ -223,7 +223,7 @@ def _add_entity(regions: _Regions, number: int, result: Mapping[str, Any], start
         return
     if isinstance(copy, str):
         start, end = _characters(standoff, start, end, copy)
-        if squeezed(standoff.text[start:end]) == squeezed(copy):
+        if without_spaces(standoff.text[start:end]) == without_spaces(copy):
             copy = None  # the copy has other white space, at line ends
     again = regions.places.get(id) == (start, end)  # another set of labels for the same region
     if len(labels) > 1 or again:
