@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from conjoin.document import Document, Entity, Relation
 from conjoin.errors import DataError
-from conjoin.evaluation.error_analysis import KINDS, analyse_errors, document_errors
+from conjoin.evaluation.error_analysis import KINDS, analyze_errors, document_errors
 from conjoin.evaluation.metrics import document_counts
 from conjoin.render.error_analysis import errors_to_html
 
@@ -95,14 +95,14 @@ def test_errors_account_for_everything_that_is_not_correct(gold: Document, predi
         annotated, proposed, correct = counts[task][0]
         assert sum(error.gold is not None for error in own) == annotated - correct
         assert sum(error.predicted is not None for error in own) == proposed - correct
-    kinds = analyse_errors([gold], [predicted]).counts()
+    kinds = analyze_errors([gold], [predicted]).counts()
     assert Counter(error.kind for error in errors) == Counter({kind: count for kind, count in kinds.items() if count})
 
 
 def test_the_page_shows_each_error_once_and_can_hide_its_kind() -> None:
     predicted = document([ORTIZ, STEEL, LEEDS], [Relation("Work_For", ORTIZ, STEEL), LOCATED])
     right = document([OSLO], [])
-    page = errors_to_html(analyse_errors([GOLD, right], [predicted, right]), title="<dev>")
+    page = errors_to_html(analyze_errors([GOLD, right], [predicted, right]), title="<dev>")
     assert "2 errors in 1 of 2 documents" in page
     assert page.count('<section class="cj-errors') == 1
     assert 'class="cj-errors cj-has-entity-boundary cj-has-relation-entity"' in page

@@ -34,16 +34,14 @@ def analyze(
 ) -> None:
     split, gold = data.read(default="dev")
 
-    from conjoin.evaluation.error_analysis import mistakes, summary
+    from conjoin.evaluation.error_analysis import analyze_errors
     from conjoin.extractor import Extractor
-    from conjoin.render.error_analysis import mistakes_to_html
+    from conjoin.render.error_analysis import errors_to_html
 
     extractor = Extractor.load(model)
-    predicted = extractor.annotate(gold)
-    errors = [mistakes(theirs, ours, symmetric=extractor.schema.symmetric)
-              for theirs, ours in zip(gold, predicted, strict=True)]
-    write_text(html, mistakes_to_html(gold, predicted, errors, title=f"Errors of {model} on {data.data} ({split})"))
-    counts = summary(errors)
+    analysis = analyze_errors(gold, extractor.annotate(gold), symmetric=extractor.schema.symmetric)
+    write_text(html, errors_to_html(analysis, title=f"Errors of {model} on {data.data} ({split})"))
+    counts = analysis.counts()
     if as_json:
         typer.echo(json.dumps({"split": split, "documents": len(gold), "errors": counts}, indent=1))
     else:

@@ -27,7 +27,14 @@ from conjoin.cli.corpus import FormatName, FormatOption, parse_options
 from conjoin.cli.messages import message
 from conjoin.cli.options import Json
 from conjoin.cli.tables import counts_table, print_problems, problems_as_json
-from conjoin.corpora.statistics import CorpusStatistics, SplitCounts, corpus_statistics, limits, shared_id_remarks, unknown_types
+from conjoin.corpora.statistics import (
+    CorpusStatistics,
+    SplitCounts,
+    corpus_statistics,
+    limits,
+    shared_id_remarks,
+    unknown_types,
+)
 from conjoin.errors import DataError
 from conjoin.readers import FORMATS, Problems, open_corpus
 from conjoin.storage.atomic import write_text
@@ -75,7 +82,8 @@ def _limits(preset: str | None, model: Path | None) -> Callable[[CorpusStatistic
 
         contents = read_contents(model)
         decision = contents.config.relations.decision
-        return lambda corpus: chain(limits(corpus, decision=decision, constrain=False), unknown_types(corpus, contents.schema))
+        return lambda statistics: chain(limits(statistics, decision=decision, constrain=False),
+                                        unknown_types(statistics, contents.schema))
     if preset is not None:
         from conjoin.config.presets import load_config
 

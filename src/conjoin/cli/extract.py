@@ -34,8 +34,8 @@ from conjoin.errors import ConjoinError, DataError, SettingError
 from conjoin.parallel.streaming import identity
 from conjoin.render import to_html
 from conjoin.schema import Schema
-from conjoin.storage.atomic import folder_digest, read_json, atomic_file
-from conjoin.storage.resumable import resumable_file, known_lines, part_file
+from conjoin.storage.atomic import atomic_file, folder_digest, read_json
+from conjoin.storage.resumable import known_lines, part_file, resumable_file
 from conjoin.text.sources import STDIN, Source, check_sources, find_sources, read_texts, total_bytes
 from conjoin.version import __version__
 

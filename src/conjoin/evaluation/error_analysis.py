@@ -51,7 +51,7 @@ class ErrorAnalysis:
         return {kind: counts[kind] for kind in KINDS}
 
 
-def analyse_errors(
+def analyze_errors(
     gold: Sequence[Document], predicted: Sequence[Document], *, symmetric: frozenset[str] = frozenset()
 ) -> ErrorAnalysis:
     """Find the errors of predicted documents, paired with the gold ones by position.
@@ -66,7 +66,7 @@ def analyse_errors(
 def document_errors(
     gold: Document, predicted: Document, *, symmetric: frozenset[str] = frozenset()
 ) -> list[PredictionError]:
-    """The errors in one document, those of entities first. Raises `DataError` as `analyse_errors` does."""
+    """The errors in one document, those of entities first. Raises `DataError` as `analyze_errors` does."""
     if gold.words != predicted.words:
         name = f"document '{gold.id}'" if gold.id else f"the document without id that begins '{gold.text[:30]}'"
         raise DataError(f"{name}: gold and predicted have other words; annotate the gold documents")
