@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from conjoin.errors import needs_train_extra
 from conjoin.version import __version__
 
 _HOMES = {
@@ -44,7 +45,8 @@ def __getattr__(name: str) -> Any:
     """Import a public name on first use, so that reading data and `--help` never load torch."""
     if name not in _HOMES:
         raise AttributeError(f"module 'conjoin' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    with needs_train_extra():
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 MAX_LISTED = 14  # names in one sentence
 MIN_SIMILARITY = 0.65  # of a suggested name, from 0 to 1
+TRAIN_EXTRA = frozenset({"accelerate", "matplotlib", "torch", "transformers"})  # packages of conjoin[train]
 
 
 class ConjoinError(Exception):
@@ -40,6 +42,22 @@ class MissingExtraError(ConjoinError):
 def require_extra(extra: str, package: str) -> MissingExtraError:
     """The error for a `package` that cannot be imported and that the optional dependency group `extra` installs."""
     return MissingExtraError(f"this needs the package '{package}'; install it with: pip install 'conjoin[{extra}]'")
+
+
+@contextmanager
+def needs_train_extra() -> Iterator[None]:
+    """Name the extra when an import inside the block, or inside the function that it decorates, lacks a package of it.
+
+    Raises:
+        MissingExtraError: A package of `conjoin[train]` is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in TRAIN_EXTRA:
+            raise
+        raise require_extra("train", package) from error
 
 
 def unknown_name(what: str, name: str, known: Iterable[str], *, listed_by: str = "") -> str:

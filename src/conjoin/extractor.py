@@ -14,7 +14,7 @@ from conjoin.artifacts.model_folder import EXPORTED, MODEL_FILES, Contents, mode
 from conjoin.config.options import Precision
 from conjoin.config.settings import Config
 from conjoin.document import Document
-from conjoin.errors import DataError, ModelError, SettingError
+from conjoin.errors import DataError, ModelError, SettingError, needs_train_extra
 from conjoin.evaluation.calibration import Calibration, fit
 from conjoin.evaluation.metrics import Report, score
 from conjoin.modeling.architectures import DEFAULT, find_architecture
@@ -265,6 +265,7 @@ class Extractor:
         return Contents(folder, self.config, self.schema, self.metrics, self.calibration, self.architecture)
 
     @classmethod
+    @needs_train_extra()
     def load(
         cls,
         path: str | Path,
@@ -284,6 +285,7 @@ class Extractor:
 
         Raises:
             ModelError: The folder is broken.
+            MissingExtraError: The model is not exported, and `conjoin[train]` is not installed.
             SettingError: A precision that an export was not made with.
         """
         contents = read_contents(Path(path))

@@ -18,7 +18,7 @@ from conjoin.decoding.pairs import PAIRS_AT_ONCE, between
 from conjoin.decoding.spans import Floats, Numbers, Spans, pool_spans, range_max
 from conjoin.decoding.tags import TagScores, Transitions
 from conjoin.document import Document
-from conjoin.errors import ModelError, require_extra
+from conjoin.errors import ModelError
 from conjoin.features.arrays import Arrays, Featuriser
 from conjoin.features.featurisers import load_featuriser
 from conjoin.parallel.process_pool import thread_share
@@ -97,12 +97,9 @@ def read_export(contents: Contents) -> OnnxBackEnd:
 
     Raises:
         ModelError: The folder is broken.
-        MissingExtraError: ONNX Runtime is not installed.
     """
-    try:
-        from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf, NoSuchFile
-    except ImportError as error:
-        raise require_extra("onnx", "onnxruntime") from error
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf, NoSuchFile
+
     folder = contents.folder
     description = read_json(folder / EXPORTED)
     if description.get("format") != FORMAT:

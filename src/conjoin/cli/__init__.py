@@ -19,7 +19,7 @@ from pathlib import Path
 import typer
 
 from conjoin.cli.verbs import Verbs
-from conjoin.errors import ConjoinError, LostProcessError, SettingError
+from conjoin.errors import ConjoinError, LostProcessError, SettingError, needs_train_extra
 from conjoin.parallel.launcher import launched_processes, launched_rank
 from conjoin.version import __version__
 
@@ -62,7 +62,7 @@ def main() -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     logging.getLogger("conjoin").handlers[:] = [PlainLines()]
     try:
-        with silent_unless_first():
+        with silent_unless_first(), needs_train_extra():
             app(prog_name="conjoin")
     except ConjoinError as error:
         wait_for_launcher(error)

@@ -1,6 +1,6 @@
 """Export a trained model for ONNX Runtime.
 
-extract, evaluate and serve take an export like any model; it needs the extra onnx and no torch. To see what 8 bits cost
+extract, evaluate and serve take an export like any model; it needs no torch. To see what 8 bits cost
 in F1, evaluate the model and its export.
 
 Examples:

@@ -21,7 +21,7 @@ from conjoin.config.presets import with_absolute_paths
 from conjoin.config.settings import Config
 from conjoin.corpora.probe import cooccurrence_probe
 from conjoin.document import SPLITS, Corpus, Document
-from conjoin.errors import DataError, ModelError
+from conjoin.errors import DataError, ModelError, needs_train_extra
 from conjoin.evaluation.metrics import Report, score
 from conjoin.experiments.curves import with_curves
 from conjoin.extractor import Extractor
@@ -44,6 +44,7 @@ CHECKPOINTS = ("checkpoints", "checkpoints-retrain")
 SPEED_DOCUMENTS = 256  # from which the speed on the card is measured
 
 
+@needs_train_extra()
 def train(
     config: Config,
     corpus: Corpus,

@@ -11,27 +11,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
 from safetensors.numpy import save_file
-from torch import Tensor, nn
-from torch.export import Dim
+
+from conjoin.errors import ModelError, require_extra
+
+try:
+    import onnx  # noqa: F401
+    import torch
+    from onnxscript.optimizer import fold_constants
+    from torch import Tensor, nn
+    from torch.export import Dim
+except ImportError as error:
+    raise require_extra("export", "torch, onnx, onnxscript") from error
 
 from conjoin.artifacts.exported import FORMAT, PAIRS, TRANSITIONS, WORDS
 from conjoin.artifacts.model_folder import EXPORTED, MODEL_FILES, read_contents, write_contents
 from conjoin.artifacts.weights import read_model
-from conjoin.errors import ModelError, require_extra
 from conjoin.features.arrays import Featuriser
 from conjoin.modeling.embedders.transformer import find_transformer
 from conjoin.modeling.heads.relations import RelationHead
 from conjoin.modeling.joint import JointModel
 from conjoin.storage.atomic import atomic_folder, write_text
-
-try:
-    import onnx  # noqa: F401
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-    from onnxscript.optimizer import fold_constants
-except ImportError as error:
-    raise require_extra("export", "onnx, onnxscript, onnxruntime") from error
 
 LARGEST = 2**31  # bytes of a weight
 EXPORT_FILES = (*MODEL_FILES, EXPORTED)
