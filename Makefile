@@ -1,27 +1,36 @@
-# make demo   train on the sample corpus, score, extract, write demo.html
-# make test   the tests          make check   lint, types, import contracts
-# make bench  speed (on the sample corpus)        Everything is installed into .venv with pip alone.
+# make demo     train on the sample corpus, score, extract, write demo.html
+# make test     the tests, under five minutes on two cores
+# make marked   the tests that need a browser, Ray, Spark, several processes or much time
+# make check    lint, types, import contracts, documentation
+# make wheel    build the wheel into dist/ and test it in an empty environment
+# make bench    speed, on the sample corpus
+# Everything is installed into .venv with pip alone: for the demo what it needs, for the rest what developers need.
 
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test slow check bench clean
+MARKED := browser or ray or spark or fuzz or processes or long
 
-demo: .venv/installed
+.PHONY: demo test marked check wheel bench clean
+
+demo: .venv/trains
 	$(BIN)/conjoin demo --output demo-run --html demo.html --overwrite
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2
 
-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow
+marked: .venv/installed
+	$(BIN)/python -m pytest -n 2 -m "$(MARKED)"
 
 check: .venv/installed
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+wheel: .venv/installed
+	.ci/wheel
 
 bench: .venv/installed bench-run/base/model bench-run/recurrent/model
 	$(BIN)/python benchmarks/speed/training.py
@@ -37,11 +46,13 @@ bench-run/base/model: .venv/installed
 bench-run/recurrent/model: .venv/installed
 	$(BIN)/conjoin demo --preset crone2020-conll04-minilm --output bench-run/recurrent --html bench-run/recurrent.html --overwrite
 
-.venv/installed: pyproject.toml constraints.txt
+.venv/trains: EXTRAS := train,minilm
+.venv/installed: EXTRAS := dev
+.venv/trains .venv/installed: pyproject.toml constraints.txt
 	@echo "installing into .venv: some minutes, once"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	touch $@ .venv/trains
 
 clean:
-	rm -rf .venv demo-run demo.html bench-run
+	rm -rf .venv dist demo-run demo.html bench-run
