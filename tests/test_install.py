@@ -12,7 +12,8 @@ import pytest
 import conjoin
 from conjoin.errors import TRAIN_EXTRA, MissingExtraError, needs_train_extra
 
-PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+HOME = Path(__file__).parents[1]
+PROJECT = tomllib.loads((HOME / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 SAMPLE = Path(conjoin.__file__).parent / "corpora/sample"
 BARE = f"import sys; sys.modules.update(dict.fromkeys({sorted(TRAIN_EXTRA)}))"  # as where conjoin[train] is not installed
@@ -30,6 +31,10 @@ def bare_python(code: str, *arguments: object) -> subprocess.CompletedProcess[st
 def test_the_base_holds_no_package_of_train() -> None:
     assert names(EXTRAS["train"]) == TRAIN_EXTRA
     assert names(PROJECT["dependencies"]).isdisjoint(TRAIN_EXTRA)
+
+
+def test_the_citation_names_this_version() -> None:
+    assert f"\nversion: {conjoin.__version__}\n" in (HOME / "CITATION.cff").read_text()
 
 
 @pytest.mark.parametrize("extra", ["attention", "elmo", "export", "mlflow", "tensorboard", "tune", "wandb"])

@@ -40,7 +40,7 @@ def test_every_link_and_extra_is_there() -> None:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
             assert (page.parent / target).is_file(), (page, target)
     extras = tomllib.loads((HOME / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    named = re.findall(r"^pip install '\.\[([\w,]+)\]'", "\n".join(blocks(README)), re.MULTILINE)
+    named = re.findall(r"^pip install (?:-e )?'\.\[([\w,]+)\]'", "\n".join(blocks(README)), re.MULTILINE)
     assert named
     assert {extra for names in named for extra in names.split(",")} <= set(extras)
     assert all(name in README for name in ("docs/demo.png", "Thresholds(", ". .venv/bin/activate"))
