@@ -70,13 +70,13 @@ def test_an_address_is_downloaded_once(server: str, tmp_path: Path) -> None:
 
 
 def test_what_is_not_whole_or_another_file_leaves_nothing(server: str, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"cut.bin: the connection was cut after 100 of 8,000 bytes; try again"):
+    with pytest.raises(ModelError, match=r"cut.bin: .* 100 of 8,000 bytes; try again"):
         local_file(f"{server}/cut.bin", sha256=None, cache=tmp_path)
-    with pytest.raises(ModelError, match=rf"has the SHA-256 checksum {RIGHT}, where {'0' * 64} is expected"):
+    with pytest.raises(ModelError, match=rf"model.bin.* SHA-256 .*{RIGHT}.*{'0' * 64}"):
         local_file(f"{server}/model.bin", sha256="0" * 64, cache=tmp_path)
-    with pytest.raises(ModelError, match=r"missing.bin: cannot be downloaded \(HTTP Error 404"):
+    with pytest.raises(ModelError, match=r"missing.bin: .*HTTP Error 404"):
         local_file(f"{server}/missing.bin", sha256=None, cache=tmp_path)
-    with pytest.raises(ModelError, match=r"cannot be downloaded .*; check the address and the connection"):
+    with pytest.raises(ModelError, match=r"x.bin: .*check the address"):
         local_file("http://127.0.0.1:9/x.bin", sha256=None, cache=tmp_path)
     assert kept(tmp_path) == []
 
@@ -86,8 +86,7 @@ def test_what_was_downloaded_is_checked_each_time(server: str, tmp_path: Path) -
     path = local_file(address, sha256=None, cache=tmp_path)  # without a checksum at first
     assert local_file(address, sha256=RIGHT, cache=tmp_path) == path
     path.write_bytes(CONTENT[:-1])
-    with pytest.raises(ModelError, match=rf"{path.name} \(downloaded from .*\): has the SHA-256 .*: delete it, and it is "
-                                         "downloaded again"):
+    with pytest.raises(ModelError, match=rf"{path.name} \(.*{address}\): .*SHA-256 .*delete it"):
         local_file(address, sha256=RIGHT, cache=tmp_path)
     path.unlink()
     assert local_file(address, sha256=RIGHT, cache=tmp_path).read_bytes() == CONTENT
@@ -100,13 +99,13 @@ def test_blanks_and_letters_beyond_ascii_in_an_address(server: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("address", "wrong"), [
-    ("{server}/bad.bin", r"bad.bin: cannot be downloaded \(garbage\); check the address"),
-    ("{server}/chunk.bin", r"chunk.bin: the connection was cut; try again"),
-    ("http://127.0.0.1:x/a.bin", r"a.bin: cannot be downloaded \(.*\); check the address"),
-    ("http://[/a.bin", r"a.bin: cannot be downloaded \(.*\); check the address"),
-    ("http://", r"http://: cannot be downloaded"),
-    ("s3://models/a.bin", r"s3://models/a.bin: an address begins with http:// or https://"),
-    ("file:///a.bin", r"an address begins with http:// or https://; give one of these, or the path of a file"),
+    ("{server}/bad.bin", r"bad.bin: .*garbage.*check the address"),
+    ("{server}/chunk.bin", r"chunk.bin: .*try again"),
+    ("http://127.0.0.1:x/a.bin", r"a.bin: .*check the address"),
+    ("http://[/a.bin", r"a.bin: .*check the address"),
+    ("http://", r"http://: .*check the address"),
+    ("s3://models/a.bin", r"s3://models/a.bin: .*http://"),
+    ("file:///a.bin", r"file:///a.bin: .*http://.* path of a file"),
 ])
 def test_answers_and_addresses_that_are_none(address: str, wrong: str, server: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=wrong):
@@ -119,6 +118,6 @@ def test_a_path_stays_where_it_is(tmp_path: Path) -> None:
     path.write_bytes(CONTENT)
     assert local_file(str(path), sha256=RIGHT, cache=tmp_path / "cache") == path
     assert local_file("~/gone.bin", sha256=RIGHT, cache=tmp_path) == Path.home() / "gone.bin"
-    with pytest.raises(ModelError, match="download it again"):
+    with pytest.raises(ModelError, match=r"weights.bin.* download"):
         local_file(str(path), sha256="1" * 64, cache=tmp_path)
     assert not (tmp_path / "cache").exists()

@@ -176,7 +176,7 @@ class TestSplit:
 
     @pytest.mark.parametrize("overlap", [-1, 5, 6])
     def test_overlap_must_fit(self, overlap: int) -> None:
-        with pytest.raises(SettingError, match="overlap must be smaller"):
+        with pytest.raises(SettingError, match="overlap is .*max_words 5"):
             split("a", max_words=5, overlap=overlap)
 
     @given(texts, st.integers(1, 8), st.data())
@@ -275,11 +275,11 @@ class TestMerge:
 
     def test_units_must_fit(self) -> None:
         documents = [unit.document for unit in self.units]
-        with pytest.raises(DataError, match="2 units but 1 annotated"):
+        with pytest.raises(DataError, match=r"2 units.* 1 "):
             merge(LONG, self.units, documents[:1])
-        with pytest.raises(DataError, match="unit 0: the annotated document has other words"):
+        with pytest.raises(DataError, match="unit 0: .*other words"):
             merge(LONG, self.units, documents[::-1])
-        with pytest.raises(DataError, match="unit 0 is not from this text"):
+        with pytest.raises(DataError, match="unit 0 .*text that was split"):
             merge("x" + LONG, self.units, documents)
 
     @given(st.lists(st.tuples(st.integers(0, 29), st.integers(1, 2)), max_size=12), st.integers(5, 12))

@@ -167,7 +167,7 @@ def test_parts_are_named_by_the_prefixes_of_their_features(encoder: str) -> None
 
 
 def test_a_model_must_see_something(shrunk: Callable[..., Config]) -> None:
-    with pytest.raises(SettingError, match=r"set encoder.name, elmo.options, words.vectors or characters.size"):
+    with pytest.raises(SettingError, match=r"encoder.name, elmo.options, words.vectors or characters.size"):
         build_embedder(shrunk("conjoin-base", "encoder.name=none"))
 
 

