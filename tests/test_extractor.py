@@ -317,6 +317,7 @@ def test_a_megabyte_in_one_word(extractor: Extractor) -> None:
     assert (seconds < 30, grown < 300) == (True, True)
 
 
+@pytest.mark.long
 def test_a_megabyte_of_words(extractor: Extractor) -> None:
     line = "the clerk at the town hall had put the letters of the winter in a box by the door and gone home on foot .\r\n"
     text = line * (1_000_000 // len(line))
@@ -326,7 +327,7 @@ def test_a_megabyte_of_words(extractor: Extractor) -> None:
     assert (seconds < 60, grown < 500) == (True, True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_megabyte_of_names(extractor: Extractor) -> None:
     text = (TEXT + "\r\n") * (1_000_000 // len(TEXT))
     document, seconds, grown = peak_of(lambda: extractor(text))
@@ -645,6 +646,7 @@ def threshold_of(extractor: Extractor) -> float | None:
     return extractor.annotator.decoder.relations.threshold
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("decision", ["softmax", "sigmoid"])
 def test_calibration_goes_with_the_model(
     decision: str, shrunk: Callable[..., Config], schema: Schema, documents: list[Document], tmp_path: Path,

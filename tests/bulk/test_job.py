@@ -45,6 +45,7 @@ def parts(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "lock"}
 
 
+@pytest.mark.processes
 def test_partitions_are_written_in_order_whatever_the_number_of_processes(model: Path, tmp_path: Path) -> None:
     texts = ["word " * random.Random(number).randint(0, 40) for number in range(95)]
     source = write(tmp_path / "in.jsonl", texts)
@@ -78,6 +79,7 @@ def test_poisonous_documents_are_rows_with_errors(model: Path, tmp_path: Path) -
     assert rows(job.folder)[13]["text"] == "die here"
 
 
+@pytest.mark.processes
 def test_a_process_that_is_killed_from_outside_costs_nothing(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,7 @@ def test_a_folder_of_files(conjoin: Any, trained_run: Path, source: Path, tmp_pa
     assert "keep text and partition documents differ" in conjoin("bulk", source, "-m", trained_run, "-o", out).sentence
 
 
+@pytest.mark.processes
 def test_a_run_that_is_stopped_goes_on_to_the_same_bytes(
     conjoin: Any, trained_run: Path, source: Path, tmp_path: Path
 ) -> None:

@@ -318,6 +318,7 @@ def grown(path: Path, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.processes
 def test_several_workers_give_the_same_bytes(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
     source = many(tmp_path / "in.jsonl", 300)
     for workers in (1, 2):
@@ -328,6 +329,7 @@ def test_several_workers_give_the_same_bytes(conjoin: Any, trained_run: Path, tm
     assert conjoin("extract", trained_run, source).out.encode() == one
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("stop", "workers"), [(signal.SIGINT, 2), (signal.SIGKILL, 1)])
 def test_a_stopped_run_goes_on_to_the_same_file(
     stop: signal.Signals, workers: int, conjoin: Any, trained_run: Path, tmp_path: Path

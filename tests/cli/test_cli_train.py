@@ -212,6 +212,7 @@ def test_data_that_cannot_be_trained_on(conjoin: Any, corpus_folder: Path, tmp_p
     assert result.code == 1
 
 
+@pytest.mark.processes
 def test_control_c_ends_quietly_and_the_same_command_goes_on(
     corpus_folder: Path, settings: list[str], tmp_path: Path
 ) -> None:
@@ -247,6 +248,7 @@ main()
 """
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("name", ["typer", "torch"])
 def test_control_c_among_the_imports_makes_no_traceback(name: str, corpus_folder: Path, tmp_path: Path) -> None:
     code = INTERRUPTED_IMPORT.replace("NAME", repr(name)).replace("DATA", repr(str(corpus_folder)))
@@ -284,6 +286,7 @@ main()
 """
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("when", "code", "said"), [
     ("import conjoin.experiments.train as single; single.set_seed = interrupt", 130,
      "stopped before the first checkpoint; the same command begins anew"),

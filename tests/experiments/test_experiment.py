@@ -55,6 +55,7 @@ def test_folds_and_seeds(small: list[str], documents: list[Document], tmp_path: 
     assert repeated.runs[3]["test"] == results.runs[3]["test"]
 
 
+@pytest.mark.processes
 def test_several_processes_give_the_same(small: list[str], documents: list[Document], tmp_path: Path) -> None:
     one = conduct(experiment_of(small, documents, tmp_path / "one"), threads=1)
     two = conduct(experiment_of(small, documents, tmp_path / "two"), workers=2, threads=1)
@@ -91,6 +92,7 @@ def test_a_folder_of_other_files_is_refused(small: list[str], documents: list[Do
     assert [path.name for path in tmp_path.iterdir()] == ["train.jsonl"]
 
 
+@pytest.mark.processes
 def test_one_failing_run_does_not_stop_the_others(
     small: list[str], documents: list[Document], tmp_path: Path
 ) -> None:
@@ -118,6 +120,7 @@ def test_experiments_that_cannot_be(
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.processes
 def test_workers_end_when_the_experiment_is_killed(
     small: list[str], documents: list[Document], tmp_path: Path
 ) -> None:
@@ -152,6 +155,7 @@ def test_the_seed_of_a_run_does_not_tell_experiments_apart_and_the_working_folde
     assert len(prints) == 2  # two encoders that are called alike
 
 
+@pytest.mark.processes
 def test_a_killed_experiment_goes_on(small: list[str], documents: list[Document], tmp_path: Path) -> None:
     data = tmp_path / "data.jsonl"
     data.write_text("".join(document.to_json_line() + "\n" for document in documents * 2))

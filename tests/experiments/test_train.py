@@ -114,6 +114,7 @@ def test_the_probe_is_recorded_when_the_types_are_known(small: list[str], docume
 # --- train and dev -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_retraining_takes_train_and_dev_for_the_epochs_found(
     small: list[str], documents: list[Document], tmp_path: Path
 ) -> None:

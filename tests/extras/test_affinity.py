@@ -116,6 +116,7 @@ def annotator(model: JointModel) -> Annotator:
     return Annotator(TorchBackEnd(model), model.decoder)
 
 
+@pytest.mark.long
 def test_models_of_one_task_are_trained_saved_and_loaded(plan: SingleTaskTraining, documents: list[Document]) -> None:
     trainings: list[tuple[str, int]] = []
 

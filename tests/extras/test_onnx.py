@@ -142,6 +142,7 @@ def test_torch_is_not_loaded(exported: Path) -> None:
     assert '"type": "Work_For"' in done.stdout or '"Work_For"' in done.stdout
 
 
+@pytest.mark.processes
 def test_workers_do_not_load_torch_for_an_export(exported: Path) -> None:
     code = ("import sys; from conjoin.extractor import ExtractorLoader; pipeline = ExtractorLoader(sys.argv[1])(0); "
             "assert pipeline.extract([('', 'Lee shot Kennedy .')])[0].tokens; sys.exit(int('torch' in sys.modules))")

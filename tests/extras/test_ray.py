@@ -14,6 +14,7 @@ import doubles
 from conjoin.bulk.job import Job, local_engine, run
 
 pytest.importorskip("ray")
+pytestmark = pytest.mark.ray
 HERE = Path(__file__).parents[1]
 SCRIPT = """
 import sys

@@ -361,6 +361,7 @@ def test_address_is_checked_before_the_model_is_loaded() -> None:
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
+@pytest.mark.browser
 @pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
 def test_the_page_in_a_browser(service: tuple[subprocess.Popen[str], str]) -> None:
     """By keyboard: extract, open all views, filter without another request, open a shared link."""
@@ -412,6 +413,7 @@ def test_the_page_in_a_browser(service: tuple[subprocess.Popen[str], str]) -> No
     assert messages == []
 
 
+@pytest.mark.processes
 def test_sigterm_answers_open_requests_and_ends(service: tuple[subprocess.Popen[str], str]) -> None:
     process, address = service
     answers: list[Any] = []

@@ -14,7 +14,7 @@ import doubles  # noqa: E402
 from conjoin.extras.serve import create_app  # noqa: E402
 from conjoin.schema import Schema  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # the fuzzer's own
+pytestmark = [pytest.mark.fuzz, pytest.mark.filterwarnings("ignore")]  # the fuzzer's own
 
 
 class StandIn(doubles.FirstWords):

@@ -78,6 +78,7 @@ def test_the_document_has_the_extractors_annotations(nlp, trained_run: Path) -> 
     assert "mark" in spacy.displacy.render(doc, style="ent")
 
 
+@pytest.mark.long
 def test_the_factory_needs_no_import() -> None:
     code = "import spacy; n = spacy.blank('de'); n.add_pipe('conjoin'); print(n.pipe_names, n.analyze_pipes()['problems'])"
     result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)

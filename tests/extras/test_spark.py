@@ -15,6 +15,7 @@ import doubles
 from conjoin.bulk.job import Job, local_engine, run
 
 pytest.importorskip("pyspark")
+pytestmark = pytest.mark.spark
 if shutil.which("java") is None:
     pytest.skip("no Java", allow_module_level=True)
 HERE = Path(__file__).parents[1]

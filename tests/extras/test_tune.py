@@ -69,6 +69,7 @@ def test_the_paper_space_is_the_default_and_keys_are_unique() -> None:
         parse_space(["stack.size=1..2", "stack.size=4..5"])
 
 
+@pytest.mark.long
 def test_a_study_resumes_and_writes_the_best_settings(search: Search) -> None:
     events: list[TrialResult] = []
     results = tune(search, listen=events.append)
@@ -85,6 +86,7 @@ def test_a_study_resumes_and_writes_the_best_settings(search: Search) -> None:
     assert len(tune(replace(search, trials=5))) == 5
 
 
+@pytest.mark.long
 def test_the_study_of_another_search_is_unchanged(search: Search, documents: list[Document], tmp_path: Path) -> None:
     settings = tmp_path / "own.toml"
     settings.write_text('base = "conjoin-base"\n')
@@ -108,6 +110,7 @@ def test_the_study_of_another_search_is_unchanged(search: Search, documents: lis
     assert (search.folder / "best.toml").read_text() == best
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("select", ["best", "last"])
 def test_a_trial_scores_the_epoch_that_training_selects(
     select: str, search: Search, monkeypatch: pytest.MonkeyPatch
@@ -130,6 +133,7 @@ def test_a_trial_scores_the_epoch_that_training_selects(
     assert (result.score, result.epoch) == {"best": (0.9, 1), "last": (0.4, 2)}[select]
 
 
+@pytest.mark.processes
 def test_workers_share_a_study_and_run_no_extra_trials(search: Search) -> None:
     """Running trials count too: while the last one runs, the other worker must not start one more."""
     events: list[tuple[int, bool]] = []
@@ -142,6 +146,7 @@ def test_workers_share_a_study_and_run_no_extra_trials(search: Search) -> None:
     assert [result.state in ("complete", "pruned") for result in results] == [True] * 3
 
 
+@pytest.mark.long
 def test_ctrl_c_keeps_the_results(search: Search) -> None:
     events: list[TrialResult] = []
 
@@ -157,6 +162,7 @@ def test_ctrl_c_keeps_the_results(search: Search) -> None:
     assert len(tune(search)) == 3
 
 
+@pytest.mark.long
 def test_a_killed_trial_counts_as_failed(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
@@ -169,6 +175,7 @@ def test_a_killed_trial_counts_as_failed(search: Search, monkeypatch: pytest.Mon
     assert sorted(result.state for result in tune(replace(search, trials=1))) == ["complete", "fail"]
 
 
+@pytest.mark.processes
 def test_an_error_in_a_worker_is_one_line(search: Search, capfd: pytest.CaptureFixture[str]) -> None:
     broken = replace(search, overrides=(*search.overrides, "encoder.name=/nowhere"), trials=1)
     with pytest.raises(ModelError, match="study: a worker failed"):
@@ -178,6 +185,7 @@ def test_an_error_in_a_worker_is_one_line(search: Search, capfd: pytest.CaptureF
     assert "Traceback" not in output
 
 
+@pytest.mark.long
 def test_bad_trials_are_pruned(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
     from optuna.trial import Trial
 
@@ -221,6 +229,7 @@ main()
 """
 
 
+@pytest.mark.processes
 def test_a_killed_search_resumes(search: Search, conjoin_corpus: Path, small: list[str], tmp_path: Path) -> None:
     command = ["tune", "conjoin-base", "--data", str(conjoin_corpus), "--output", str(tmp_path / "s"), "--trials", "1",
                "--space", "stack.shared=0..1", *(part for value in small for part in ("--set", value)), "--set",
@@ -261,6 +270,7 @@ def test_grids() -> None:
     assert len(grid(parse_space([]), 96) or []) == 96
 
 
+@pytest.mark.long
 def test_a_small_space_is_tried_completely_and_once(search: Search) -> None:
     whole = replace(search, choices=parse_space(["stack.shared=0..1", "stack.size=4|8"]), trials=9)
     results = tune(whole)
@@ -269,6 +279,7 @@ def test_a_small_space_is_tried_completely_and_once(search: Search) -> None:
     assert tune(whole) == results
 
 
+@pytest.mark.long
 def test_a_larger_search_completes_its_space(search: Search) -> None:
     some = replace(search, choices=parse_space(["stack.shared=0..1", "stack.size=4|8"]), trials=3)
     tune(some)
@@ -278,6 +289,7 @@ def test_a_larger_search_completes_its_space(search: Search) -> None:
     assert {result.state for result in results} == {"complete"}
 
 
+@pytest.mark.long
 def test_a_killed_combination_is_tried_again(search: Search) -> None:
     whole = replace(search, choices=parse_space(["stack.size=4|8"]), trials=5)
 

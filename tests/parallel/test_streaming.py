@@ -54,6 +54,7 @@ def test_skipped_results_change_nothing_in_the_others(texts: list[tuple[str, str
     assert list(pipe_chunks(Together(), texts, render=lambda document: document.id, skip=skip)) == everything[skip:]
 
 
+@pytest.mark.processes
 def test_results_are_in_order_whoever_makes_them() -> None:
     with ProcessPool(doubles.squares, workers=3) as pool:
         results = list(pool.map(range(60)))
@@ -64,6 +65,7 @@ def test_results_are_in_order_whoever_makes_them() -> None:
     assert not any(map(psutil.pid_exists, {process for process, _ in results}))
 
 
+@pytest.mark.processes
 def test_an_endless_stream_is_read_only_so_far_ahead() -> None:
     drawn = itertools.count()
     with ProcessPool(doubles.squares, workers=2) as pool:
@@ -75,6 +77,7 @@ def test_an_endless_stream_is_read_only_so_far_ahead() -> None:
         assert [result for _, result in pool.map([2, 3])] == [4, 9]  # what was left undone does not come back
 
 
+@pytest.mark.processes
 def test_what_came_before_an_error_of_the_stream_is_given_first() -> None:
     def failing() -> Iterator[int]:
         yield from range(10)
@@ -87,6 +90,7 @@ def test_what_came_before_an_error_of_the_stream_is_given_first() -> None:
     assert seen == [item * item for item in range(10)]
 
 
+@pytest.mark.processes
 def test_an_error_in_a_process_comes_through_after_what_was_before_it() -> None:
     seen = []
     with ProcessPool(doubles.squares, workers=2) as pool:
@@ -97,6 +101,7 @@ def test_an_error_in_a_process_comes_through_after_what_was_before_it() -> None:
         assert [result for _, result in pool.map([5])] == [25]
 
 
+@pytest.mark.processes
 def test_a_process_that_dies_is_one_sentence() -> None:
     with ProcessPool(doubles.squares, workers=2) as pool, pytest.raises(WorkerError) as raised:
         list(pool.map([1, 666, 3]))
@@ -114,6 +119,7 @@ def test_a_process_that_dies_is_one_sentence() -> None:
         list(pool.map([1]))
 
 
+@pytest.mark.processes
 def test_what_a_process_died_of_can_be_tried_otherwise() -> None:
     told: list[object] = []
 
@@ -126,6 +132,7 @@ def test_what_a_process_died_of_can_be_tried_otherwise() -> None:
     assert told == [("item", 666)]
 
 
+@pytest.mark.processes
 def test_the_processes_of_a_process_that_is_killed_end(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text("""
@@ -166,6 +173,7 @@ def test_threads_of_torch_are_the_callers_again_afterwards() -> None:
         assert torch.get_num_threads() == 1
 
 
+@pytest.mark.processes
 def test_documents_are_those_of_the_extractor(trained_run: Path) -> None:
     texts = [(f"d{number}", "Lee Oswald shot Kennedy in Dallas. " * (number % 4)) for number in range(200)]
     expected = list(Extractor.load(trained_run).pipeline.stream(texts))

@@ -74,6 +74,7 @@ def test_spert_conll04() -> None:
     assert [relations(split).total() for split in corpus.splits.values()] == [1283, 343, 422]
 
 
+@pytest.mark.long
 def test_tfmtrnn() -> None:
     corpus = read_corpus(CONLL04 / "tf_mtrnn", options={"relation-free": "yes"})
     assert corpus.problems == ()
@@ -161,6 +162,7 @@ def test_ade_original_and_spert_say_the_same() -> None:
     assert differing == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name, format in FORMATS.items() if format.write])
 def test_round_trip_of_all_of_ade(name: str, tmp_path: Path) -> None:
     if name in EXTRAS:

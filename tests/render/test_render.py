@@ -250,6 +250,7 @@ def _rendered(html: str, folder: Path, *options: str) -> str:
     return subprocess.run(command, capture_output=True, check=True, timeout=120, encoding="utf-8").stdout
 
 
+@pytest.mark.browser
 @pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
 def test_a_browser_draws_one_arc_per_relation(tmp_path: Path) -> None:
     everything = [crossing(), nasty(), wrapped(), Document.from_words(["alone"])]
@@ -258,6 +259,7 @@ def test_a_browser_draws_one_arc_per_relation(tmp_path: Path) -> None:
     assert "NaN" not in dom
 
 
+@pytest.mark.browser
 @pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
 @pytest.mark.parametrize("width", [1200, 500])
 def test_labels_cover_neither_words_nor_one_another(tmp_path: Path, width: int) -> None:

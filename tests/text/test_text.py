@@ -176,7 +176,7 @@ class TestSplit:
 
     @pytest.mark.parametrize("overlap", [-1, 5, 6])
     def test_overlap_must_fit(self, overlap: int) -> None:
-        with pytest.raises(SettingError, match="overlap is .*max_words 5"):
+        with pytest.raises(SettingError, match=r"overlap is .*max_words 5"):
             split("a", max_words=5, overlap=overlap)
 
     @given(texts, st.integers(1, 8), st.data())
@@ -277,9 +277,9 @@ class TestMerge:
         documents = [unit.document for unit in self.units]
         with pytest.raises(DataError, match=r"2 units.* 1 "):
             merge(LONG, self.units, documents[:1])
-        with pytest.raises(DataError, match="unit 0: .*other words"):
+        with pytest.raises(DataError, match=r"unit 0: .*other words"):
             merge(LONG, self.units, documents[::-1])
-        with pytest.raises(DataError, match="unit 0 .*text that was split"):
+        with pytest.raises(DataError, match=r"unit 0 .*text that was split"):
             merge("x" + LONG, self.units, documents)
 
     @given(st.lists(st.tuples(st.integers(0, 29), st.integers(1, 2)), max_size=12), st.integers(5, 12))
@@ -296,6 +296,7 @@ class TestMerge:
         assert set(merge(text, units, annotated).entities) == gold
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "piece", ["a", "word ", "\n", "1", "1.", "a.", "a'", "a\u0301", "_a", "www.", "a.b+", "\x00", "He left Acme Corp. "]
 )

@@ -112,6 +112,7 @@ def same_weights(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) ->
             torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=2e-4, msg=f"{name} differs")
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("name", PAIRS)
 def test_two_processes_are_one_with_all_the_documents(name: str, encoder: str, results: Path) -> None:
     family, number, _, settings = PAIRS[name]
@@ -142,11 +143,12 @@ def goes_on(folder: Path) -> None:
         assert all(torch.equal(value, expected[key]) for key, value in found.items())
 
 
+@pytest.mark.processes
 def test_a_stopped_run_goes_on_to_the_same_weights(results: Path) -> None:
     goes_on(results)
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_a_killed_process_ends_the_other_and_the_run_goes_on(encoder: str, tmp_path: Path) -> None:
     checkpoints = tmp_path / "checkpoints"
     killed = job(encoder, "base", *LOUD, folder=str(checkpoints), pause=4)
@@ -162,6 +164,7 @@ def test_a_killed_process_ends_the_other_and_the_run_goes_on(encoder: str, tmp_p
     goes_on(tmp_path)
 
 
+@pytest.mark.processes
 def test_checkpoints_hold_the_random_state_of_each_process_and_refuse_another_number(encoder: str, results: Path) -> None:
     checkpoints = results / "checkpoints"
     (last,) = checkpoints.glob("step-*")
@@ -248,6 +251,7 @@ def options(values: Sequence[str]) -> list[str]:
     return [part for value in values for part in ("--set", value)]
 
 
+@pytest.mark.processes
 def test_the_command_line_in_two_processes(encoder: str, corpus: Path, tmp_path: Path) -> None:
     values = [f"encoder.name={encoder}", *STILL, "training.epochs=2", "training.precision=no", "relations.size=16"]
     output = tmp_path / "two"
@@ -270,7 +274,7 @@ def test_the_command_line_in_two_processes(encoder: str, corpus: Path, tmp_path:
     same_weights(found, expected)
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_what_is_wrong_ends_all_processes_with_one_sentence(encoder: str, corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "run" / "model").mkdir(parents=True)
     for number, arguments in enumerate([

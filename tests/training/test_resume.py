@@ -68,6 +68,7 @@ def no_pickle(folder: Path) -> None:
         assert isinstance(json.loads(content), dict), path
 
 
+@pytest.mark.processes
 def test_killed_runs_resume_exactly(
     encoder: str, tmp_path: Path, uninterrupted: tuple[list[Any], Mapping[str, Tensor]]
 ) -> None:

@@ -176,6 +176,7 @@ def work(folder: Path, start: int) -> None:
         assert holds(file, number)
 
 
+@pytest.mark.processes
 def test_processes_write_side_by_side(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=work, args=(tmp_path, start)) for start in (0, 30, 45)]
@@ -202,6 +203,7 @@ for n in range(10**6):
 """
 
 
+@pytest.mark.processes
 def test_a_writer_killed_at_any_moment_leaves_nothing_wrong(tmp_path: Path) -> None:
     for _ in range(3):
         writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
