@@ -417,6 +417,14 @@ def test_extras_and_scripts_that_pages_name_exist() -> None:
             assert (HOME / script).is_file(), (page.name, script)
 
 
+def test_no_line_of_code_is_cut_off() -> None:
+    """The pages show about so many characters of a line of code."""
+    for page in [HOME / "README.md", *PAGES]:
+        lines = "".join(body for _, body, _ in SHOWN.findall(page.read_text("utf-8"))).splitlines()
+        too_long = [line for line in lines if len(line) > 84 and page.name != "experiments.md"]
+        assert not too_long, page.name
+
+
 def test_no_table_has_a_backslash() -> None:
     for page in PAGES:
         assert not re.search(r"^\|.*\\", page.read_text("utf-8"), re.MULTILINE), page.name
