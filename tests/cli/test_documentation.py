@@ -52,7 +52,7 @@ SHOWN = re.compile(r"^```(\w*)\n(.*?)^```$|`((?:conjoin|pip) [^`]+)`", re.DOTALL
 COMMAND = re.compile(r"^(?:\w+=\S+ )*(?:conjoin|curl|torchrun|accelerate) ", re.MULTILINE)
 PLACEHOLDER = re.compile(r"(?<!\S)(?!DATA\b)[A-Z]+(?!\S)|…")
 TRAINING = ("train", "demo", "tune", "affinity", "experiment", "reproduce")
-LIMITS = {"--workers": 1, "--trials": 1, "--folds": 2, "--seeds": 1}
+LIMITS = {"--workers": 1, "--trials": 1, "--folds": 2, "--max-folds": 2, "--seeds": 1, "--max-seeds": 1}
 SHORT = ("training.epochs=1", "stack.size=8", "relations.size=16")
 TABLES = (ARCHITECTURES, FEATURISERS, FORMATS, SCORERS)  # docs/extending.md adds to them
 
@@ -234,7 +234,7 @@ class Reader:
 
     def call(self, piece: Piece, arguments: list[str]) -> None:
         """A command of conjoin: it succeeds and writes its output. Folders of earlier examples are removed first."""
-        written = [Path(word) for option, word in pairwise(arguments) if option in ("--output", "--page")]
+        written = [Path(word) for option, word in pairwise(arguments) if option in ("--output", "--html")]
         for path in filter(Path.is_dir, written):
             shutil.rmtree(path)
         result = self.conjoin(*self.shortened(arguments))
