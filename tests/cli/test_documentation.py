@@ -54,7 +54,7 @@ PLACEHOLDER = re.compile(r"(?<!\S)(?!DATA\b)[A-Z]+(?!\S)|…")
 TRAINING = ("train", "demo", "tune", "affinity", "experiment", "reproduce")
 LIMITS = {"--workers": 1, "--trials": 1, "--folds": 2, "--max-folds": 2, "--seeds": 1, "--max-seeds": 1}
 SHORT = ("training.epochs=1", "stack.size=8", "relations.size=16")
-TABLES = (ARCHITECTURES, FEATURISERS, FORMATS, SCORERS)  # docs/extending.md adds to them
+TABLES: tuple[Any, ...] = (ARCHITECTURES, FEATURISERS, FORMATS, SCORERS)  # docs/extending.md adds to them
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,15 +367,22 @@ class OneProcess:
 
 
 @pytest.fixture
+def tables() -> Iterator[None]:
+    """Takes out of the tables what a page adds to them."""
+    copies = [dict(table) for table in TABLES]
+    yield
+    for table, copy in zip(TABLES, copies, strict=True):
+        for name in table.keys() - copy.keys():
+            del table[name]
+
+
+@pytest.fixture
 def reader(
-    conjoin: Any, encoder: str, documents: list[Document], trained_run: Path, tmp_path: Path,
+    conjoin: Any, encoder: str, documents: list[Document], trained_run: Path, tmp_path: Path, tables: None,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> Reader:
     """A reader in a folder with a trained `run`; services do not listen, bulk jobs start no process."""
     monkeypatch.chdir(tmp_path)
-    for table in TABLES:
-        for name, value in {**table}.items():
-            monkeypatch.setitem(table, name, value)  # type: ignore[arg-type]
     reader = Reader(conjoin, encoder, trained_run, documents, capsys)
     reader.copy_trained()
     monkeypatch.setattr("conjoin.bulk.job.Pool", OneProcess)
