@@ -349,7 +349,7 @@ def verb_of(piece: Piece) -> Any:
 
 
 class OneProcess:
-    """A stand-in for `Pool` that works in this process."""
+    """A stand-in for `ProcessPool` that works in this process."""
 
     def __init__(self, prepare: Callable[[int], Callable[[Any, Callable[[object], None]], Any]], **_: object) -> None:
         self.prepare = prepare
@@ -385,7 +385,7 @@ def reader(
     monkeypatch.chdir(tmp_path)
     reader = Reader(conjoin, encoder, trained_run, documents, capsys)
     reader.copy_trained()
-    monkeypatch.setattr("conjoin.bulk.job.Pool", OneProcess)
+    monkeypatch.setattr("conjoin.bulk.job.ProcessPool", OneProcess)
     monkeypatch.setattr("uvicorn.run", lambda app, **options: reader.served.update(options, app=app))
     return reader
 
