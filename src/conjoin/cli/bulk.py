@@ -2,7 +2,7 @@
 
 Every --partition-size documents make a partition, which becomes a file of the output folder, whole or not at all. The
 same command resumes a stopped job. A document that cannot be read, or over which the model or its process fails, becomes
-a row with an error. docs/scale.md describes the results and how to run on clusters.
+a row with an error. docs/bulk.md describes the results, docs/clusters.md clusters.
 
 Examples:
   conjoin bulk articles/ --model run --output found --workers 4
