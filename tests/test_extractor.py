@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from conjoin.annotator import Thresholds
+from conjoin.artifacts.run_record import RunRecord
 from conjoin.config.settings import Config
 from conjoin.document import Document, Entity, Relation, Token
 from conjoin.errors import DataError, MissingExtraError, ModelError, SettingError
@@ -63,7 +64,7 @@ def test_a_saved_model_predicts_the_same_with_the_same_weights(
     assert [found(d) for d in copy.annotate(documents)] == [found(d) for d in extractor.annotate(documents)]
     assert found(copy(TEXT)) == found(extractor(TEXT))
     assert len(copy(TEXT).entities) > 3
-    assert (copy.schema, copy.config, copy.metrics) == (extractor.schema, extractor.config, extractor.metrics)
+    assert (copy.schema, copy.config, copy.record) == (extractor.schema, extractor.config, extractor.record)
 
 
 def test_the_folder_holds_json_safetensors_and_text_and_nothing_else(trained_run: Path) -> None:
@@ -201,12 +202,11 @@ def test_a_model_without_its_scores_is_loaded(
     shutil.copytree(trained_run / "model", folder)
     (folder / "metrics.json").unlink()
     bare = Extractor.load(folder)
-    assert bare.metrics == {} and caplog.messages == []
-    (folder / "metrics.json").write_text('{"test": ')
-    assert Extractor.load(folder).metrics == {}
-    [said] = caplog.messages
-    assert said.startswith(f"{folder}/metrics.json: missing or not JSON")
-    assert said.endswith("; the scores of this model are not known, the rest of it is read")
+    assert bare.record == RunRecord() and caplog.messages == []
+    for damaged in ('{"test": ', '{"test": {"entities": 3}}'):
+        (folder / "metrics.json").write_text(damaged)
+        assert Extractor.load(folder).record == RunRecord()
+        assert caplog.messages.pop().startswith(f"{folder}/metrics.json: ")
     assert found(bare(TEXT)) == found(extractor(TEXT))
     bare.save(tmp_path / "again")
 

@@ -23,11 +23,12 @@ import torch
 import transformers
 
 from conjoin import Report, __version__, load_config, read_corpus
-from conjoin.cli.progress import epoch_line
 from conjoin.document import Corpus, Document
 from conjoin.evaluation.metrics import mean_and_deviation
-from conjoin.experiments.train import chosen, train
+from conjoin.experiments.train import train
+from conjoin.experiments.training_data import draw_documents
 from conjoin.training import EpochDone, Event
+from conjoin.training.progress import epoch_line
 
 
 def main() -> None:
@@ -87,18 +88,18 @@ def run(arguments: argparse.Namespace, corpus: Corpus, seed: int) -> dict[str, o
 
     wall, cpu = time.perf_counter(), time.process_time()
     extractor = train(
-        config, corpus, listen=listen, lenient=arguments.lenient, relation_free=relation_free(arguments)
+        config, corpus, lenient=arguments.lenient, relation_free=relation_free(arguments), progress=False, listen=listen
     )
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     if arguments.save and seed == arguments.seeds[0]:
         extractor.save(arguments.save)
     raw = extractor.evaluate(corpus.test, raw_text=True)
     gold = extractor.evaluate(corpus.test, gold_entities=True)
-    report = Report.from_json(extractor.metrics["test"])
+    report = extractor.record.test
     print(f"seed {seed}, {cpu:.0f} CPU s\n{report}", flush=True)
     return {
         "seed": seed, "cpu_seconds": round(cpu), "wall_seconds": round(wall), "test": report.to_json(),
-        "raw_text": strict(raw), "gold_entities": strict(gold), "probe": extractor.metrics.get("probe"),
+        "raw_text": strict(raw), "gold_entities": strict(gold), "probe": extractor.record.to_json().get("probe"),
     }
 
 
@@ -108,7 +109,7 @@ def relation_free(arguments: argparse.Namespace) -> list[Document]:
         return []
     read = read_corpus(arguments.relation_free, lenient=arguments.lenient)
     plain = [document for document in read if document.entities and not document.relations]
-    return chosen(plain, arguments.relation_free_count, seed=0)
+    return draw_documents(plain, arguments.relation_free_count, seed=0)
 
 
 def strict(report: Report) -> dict[str, float]:

@@ -2,10 +2,10 @@
 
     python benchmarks/quality/suggesting.py --data DATA/conll04/spert_json
 
-Train and dev are the pool. Both ways begin with the same sentences, drawn by chance; in each round a model is trained on
-what is annotated so far, scored on test, and so many more are chosen: by that model's doubts and diversity, or by chance.
-Then the pool's own annotations take the place of a person's. The settings are those of the preset but for fewer epochs, the
-same in all rounds; the last epoch counts, and nothing is chosen on test. Rounds that are in the result file already are not
+Train and dev are the pool. Both ways begin with the same sentences, drawn by chance. In each round a model is trained on
+the sentences annotated so far and scored on test, and more sentences are chosen: by the uncertainty of that model and by
+diversity, or by chance. The pool's own annotations stand in for a person's. The settings are those of the preset with fewer
+epochs, the same in all rounds; the last epoch counts, and nothing is chosen on test. Rounds in the result file are not
 trained again. The result is conll04-suggest.json beside this script.
 """
 
@@ -56,7 +56,7 @@ def main() -> None:
 def curve(
     way: str, seed: int, pool: tuple[Document, ...], test: tuple[Document, ...], arguments: Any, result: dict[str, Any]
 ) -> None:
-    """Train and choose, round by round; each round is kept in the result file with the places of what is annotated."""
+    """Train and choose, round by round; the result file has the score and the places of the next sentences of each."""
     drawn = list(range(len(pool)))
     random.Random(seed).shuffle(drawn)
     annotated = drawn[: arguments.first]
@@ -66,9 +66,9 @@ def curve(
             annotated = known[number]["next"]
             continue
         config = load_config(arguments.preset, [*arguments.settings, f"training.seed={seed}", "training.select=last"])
-        extractor = train(config, Corpus({"train": tuple(pool[place] for place in annotated)}))
-        chosen = [document.annotated((), ()) for document in test]
-        report = score(test, extractor.annotate(chosen), symmetric=extractor.schema.symmetric)
+        extractor = train(config, Corpus({"train": tuple(pool[place] for place in annotated)}), progress=False)
+        predicted = extractor.annotate([document.bare() for document in test])
+        report = score(test, predicted, symmetric=extractor.schema.symmetric)
         row: dict[str, Any] = {
             "way": way, "seed": seed, "sentences": len(annotated),
             "words": sum(len(pool[place].tokens) for place in annotated),
@@ -76,13 +76,13 @@ def curve(
             "relations": round(100 * report.relations["strict"].micro.f1, 2),
         }
         print(row, flush=True)
-        open_ = [place for place in drawn if place not in set(annotated)]
+        free = [place for place in drawn if place not in set(annotated)]
         if way == "chance":
-            more = open_[: arguments.more]
+            more = free[: arguments.more]
         else:
-            bare = [pool[place].bare() for place in open_]
+            bare = [pool[place].bare() for place in free]
             diversity = 0.0 if way == "doubt alone" else 0.5
-            more = [open_[one.place] for one in suggest(extractor, bare, arguments.more, diversity=diversity)]
+            more = [free[one.place] for one in suggest(extractor, bare, arguments.more, diversity=diversity)]
         annotated = [*annotated, *more]
         result["rows"].append({**row, "next": annotated})
         write_text(arguments.output, json.dumps({**result, "torch": torch.__version__}) + "\n")

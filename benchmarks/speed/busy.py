@@ -23,7 +23,7 @@ from conjoin import Schema, load_config
 from conjoin.__main__ import SPIN_COUNT
 from conjoin.corpora.sample import sample_corpus
 from conjoin.modeling.build import build_model
-from conjoin.training import EpochDone, train
+from conjoin.training import EpochDone, training_events
 
 WAYS = {
     "as OpenMP waits": {}, "as conjoin's commands wait": {"GOMP_SPINCOUNT": SPIN_COUNT},
@@ -64,7 +64,7 @@ def epoch() -> float:
     documents = list(sample_corpus().train)[:200]
     config = load_config("conjoin-base", ["training.epochs=2", "training.select=last"])
     model = build_model(config, Schema.from_documents(documents))
-    ends = [time.perf_counter() for event in train(model, documents, settings=config.training)
+    ends = [time.perf_counter() for event in training_events(model, documents, settings=config.training)
             if isinstance(event, EpochDone)]
     return ends[1] - ends[0]
 

@@ -32,7 +32,7 @@ from conjoin.modeling.build import build_model
 from conjoin.modeling.embedders.pretrained import resolve_name
 from conjoin.parallel.batching import fill_batches, shuffled_batches
 from conjoin.parallel.streaming import pipe_in_processes
-from conjoin.training import EpochDone, StepDone, train
+from conjoin.training import EpochDone, StepDone, training_events
 
 REPEATS = 10
 RAW_REPEATS = 200  # for workers
@@ -68,7 +68,7 @@ def measured(preset: str, documents: list[Document], test: list[Document]) -> di
     batches = shuffled_batches(model.sizes(documents), documents=settings.batch_size, pieces=settings.batch_pieces,
                                bucket_batches=settings.bucket_batches, seed=settings.seed, epoch=1)
     ours, started = 0.0, 0.0
-    for event in train(model, documents, settings=settings):
+    for event in training_events(model, documents, settings=settings):
         if isinstance(event, EpochDone):
             torch.cuda.synchronize()
             ours, started = time.perf_counter() - started, time.perf_counter()

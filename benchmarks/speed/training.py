@@ -20,14 +20,14 @@ import torch
 from measuring import machine, peak_memory_mb, timed, write
 from transformers import AutoModel
 
-from conjoin import Schema, load_config, read_corpus
+from conjoin import Extractor, Schema, load_config, read_corpus
 from conjoin.corpora.sample import sample_corpus
 from conjoin.document import Corpus
 from conjoin.modeling.build import build_model
 from conjoin.modeling.embedders.pretrained import resolve_name
 from conjoin.modeling.precision import usable_precision
 from conjoin.parallel.batching import shuffled_batches
-from conjoin.training import EpochDone, StepDone, train
+from conjoin.training import DevSet, EpochDone, StepDone, training_events
 
 
 def main() -> None:
@@ -79,7 +79,7 @@ def training_ratio(corpus: Corpus) -> dict[str, object]:
     ours = alone = 0.0
     step = 0
     last = time.perf_counter()
-    for event in train(model, documents, settings=settings):
+    for event in training_events(model, documents, settings=settings):
         if isinstance(event, StepDone) and event.epoch == 2:
             if step:  # the first step of the epoch holds the end of the one before
                 ours += time.perf_counter() - last
@@ -101,7 +101,8 @@ def train_only(corpus: Corpus) -> None:
     config = load_config("conjoin-base", ["training.epochs=3"])
     documents = (*corpus.train, *corpus.dev)
     network = build_model(config, Schema.from_documents(documents))
-    for _ in train(network, documents, dev=corpus.test, settings=config.training):
+    dev = DevSet(corpus.test, Extractor.from_model(network, config).annotate)
+    for _ in training_events(network, documents, settings=config.training, dev=dev):
         pass
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from conjoin.annotator import Annotator, BackEnd, Thresholds, build_annotator
 from conjoin.artifacts.model_folder import EXPORTED, MODEL_FILES, Contents, model_folder, read_contents, write_contents
+from conjoin.artifacts.run_record import ModelRecord, RunRecord
 from conjoin.config.options import Precision
 from conjoin.config.settings import Config
 from conjoin.document import Document
@@ -51,14 +52,14 @@ class Extractor:
         config: Config,
         schema: Schema,
         *,
-        metrics: Mapping[str, Any] | None = None,
+        record: RunRecord | None = None,
         thresholds: Thresholds | None = None,
         calibration: Calibration | None = None,
         architecture: str = DEFAULT,
     ) -> None:
         self.config = config
         self.schema = schema
-        self.metrics = dict(metrics or {})
+        self.record = record or RunRecord()
         self.architecture = architecture
         self.annotator: Annotator = build_annotator(
             backend, config, schema, calibration=calibration, thresholds=thresholds
@@ -74,14 +75,14 @@ class Extractor:
         config: Config,
         *,
         precision: Precision = "no",
-        metrics: Mapping[str, Any] | None = None,
+        record: RunRecord | None = None,
         thresholds: Thresholds | None = None,
         calibration: Calibration | None = None,
         architecture: str = DEFAULT,
     ) -> Extractor:
         """An extractor of a torch model, which leaves training mode."""
         backend = find_architecture(architecture).backend(model, precision)
-        extractor = cls(backend, config, model.schema, metrics=metrics, thresholds=thresholds, calibration=calibration,
+        extractor = cls(backend, config, model.schema, record=record, thresholds=thresholds, calibration=calibration,
                         architecture=architecture)
         extractor._model, extractor._precision = model, precision
         return extractor
@@ -189,7 +190,7 @@ class Extractor:
             documents: Annotated documents that the model was not trained on, such as dev.
 
         Returns:
-            The report of `evaluation.calibration.fit`, which goes into `metrics` too.
+            The report of `evaluation.calibration.fit`, which goes into `record` too.
 
         Raises:
             DataError: Types that the model does not know, or nothing that is annotated.
@@ -208,13 +209,13 @@ class Extractor:
             threshold=min_score, candidates=candidates,
         )
         self._calibrated(calibration)
-        self.metrics["calibration"] = report
+        self.record = replace(self.record, calibration=report)
         return report
 
     def forget_calibration(self) -> None:
         """Give scores as the model gives them again."""
         self._calibrated(None)
-        self.metrics.pop("calibration", None)
+        self.record = replace(self.record, calibration=None)
 
     def _calibrated(self, calibration: Calibration | None) -> None:
         annotator = self.annotator
@@ -244,7 +245,7 @@ class Extractor:
         return score(documents, predicted, symmetric=self.schema.symmetric, characters=raw_text)
 
     def save(self, path: str | Path) -> None:
-        """Write the model folder: settings, schema, weights, tokenizer, metrics, card. An earlier model is replaced.
+        """Write the model folder: settings, schema, weights, tokenizer, record, card. An earlier model is replaced.
 
         Raises:
             ModelError: `path` is a file or a folder of something else, or the model is an export.
@@ -254,7 +255,7 @@ class Extractor:
         from conjoin.artifacts.weights import write_model
 
         with atomic_folder(Path(path), replaces=MODEL_FILES) as folder:
-            self.metrics["model"] = {**self.metrics.get("model", {}), **_size(self._model)}
+            self.record = replace(self.record, model=_with_size(self.record.model, self._model))
             write_contents(self.contents(folder))
             write_model(self._model, folder)
         device = "cpu" if self._model.device.type == "cpu" else None  # else processes share the GPUs out
@@ -262,7 +263,7 @@ class Extractor:
 
     def contents(self, folder: Path) -> Contents:
         """The model's settings, types and scores, for a folder."""
-        return Contents(folder, self.config, self.schema, self.metrics, self.calibration, self.architecture)
+        return Contents(folder, self.config, self.schema, self.record, self.calibration, self.architecture)
 
     @classmethod
     @needs_train_extra()
@@ -294,14 +295,14 @@ class Extractor:
                 raise SettingError(f"an export computes as it was made; '{precision}' is for a model that is not exported")
             from conjoin.artifacts.exported import read_export
 
-            extractor = cls(read_export(contents), contents.config, contents.schema, metrics=contents.metrics,
+            extractor = cls(read_export(contents), contents.config, contents.schema, record=contents.record,
                             thresholds=thresholds, calibration=contents.calibration, architecture=contents.architecture)
         else:
             from conjoin.artifacts.weights import read_model
 
             extractor = cls.from_model(
                 read_model(contents, device=device, training=False), contents.config, precision=precision,
-                metrics=contents.metrics, thresholds=thresholds, calibration=contents.calibration,
+                record=contents.record, thresholds=thresholds, calibration=contents.calibration,
                 architecture=contents.architecture,
             )
         extractor._loader = ExtractorLoader(str(path), thresholds, device, precision)
@@ -322,9 +323,9 @@ class Extractor:
 
         `revision` is a branch, tag or commit of the hub's repository. Raises `ModelError` when neither is there.
         """
-        from conjoin.artifacts.hub import fetched
+        from conjoin.artifacts.hub import download_model
 
-        folder = fetched(str(name), revision=revision, token=token)
+        folder = download_model(str(name), revision=revision, token=token)
         return cls.load(folder, device=device, precision=precision, thresholds=thresholds)
 
     def push_to_hub(
@@ -338,12 +339,12 @@ class Extractor:
         Raises:
             ModelError: The model is an export, or the hub refuses.
         """
-        from conjoin.artifacts.hub import pushed
+        from conjoin.artifacts.hub import upload_model
 
         with tempfile.TemporaryDirectory() as folder:
             self.save(Path(folder) / "model")
             self._loader = None
-            return pushed(Path(folder) / "model", name, private=private, token=token, message=message)
+            return upload_model(Path(folder) / "model", name, private=private, token=token, message=message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,10 +374,11 @@ def _gpu(number: int) -> str | None:
     return f"cuda:{number % count}" if count > 1 else None
 
 
-def _size(model: JointModel) -> dict[str, float]:
-    """The number of parameters, and the megabytes of all weights."""
+def _with_size(record: ModelRecord, model: JointModel) -> ModelRecord:
+    """The record with the number of parameters and the megabytes of all weights."""
     size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
-    return {"parameters": sum(value.numel() for value in model.parameters()), "megabytes": round(size / 2**20, 1)}
+    parameters = sum(value.numel() for value in model.parameters())
+    return replace(record, parameters=parameters, megabytes=round(size / 2**20, 1))
 
 
 def _named(value: object) -> str:

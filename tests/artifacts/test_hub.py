@@ -1,4 +1,4 @@
-"""Models on a hub, against a stand-in that keeps what it is given in memory."""
+"""Models on a hub, against a stand-in that keeps files in memory."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class Hub(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
-        if found := re.fullmatch(r"/me/mine/resolve/\w+/(.+)", self.path):
-            self.send(self.files.get(found[1]))
+        if match := re.fullmatch(r"/me/mine/resolve/\w+/(.+)", self.path):
+            self.send(self.files.get(match[1]))
         elif re.fullmatch(r"/api/models/me/mine(/revision/\w+)?(\?.*)?", self.path):
             siblings = [{"rfilename": name} for name in self.files]
             self.answer(200, {"id": "me/mine", "sha": COMMIT, "private": False, "siblings": siblings, "tags": [],
@@ -148,14 +148,14 @@ except ConjoinError as error:
     print(type(error).__name__, error)
 """
     load = f"Extractor.load({str(trained_run)!r})"
-    for call, told in (
+    for call, message in (
         ('Extractor.from_pretrained("me/other")', "ModelError cannot fetch the model 'me/other': "),
         ('Extractor.from_pretrained("a b c")', "ModelError cannot fetch the model 'a b c': "),
         ('Extractor.from_pretrained("me/mine")', "ModelError 'me/mine' on the hub is no conjoin model"),
         (f'{load}.push_to_hub("me/mine", token="wrong")', "ModelError cannot put the model on the hub as 'me/mine': "),
     ):
         done = python(code.format(call), endpoint, tmp_path)
-        assert done.stdout.startswith(told) and len(done.stdout.splitlines()) == 1, (call, done.stdout, done.stderr)
+        assert done.stdout.startswith(message) and len(done.stdout.splitlines()) == 1, (call, done.stdout, done.stderr)
     done = python(code.format(f'{load}.push_to_hub("me/mine", token="x")'), "http://127.0.0.1:9", tmp_path)
     assert done.stdout.startswith("ModelError cannot put the model on the hub"), (done.stdout, done.stderr)
 

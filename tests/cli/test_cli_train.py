@@ -19,12 +19,12 @@ import pytest
 from conjoin.__main__ import main as command_line
 from conjoin.cli.corpus import FormatOptions, TrainingData
 from conjoin.cli.options import SettingOptions
-from conjoin.cli.progress import TrainingProgress
 from conjoin.config.presets import load_config, preset_names
 from conjoin.document import Corpus, Document, Entity, Relation
 from conjoin.extractor import Extractor
 from conjoin.readers import write_documents
 from conjoin.training import Started
+from conjoin.training.progress import TrainingProgress
 
 FIGURES = {"precision", "recall", "f1", "support"}
 
@@ -104,10 +104,9 @@ def test_what_is_not_trained_on_is_said(
     write_documents(documents, tmp_path / "extra.jsonl", "jsonl")
     result = conjoin("train", "conjoin-base", "--data", tmp_path, "--output", tmp_path / "run", *settings)
     lines = result.err.splitlines()
-    assert [line for line in lines if "extra" in line] == [
-        "reading: train 2, extra 3",
-        "splits other than train, dev and test are not looked at: 'extra' (3 documents); --relation-free (relation_free=) "
-        "trains on sentences of theirs that hold no relation"]
+    reading, warning = [line for line in lines if "extra" in line]
+    assert reading == "reading: train 2, extra 3"
+    assert "'extra' (3 documents)" in warning and "--relation-free" in warning
     assert sum("1 pairs of entities have relations of several types" in line for line in lines) == 1
     assert set(metrics(tmp_path / "run")["data"]) == {"train"}
 

@@ -29,13 +29,13 @@ def experiment_of(small: list[str], documents: list[Document], folder: Path, **o
 
 
 def test_folds_and_seeds(small: list[str], documents: list[Document], tmp_path: Path) -> None:
-    heard: list[dict[str, Any]] = []
+    run_results: list[dict[str, Any]] = []
     plan = experiment_of(small, documents, tmp_path / "out", seeds=(0, 1))
-    results = conduct(plan, listen=heard.append)
+    results = conduct(plan, listen=run_results.append)
     assert [(run["part"], run["seed"]) for run in results.runs] == [
         ("fold1", 0), ("fold2", 0), ("fold1", 1), ("fold2", 1)
     ]
-    assert heard == list(results.runs)
+    assert run_results == list(results.runs)
     assert all(len(run["counts"]["entities"]) == 3 for run in results.runs)
     assert not list((tmp_path / "out").rglob("model"))
     written = json.loads((tmp_path / "out/results.json").read_text())
@@ -214,7 +214,7 @@ def test_means_and_deviations() -> None:
 
 
 def test_a_relaxed_match_is_pooled_by_both_sides() -> None:
-    """One prediction over two gold entities: all that is predicted is right, and all that is gold is found."""
+    """One prediction over two gold entities: precision and recall are 1."""
     run = result_of("fold1", 0, [[2, 1, 1]])
     score = {"precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 2, "predicted": 1, "correct": 1}
     report = {**run["test"]["entities"], "relaxed": {"micro": score, "macro": score, "per_type": {}}}
@@ -245,9 +245,9 @@ def test_the_bootstrap_tells_luck_from_difference() -> None:
 def test_the_bootstrap_against_all_resamples_by_hand() -> None:
     """Two documents; ours is right on both, theirs on the first. The resamples are (1,1), (1,2), (2,1), (2,2) with the
     differences 0, 1/2, 1/2, 1, whose mean is the observed 1/2: half of them lie at least 1/2 from it, none is beyond."""
-    found = paired_bootstrap([[1, 1, 1], [1, 1, 1]], [[1, 1, 1], [1, 1, 0]], task="entities", samples=20_000)
-    assert found.difference == 0.5
-    assert found.p_value == pytest.approx(0.5, abs=0.02)
+    comparison = paired_bootstrap([[1, 1, 1], [1, 1, 1]], [[1, 1, 1], [1, 1, 0]], task="entities", samples=20_000)
+    assert comparison.difference == 0.5
+    assert comparison.p_value == pytest.approx(0.5, abs=0.02)
 
 
 def test_comparisons_need_the_same_documents() -> None:
@@ -267,8 +267,8 @@ def test_comparisons_need_the_same_documents() -> None:
 @pytest.mark.parametrize("text", ["[]", "{}", '{"runs": []}', '{"runs": [{}]}', "nonsense"])
 def test_files_that_are_no_results(tmp_path: Path, text: str) -> None:
     (tmp_path / "results.json").write_text(text)
-    told = r"results\.json: (holds no results of an experiment|its runs lack some of counts|is no JSON file)"
-    with pytest.raises(DataError, match=told):
+    message = r"results\.json: (holds no results of an experiment|its runs lack some of counts|is no JSON file)"
+    with pytest.raises(DataError, match=message):
         Results.load(tmp_path)
     with pytest.raises(DataError, match=r"cannot be read \(No such file"):
         Results.load(tmp_path / "gone.json")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from conjoin.document import Corpus, Document, Entity
 from conjoin.errors import DataError, SettingError
-from conjoin.experiments.folds import Folding, cut, deal, parts
+from conjoin.experiments.folds import Folding, fold_places, parts, split_off
 
 
 def documents(count: int, types: Sequence[str] = ("Loc",)) -> list[Document]:
@@ -56,8 +56,8 @@ def test_a_tenth_for_test_and_a_tenth_for_dev() -> None:
 def test_what_is_held_out_is_the_dev_part_of_every_fold() -> None:
     made = parts(Corpus({"all": tuple(documents(100))}), Folding(folds=10, hold_out=0.1))
     assert {(len(part.train), len(part.dev), len(part.test)) for part in made.values()} == {(81, 10, 9)}
-    (held,) = {tuple(ids(part.dev)) for part in made.values()}
-    assert not {id for part in made.values() for id in ids(part.test)} & set(held)
+    (held_out,) = {tuple(ids(part.dev)) for part in made.values()}
+    assert not {id for part in made.values() for id in ids(part.test)} & set(held_out)
 
 
 def test_rare_types_are_spread_evenly() -> None:
@@ -92,7 +92,8 @@ def test_annotations_of_one_text_stay_together() -> None:
 
 @pytest.mark.parametrize("id", ["C#", "C#.2", "#1", "#1@bob", "a#x@1"])
 def test_another_hash_in_an_id_groups_nothing(id: str) -> None:
-    assert [len(part) for part in deal([Document.from_words(["a"], id=id)] * 4, 2, stratified=False, seed=0)] == [2, 2]
+    folds = fold_places([Document.from_words(["a"], id=id)] * 4, 2, stratified=False, seed=0)
+    assert [len(fold) for fold in folds] == [2, 2]
 
 
 def test_some_splits_are_folded() -> None:
@@ -132,8 +133,8 @@ def test_foldings_that_cannot_be(folding: dict[str, float], wrong: str) -> None:
 
 
 def test_too_few_documents() -> None:
-    with pytest.raises(DataError, match=r"3 documents cannot be dealt into 5 folds"):
-        deal(documents(3), 5, stratified=False, seed=0)
+    with pytest.raises(DataError, match=r"3 documents .* give fewer folds"):
+        fold_places(documents(3), 5, stratified=False, seed=0)
     one_text = [Document.from_words(["a"], id=f"text#{n}") for n in range(6)]
-    with pytest.raises(DataError, match=r"1 texts, some of several sentences, cannot be dealt into 2 parts"):
-        cut(one_text, 0.5, stratified=False, seed=0)
+    with pytest.raises(DataError, match=r"1 texts, .* give fewer folds"):
+        split_off(one_text, 0.5, stratified=False, seed=0)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from conjoin.artifacts.run_record import ProbeRecord
 from conjoin.config.presets import load_config
 from conjoin.config.settings import Config
 from conjoin.corpora.probe import cooccurrence_probe
@@ -16,10 +17,12 @@ from conjoin.document import Corpus, Document, Entity, Relation
 from conjoin.errors import DataError, ModelError, SettingError
 from conjoin.evaluation.metrics import score
 from conjoin.experiments import train as protocols
-from conjoin.experiments.train import chosen, count, probe_cooccurrence, train
+from conjoin.experiments.probe import probe_cooccurrence
+from conjoin.experiments.train import train
+from conjoin.experiments.training_data import draw_documents
 from conjoin.extractor import Extractor
 from conjoin.schema import Schema
-from conjoin.training import EpochDone, Event, Finished, Started, StepDone, loop
+from conjoin.training import DevSet, EpochDone, Event, Finished, Started, StepDone
 
 
 class StopError(Exception):
@@ -31,7 +34,7 @@ def small_config(small: list[str], *more: str) -> Config:
 
 
 def corpus_of(documents: list[Document], **splits: list[Document]) -> Corpus:
-    return Corpus({"train": tuple(documents), **{name: tuple(held) for name, held in splits.items()}})
+    return Corpus({"train": tuple(documents), **{name: tuple(members) for name, members in splits.items()}})
 
 
 def same_weights(left: Extractor, right: Extractor) -> bool:
@@ -39,18 +42,22 @@ def same_weights(left: Extractor, right: Extractor) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
+def recorded(extractor: Extractor) -> dict[str, Any]:
+    return extractor.record.to_json()
+
+
 def without_speed(metrics: dict[str, Any]) -> dict[str, Any]:
     return {**metrics, "model": {**metrics["model"], "sentences_per_second": 0}}
 
 
-def stopping_at(wanted: Callable[[Event, int], bool]) -> Callable[[Event], None]:
-    """A listener that ends the run at the first event for which `wanted(event, stage from 1)` holds."""
+def stopping_at(stops: Callable[[Event, int], bool]) -> Callable[[Event], None]:
+    """A listener that ends the run at the first event for which `stops(event, stage from 1)` holds."""
     stage = 0
 
     def listen(event: Event) -> None:
         nonlocal stage
         stage += isinstance(event, Started)
-        if wanted(event, stage):
+        if stops(event, stage):
             raise StopError
 
     return listen
@@ -64,14 +71,14 @@ def test_the_best_epoch_on_dev_is_kept(small: list[str], documents: list[Documen
     corpus = corpus_of(documents, dev=documents, test=documents[:1])
     extractor = train(small_config(small), corpus, output=tmp_path, listen=events.append)
     scores = [event.score or 0.0 for event in events if isinstance(event, EpochDone)]
-    epoch = extractor.metrics["training"]["epoch"]
+    epoch = recorded(extractor)["training"]["epoch"]
     assert epoch == max(number for number, value in enumerate(scores, start=1) if value == max(scores))
     assert scores.index(max(scores)) + 1 < len(scores) == 20
     best = next(event.report for event in events if isinstance(event, EpochDone) and event.epoch == epoch)
     assert best is not None
-    assert extractor.metrics["dev"] == best.to_json() == extractor.evaluate(documents).to_json()
+    assert recorded(extractor)["dev"] == best.to_json() == extractor.evaluate(documents).to_json()
     last = train(small_config(small, "training.select=last"), corpus)
-    assert last.metrics["training"]["epoch"] == 20
+    assert recorded(last)["training"]["epoch"] == 20
     assert same_weights(extractor, last) == (epoch == 20)
     assert same_weights(Extractor.load(tmp_path), extractor)
 
@@ -90,11 +97,11 @@ def test_the_recorded_dev_scores_are_those_of_the_kept_epoch(
 
     monkeypatch.setattr(protocols, "training_events", events)
     extractor = train(small_config(small, f"training.select={select}"), corpus_of(documents, dev=documents))
-    assert extractor.metrics["dev"] == reports[epoch - 1].to_json()
+    assert recorded(extractor)["dev"] == reports[epoch - 1].to_json()
 
 
 def test_what_is_recorded(trained_run: Path, documents: list[Document]) -> None:
-    metrics = Extractor.load(trained_run).metrics
+    metrics = recorded(Extractor.load(trained_run))
     assert set(metrics) == {"data", "dev", "model", "test", "training"}  # no probe: the types are not those of the probe
     assert metrics["data"] == {split: {"documents": 3, "entities": 8, "relations": 3} for split in ("train", "dev", "test")}
     assert {"seed", "epoch", "documents", "trainable"} <= set(metrics["training"])
@@ -106,7 +113,7 @@ def test_what_is_recorded(trained_run: Path, documents: list[Document]) -> None:
 
 def test_the_probe_is_recorded_when_the_types_are_known(small: list[str], documents: list[Document]) -> None:
     corpus = corpus_of([*cooccurrence_probe()[1][:60]])
-    metrics = train(small_config(small, "training.epochs=1", "training.batch_size=20"), corpus).metrics
+    metrics = recorded(train(small_config(small, "training.epochs=1", "training.batch_size=20"), corpus))
     assert set(metrics["probe"]) == {"cooccurring", "related", "false_share", "found_share"}
     assert "dev" not in metrics
 
@@ -126,20 +133,20 @@ def test_retraining_takes_train_and_dev_for_the_epochs_found(
         extractor = train(small_config(small, f"training.seed={seed}"), corpus_of(documents, dev=dev, test=documents),
                           output=tmp_path, retrain_on_dev=True, overwrite=True, listen=events.append)
         first, second = [event for event in events if isinstance(event, Finished)]
-        if first.epoch < 20:  # else nothing was found, and the test would say nothing
+        if first.epoch < 20:  # else the best epoch is the last, and proves nothing
             break
     assert first.epoch < 20
     starts = [event for event in events if isinstance(event, Started)]
     assert (second.epoch, starts[1].epochs) == (first.epoch, first.epoch)
-    assert extractor.metrics["training"]["documents"] == 7
-    assert extractor.metrics["training"]["epoch"] == first.epoch
+    assert recorded(extractor)["training"]["documents"] == 7
+    assert recorded(extractor)["training"]["epoch"] == first.epoch
     assert "City" in extractor.schema.entity_types
     assert "dev scores: of the model trained on train alone" in (tmp_path / "model" / "README.md").read_text()
     best = max(event.score or 0.0 for event in events if isinstance(event, EpochDone))
-    dev_scores = extractor.metrics["dev"]  # those of the first stage: the second has seen dev
+    dev_scores = recorded(extractor)["dev"]  # those of the first stage: the second has seen dev
     assert best == pytest.approx((dev_scores["entities"]["strict"]["micro"]["f1"]
                                   + dev_scores["relations"]["strict"]["micro"]["f1"]) / 2)
-    assert Extractor.load(tmp_path).config.training.select == "best"  # the settings are those that were given
+    assert Extractor.load(tmp_path).config.training.select == "best"  # the settings stay as they were
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.png", "history.jsonl", "model"]
 
 
@@ -147,13 +154,13 @@ def test_retraining_finds_the_epoch_where_a_preset_keeps_the_last(
     small: list[str], documents: list[Document], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.1, 0.9, 0.5])
-    monkeypatch.setattr(loop, "_selection_score", lambda *_: next(scores))
+    monkeypatch.setattr(DevSet, "selection_score", lambda *_: next(scores))
     events: list[Event] = []
     extractor = train(small_config(small, "training.select=last", "training.epochs=3"), corpus_of(documents, dev=documents),
                       retrain_on_dev=True, listen=events.append)
     assert [event.epoch for event in events if isinstance(event, Finished)] == [2, 2]
-    assert extractor.metrics["training"]["epoch"] == 2
-    assert extractor.config.training.select == "last"  # the settings are those that were given
+    assert recorded(extractor)["training"]["epoch"] == 2
+    assert extractor.config.training.select == "last"  # the settings stay as they were
 
 
 def test_other_splits_are_mentioned(small: list[str], documents: list[Document], caplog: pytest.LogCaptureFixture) -> None:
@@ -161,9 +168,8 @@ def test_other_splits_are_mentioned(small: list[str], documents: list[Document],
     train(config, corpus_of(documents, dev=documents))
     assert caplog.messages == []
     train(config, corpus_of(documents, all=documents, validation=documents[:1]))
-    assert caplog.messages == [
-        "splits other than train, dev and test are not looked at: 'all' (3 documents), 'validation' (1 documents); "
-        "--relation-free (relation_free=) trains on sentences of theirs that hold no relation"]
+    [message] = caplog.messages
+    assert "'all' (3 documents), 'validation' (1 documents)" in message and "relation_free=" in message
 
 
 def test_retraining_needs_dev(small: list[str], documents: list[Document], tmp_path: Path) -> None:
@@ -180,22 +186,18 @@ def test_relation_free_sentences_join_unless_a_split_holds_them(
     dallas = Document.from_words(respaced.split(), [Entity("Loc", 5, 6)])
     offered = [new, documents[0], *(document.annotated(document.entities, ()) for document in documents), dallas]
     corpus = corpus_of(documents[:1], dev=documents[1:2], test=documents[2:])
-    metrics = train(small_config(small, "training.epochs=1"), corpus, relation_free=offered).metrics
+    metrics = recorded(train(small_config(small, "training.epochs=1"), corpus, relation_free=offered))
     assert metrics["data"]["train"] == {"documents": 2, "entities": 5, "relations": 2}
     assert metrics["training"]["documents"] == 2
 
 
-def test_chosen_draws_by_seed_and_keeps_the_order(documents: list[Document]) -> None:
+def test_documents_are_drawn_by_seed_in_their_order() -> None:
     many = [Document.from_words([str(number)]) for number in range(50)]
-    drawn = chosen(many, 10, seed=1)
-    assert drawn == chosen(many, 10, seed=1) != chosen(many, 10, seed=2)
+    drawn = draw_documents(many, 10, seed=1)
+    assert drawn == draw_documents(many, 10, seed=1) != draw_documents(many, 10, seed=2)
     assert len(drawn) == 10
     assert sorted(drawn, key=lambda document: int(document.text)) == drawn
-    assert chosen(many, None, seed=1) == chosen(many, 50, seed=1) == chosen(many, 99, seed=1) == many
-
-
-def test_count(documents: list[Document]) -> None:
-    assert count(documents) == {"documents": 3, "entities": 8, "relations": 3}
+    assert all(draw_documents(many, count, seed=1) == many for count in (None, 50, 99))
 
 
 # --- what is wrong with the data ---------------------------------------------------------------------------------
@@ -211,7 +213,7 @@ def test_overlapping_entities_are_an_error_or_the_longest_is_taken(
     retrain = split == "dev"
     with pytest.raises(DataError, match=r"'n': the entities Org 'Steel of Leeds' and Loc 'Leeds' overlap.*--lenient"):
         train(small_config(small), corpus, retrain_on_dev=retrain)
-    metrics = train(small_config(small, "training.epochs=1"), corpus, retrain_on_dev=retrain, lenient=True).metrics
+    metrics = recorded(train(small_config(small, "training.epochs=1"), corpus, retrain_on_dev=retrain, lenient=True))
     assert metrics["training"]["documents"] == 4
     if split == "train":
         assert metrics["data"]["train"]["entities"] == 9  # of ten
@@ -224,7 +226,7 @@ def test_types_that_only_dev_and_test_have_are_missed_and_cost_no_training(
 ) -> None:
     mars = Document.from_words(["Mars"], [Entity("Planet", 0, 1)])
     corpus = corpus_of(documents, dev=[*documents, mars], test=[mars])
-    metrics = train(small_config(small, "training.epochs=1"), corpus).metrics
+    metrics = recorded(train(small_config(small, "training.epochs=1"), corpus))
     assert metrics["dev"]["entities"]["strict"]["micro"]["support"] == 9
     row = metrics["test"]["entities"]["strict"]["per_type"]["Planet"]
     assert (row["support"], row["recall"]) == (1, 0.0)
@@ -237,19 +239,19 @@ def twice_related(documents: list[Document], back: bool) -> Document:
     return documents[1].annotated(documents[1].entities, [kill, Relation("Knows", head, tail)])
 
 
-@pytest.mark.parametrize(("decision", "symmetric", "back", "told"), [
+@pytest.mark.parametrize(("decision", "symmetric", "back", "warns"), [
     ("softmax", (), False, True), ("softmax", (), True, False), ("softmax", ("Knows",), True, True),
     ("sigmoid", (), False, False),
 ])
 def test_a_pair_of_several_types_is_mentioned_where_only_one_is_trained_on(
-    decision: str, symmetric: tuple[str, ...], back: bool, told: bool, small: list[str], documents: list[Document],
+    decision: str, symmetric: tuple[str, ...], back: bool, warns: bool, small: list[str], documents: list[Document],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     config = small_config(small, "training.epochs=1", f"relations.decision={decision}", f"symmetric={list(symmetric)}")
     train(config, corpus_of([*documents, twice_related(documents, back)]))
     sentence = ("1 pairs of entities have relations of several types, of which relations.decision=softmax trains on one; "
                 "to train on all of them set relations.decision=sigmoid")
-    assert [record.getMessage() for record in caplog.records if record.name == "conjoin"] == [sentence] * told
+    assert [record.getMessage() for record in caplog.records if record.name == "conjoin"] == [sentence] * warns
 
 
 def test_symmetric_types_are_scored_both_ways(small: list[str], documents: list[Document]) -> None:
@@ -258,7 +260,7 @@ def test_symmetric_types_are_scored_both_ways(small: list[str], documents: list[
     turned = [documents[0], back, documents[2]]
     corpus = corpus_of(documents, dev=turned, test=turned)
     for symmetric, recall in (('["Kill"]', 1.0), ("[]", 0.0)):
-        metrics = train(small_config(small, f"symmetric={symmetric}"), corpus).metrics
+        metrics = recorded(train(small_config(small, f"symmetric={symmetric}"), corpus))
         for split in ("dev", "test"):
             assert metrics[split]["relations"]["strict"]["per_type"]["Kill"]["recall"] == recall
             assert metrics[split]["relations"]["strict"]["per_type"]["Work_For"]["recall"] == 1.0
@@ -283,7 +285,7 @@ def test_a_symmetric_type_that_the_data_lack_is_an_error(small: list[str], docum
 
 def test_half_a_surrogate_pair_can_be_trained_on(small: list[str]) -> None:
     document = Document.from_words(["Ann", "\ud83d"], [Entity("Peop", 0, 2)])
-    assert train(small_config(small, "training.epochs=1"), corpus_of([document])).metrics["training"]["documents"] == 1
+    assert recorded(train(small_config(small, "training.epochs=1"), corpus_of([document])))["training"]["documents"] == 1
 
 
 def test_nothing_to_train_on(small: list[str], documents: list[Document]) -> None:
@@ -320,11 +322,11 @@ def test_a_finished_model_stays_until_the_new_one_is_saved(
         train(small_config(small, "encoder.name=/no/such"), corpus, output=tmp_path, overwrite=True)
     assert same_weights(Extractor.load(tmp_path), first)
     other = small_config(small, "training.epochs=2", "training.seed=1")
-    for wanted in (EpochDone, Started):  # killed after an epoch, and with `overwrite` again not even there
+    for stops in (EpochDone, Started):  # killed after an epoch, and with `overwrite` again not even there
         with pytest.raises(StopError):
             train(other, corpus, output=tmp_path, overwrite=True,
-                  listen=stopping_at(lambda event, _, wanted=wanted: isinstance(event, wanted)))  # type: ignore[misc]
-        assert (tmp_path / "checkpoints" / "step-000000001").exists() == (wanted is EpochDone)
+                  listen=stopping_at(lambda event, _, stops=stops: isinstance(event, stops)))  # type: ignore[misc]
+        assert (tmp_path / "checkpoints" / "step-000000001").exists() == (stops is EpochDone)
         assert same_weights(Extractor.load(tmp_path), first)
 
 
@@ -343,7 +345,7 @@ def test_a_killed_run_that_overwrites_goes_on_without_overwrite(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.png", "history.jsonl", "model"]
 
 
-def test_a_folder_called_model_that_is_none_is_told_before_training(
+def test_a_folder_called_model_that_is_none_is_refused_before_training(
     small: list[str], documents: list[Document], tmp_path: Path
 ) -> None:
     (tmp_path / "model").mkdir()
@@ -355,7 +357,7 @@ def test_a_folder_called_model_that_is_none_is_told_before_training(
     assert (tmp_path / "model" / "thesis.txt").read_text() == "years of work"
 
 
-def test_an_output_that_cannot_be_is_told_before_training(
+def test_an_output_that_cannot_be_is_refused_before_training(
     small: list[str], documents: list[Document], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -385,9 +387,9 @@ def test_a_killed_run_goes_on_where_it_was(
     def after_epoch(event: Event, at: int) -> bool:
         return isinstance(event, EpochDone) and at == stage
 
-    for wanted in (within_epoch, after_epoch):
+    for stops in (within_epoch, after_epoch):
         with pytest.raises(StopError):
-            train(config, corpus, output=tmp_path / "run", retrain_on_dev=True, listen=stopping_at(wanted))
+            train(config, corpus, output=tmp_path / "run", retrain_on_dev=True, listen=stopping_at(stops))
         assert not (tmp_path / "run" / "model").exists()
     events: list[Event] = []
     resumed = train(config, corpus, output=tmp_path / "run", retrain_on_dev=True, listen=events.append)
@@ -395,7 +397,7 @@ def test_a_killed_run_goes_on_where_it_was(
     assert starts[stage - 1] >= 3
     assert stage == 1 or starts[0] == 24  # the first stage was done already
     assert same_weights(resumed, whole)
-    assert without_speed(resumed.metrics) == without_speed(whole.metrics)
+    assert without_speed(recorded(resumed)) == without_speed(recorded(whole))
 
 
 def test_a_run_with_other_settings_does_not_go_on(small: list[str], documents: list[Document], tmp_path: Path) -> None:
@@ -419,7 +421,7 @@ def test_an_unknown_encoder_is_one_sentence(small: list[str], documents: list[Do
 
 
 class Answers:
-    """An extractor that gives the answers it is given."""
+    """An extractor with fixed answers."""
 
     def __init__(self, answer: Callable[[Document], Document], types: tuple[str, ...]) -> None:
         self.answer = answer
@@ -437,15 +439,15 @@ def invented(document: Document) -> Document:
     return document.annotated(document.entities, [Relation("Kill", first, second), Relation("Kill", second, first)])
 
 
-@pytest.mark.parametrize(("answer", "false", "found"), [
+@pytest.mark.parametrize(("answer", "false", "correct"), [
     (lambda document: document, 0.0, 1.0),
     (lambda document: document.bare(), 0.0, 0.0),
     (lambda document: document if document.relations else invented(document), 1.0, 1.0),
     (lambda document: document if document.relations or document.id > "cooccurring-15" else invented(document), 0.25, 1.0),
 ])
-def test_the_probe_on_known_answers(answer: Callable[[Document], Document], false: float, found: float) -> None:
+def test_the_probe_on_known_answers(answer: Callable[[Document], Document], false: float, correct: float) -> None:
     probe = probe_cooccurrence(Answers(answer, ALL))  # type: ignore[arg-type]
-    assert probe == {"cooccurring": 60, "related": 60, "false_share": false, "found_share": found}
+    assert probe == ProbeRecord(60, 60, false_share=false, found_share=correct)
 
 
 def test_the_probe_wants_the_entities_right_too() -> None:
@@ -456,7 +458,7 @@ def test_the_probe_wants_the_entities_right_too() -> None:
 
     probe = probe_cooccurrence(Answers(other_type, ALL))  # type: ignore[arg-type]
     assert probe is not None
-    assert probe["found_share"] == 0.0
+    assert probe.found_share == 0.0
 
 
 def test_no_probe_for_other_types() -> None:

@@ -22,6 +22,7 @@ import pytest
 
 import doubles
 from conjoin import Extractor
+from conjoin.artifacts.run_record import RunRecord
 from conjoin.document import Document
 from conjoin.errors import SettingError
 from conjoin.schema import Schema
@@ -47,7 +48,7 @@ class StandIn(doubles.FirstWords):
         self.gate.set()
         self.batches: list[int] = []
         self.schema = Schema(("Word",), ("Next",))
-        self.metrics: dict[str, Any] = {}
+        self.record = RunRecord()
 
     @property
     def pipeline(self) -> StandIn:

@@ -11,6 +11,7 @@ pytest.importorskip("fastapi")
 schemathesis: Any = pytest.importorskip("schemathesis")
 
 import doubles  # noqa: E402
+from conjoin.artifacts.run_record import RunRecord  # noqa: E402
 from conjoin.extras.serve import create_app  # noqa: E402
 from conjoin.schema import Schema  # noqa: E402
 
@@ -21,7 +22,7 @@ class StandIn(doubles.FirstWords):
     """Finds first words; has the attributes that `/model` shows."""
 
     schema = Schema(("Word",), ("Next",))
-    metrics: dict[str, Any] = {}  # noqa: RUF012
+    record = RunRecord()
 
     @property
     def pipeline(self) -> StandIn:

@@ -19,7 +19,7 @@ from conjoin.errors import DataError, ModelError, SettingError
 from conjoin.extras import tune as module
 from conjoin.extras.search_space import CRONE2020, Choice, grid, pairwise_overrides, parse_space
 from conjoin.extras.tune import Search, TrialResult, _study, tune
-from conjoin.training import EpochDone, loop
+from conjoin.training import DevSet, EpochDone
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_a_trial_scores_the_epoch_that_training_selects(
     select: str, search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = {1: 0.9, 2: 0.4}
-    monkeypatch.setattr(loop, "_selection_score", lambda report, dev: scores[len(epochs) + 1])
+    monkeypatch.setattr(DevSet, "selection_score", lambda dev, report: scores[len(epochs) + 1])
     epochs: list[int] = []
     real = module.train
 

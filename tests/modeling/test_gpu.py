@@ -14,8 +14,7 @@ from conjoin.config.settings import Config
 from conjoin.document import Document
 from conjoin.modeling.build import build_model
 from conjoin.schema import Schema
-from conjoin.training import StepDone
-from conjoin.training import train as training_events
+from conjoin.training import StepDone, training_events
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

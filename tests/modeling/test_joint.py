@@ -17,6 +17,7 @@ from conjoin.config.settings import Config
 from conjoin.decoding.spans import Numbers, Spans
 from conjoin.document import Document, Entity, Relation
 from conjoin.evaluation.metrics import score
+from conjoin.extractor import Extractor
 from conjoin.modeling.backend import TorchBackEnd
 from conjoin.modeling.build import assemble_model, build_model
 from conjoin.modeling.embedders.encoder import open_encoder
@@ -24,8 +25,7 @@ from conjoin.modeling.embedders.transformer import TransformerEmbedder
 from conjoin.modeling.joint import JointModel
 from conjoin.modeling.nn.pairs import Biaffine
 from conjoin.schema import Schema
-from conjoin.training import EpochDone, train
-from conjoin.training.optimizer import ramp
+from conjoin.training import DevSet, EpochDone, training_events
 
 Shrunk = Callable[..., Config]
 LONG = ("the mayor of oslo joined acme corp in norway " * 4).split()
@@ -202,9 +202,9 @@ def test_giorgi_full_model(shrunk: Shrunk, schema: Schema, documents: list[Docum
 
 def test_ablation_a_no_entity_pretraining(shrunk: Shrunk) -> None:
     full, without = shrunk("giorgi2019-conll04"), shrunk("giorgi2019-conll04", "training.relation_ramp=0")
-    first_epoch = [ramp(step, steps=full.training.relation_ramp * 4) for step in range(6)]
-    assert first_epoch == [0, 0.25, 0.5, 0.75, 1, 1]
-    assert [ramp(step, steps=without.training.relation_ramp * 4) for step in range(3)] == [1, 1, 1]
+    ramp = [full.training.term_weights(step, epoch_steps=4)["relations"] for step in range(6)]
+    assert ramp == [0, 0.25, 0.5, 0.75, 1, 1]
+    assert [without.training.term_weights(step, epoch_steps=4)["relations"] for step in range(3)] == [1, 1, 1]
 
 
 def test_ablation_b_no_entity_embeddings(shrunk: Shrunk, schema: Schema, documents: list[Document]) -> None:
@@ -429,7 +429,8 @@ def test_the_relation_loss_teaches_the_encoder_and_the_entity_loss_not_the_relat
 def learnt(config: Config, documents: list[Document]) -> tuple[JointModel, list[Any]]:
     torch.manual_seed(0)
     model = build_model(config, Schema.from_documents(documents))
-    return model, list(train(model, documents, dev=documents, settings=config.training))
+    dev = DevSet(documents, Extractor.from_model(model, config).annotate)
+    return model, list(training_events(model, documents, settings=config.training, dev=dev))
 
 
 @pytest.mark.parametrize("preset", ["conjoin-base", "giorgi2019-conll04"])
@@ -453,5 +454,5 @@ def test_a_symmetric_relation_is_learnt_whichever_way_it_is_written(shrunk: Shru
     schema = Schema.from_documents(gold, symmetric=config.symmetric)
     torch.manual_seed(0)
     model = build_model(config, schema)
-    list(train(model, gold, settings=config.training, symmetric=schema.symmetric))
+    list(training_events(model, gold, settings=config.training))
     assert set(annotate(model, gold)[0].relations) == set(document.relations)

@@ -24,7 +24,7 @@ from conjoin.modeling.joint import JointModel
 from conjoin.modeling.nn.layers import LayerMix
 from conjoin.modeling.nn.pairs import DistMultCosine
 from conjoin.schema import Schema
-from conjoin.training import train as training_events
+from conjoin.training import training_events
 from elmo_files import OPTIONS, write_weights
 
 Shrunk = Callable[..., Config]
@@ -219,7 +219,7 @@ def test_symmetric_relations_under_the_symmetric_scorer(shrunk: Shrunk, document
     config = shrunk("crone2020-conll04-minilm", *FAST, 'symmetric=["Kill"]', "relations.scorer=distmult+cosine")
     schema = Schema.from_documents(documents, symmetric=config.symmetric)
     model = build_model(config, schema, documents=documents)
-    list(training_events(model, documents, settings=config.training, symmetric=schema.symmetric))
+    list(training_events(model, documents, settings=config.training))
     assert set(annotate(model, documents)[1].relations) == set(documents[1].relations)
 
 

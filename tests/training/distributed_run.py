@@ -2,7 +2,7 @@
 
 JOBS is a JSON object of runs by name: `encoder`, `family`, `overrides`, `documents` (how many to train on), and `folder` of
 checkpoints or none. A job ends early after the step that `stop` names, and after that of `pause` the second process waits.
-Each process writes what it has seen and got beside JOBS.
+Each process writes its documents, losses and weights beside JOBS.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from torch import Tensor
 
 from conjoin.config.presets import load_config
 from conjoin.document import Document, Entity
+from conjoin.extractor import Extractor
 from conjoin.modeling.build import build_model
 from conjoin.parallel.launcher import launched_rank
 from conjoin.schema import Schema
-from conjoin.training import EpochDone, Finished, Started, StepDone, loop, train
+from conjoin.training import DevSet, EpochDone, Finished, Started, StepDone, step, training_events
 from conjoin.training.distributed import leave_processes
 
 STILL = ("encoder.masking=0", "encoder.dropout=0", "entities.dropout=0", "relations.dropout=0", "stack.dropout=0",
@@ -51,26 +52,28 @@ def documents() -> list[Document]:
 
 
 def run(job: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What a run told and saw, and its last weights."""
+    """The events and documents of a run, and its last weights."""
     preset, own = FAMILIES[job["family"]]
     config = load_config(preset, [f"encoder.name={job['encoder']}", *own, "training.epochs=2", *job["overrides"]])
     every = documents()
     torch.manual_seed(config.training.seed)
     model = build_model(config, Schema.from_documents(every), documents=every)
     seen: list[list[str]] = []
-    shares = loop.step_shares
+    shares = step.step_shares
 
-    def noted(members: Sequence[int], *arguments: Any) -> list[Sequence[int]]:
+    def record_shares(members: Sequence[Document], *arguments: Any) -> list[Sequence[Document]]:
         parts = shares(members, *arguments)
-        seen.append([every[index].id for part in parts for index in part])
+        seen.append([document.id for part in parts for document in part])
         return parts
 
-    loop.step_shares = noted
-    told: dict[str, Any] = {"losses": [], "terms": [], "epochs": [], "seen": seen}
+    step.step_shares = record_shares  # type: ignore[assignment]
+    outcome: dict[str, Any] = {"losses": [], "terms": [], "epochs": [], "seen": seen}
     folder = Path(job["folder"]) if job.get("folder") else None
     try:
-        for event in train(model, every[: job["documents"]], dev=every[8:], settings=config.training, folder=folder):
-            note(told, event)
+        dev = DevSet(every[8:], Extractor.from_model(model, config).annotate)
+        members = every[: job["documents"]]
+        for event in training_events(model, members, settings=config.training, dev=dev, folder=folder):
+            note(outcome, event)
             if isinstance(event, StepDone) and event.step == job.get("stop"):
                 break
             if isinstance(event, StepDone) and event.step == job.get("pause") and launched_rank() == 1:
@@ -78,29 +81,29 @@ def run(job: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
                 sys.stdout.flush()
                 signal.pause()
     finally:
-        loop.step_shares = shares
-    return told, {name: value.detach().clone() for name, value in model.state_dict().items()}
+        step.step_shares = shares
+    return outcome, {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-def note(told: dict[str, Any], event: Any) -> None:
+def note(outcome: dict[str, Any], event: Any) -> None:
     if isinstance(event, Started):
-        told["resumed"], told["steps"] = event.resumed, event.steps
+        outcome["resumed"], outcome["steps"] = event.resumed, event.steps
     elif isinstance(event, StepDone):
-        told["losses"].append(event.loss)
-        told["terms"].append(dict(event.terms))
+        outcome["losses"].append(event.loss)
+        outcome["terms"].append(dict(event.terms))
     elif isinstance(event, EpochDone):
-        told["epochs"].append([event.score, event.best, dict(event.terms)])
+        outcome["epochs"].append([event.score, event.best, dict(event.terms)])
     elif isinstance(event, Finished):
-        told["finished"] = [event.epoch, event.epochs, event.score]
+        outcome["finished"] = [event.epoch, event.epochs, event.score]
 
 
 def main() -> None:
     torch.set_num_threads(1)
     path = Path(sys.argv[1])
     for name, job in json.loads(path.read_text()).items():
-        told, weights = run(job)
+        outcome, weights = run(job)
         save_file(weights, path.parent / f"{name}.{launched_rank()}.safetensors")
-        (path.parent / f"{name}.{launched_rank()}.json").write_text(json.dumps(told))
+        (path.parent / f"{name}.{launched_rank()}.json").write_text(json.dumps(outcome))
     leave_processes()
 
 

@@ -1,6 +1,6 @@
 """A training run in a process of its own, to be killed: `python killed_run.py ENCODER FOLDER STEP`.
 
-It prints the step it has resumed from, and after the given step it waits for its end.
+It prints the step it has resumed from, and after step STEP it waits to be killed.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import torch
 from conjoin.config.presets import load_config
 from conjoin.config.settings import Config
 from conjoin.document import Document, Entity, Relation
+from conjoin.extractor import Extractor
 from conjoin.modeling.build import build_model
 from conjoin.modeling.joint import JointModel
 from conjoin.schema import Schema
-from conjoin.training import Event, Started, StepDone, train
+from conjoin.training import DevSet, Event, Started, StepDone, training_events
 
 NAMES = ["maria", "ortiz", "lee", "oswald", "kennedy"]
 
@@ -52,7 +53,8 @@ def model_for(settings: Config) -> JointModel:
 
 def events(model: JointModel, settings: Config, folder: Path | None) -> Iterator[Event]:
     every = documents()
-    return train(model, every[:8], dev=every[8:], settings=settings.training, folder=folder)
+    dev = DevSet(every[8:], Extractor.from_model(model, settings).annotate)
+    return training_events(model, every[:8], settings=settings.training, dev=dev, folder=folder)
 
 
 def main() -> None:

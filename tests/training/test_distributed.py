@@ -22,9 +22,9 @@ from torch import Tensor
 from conjoin import Corpus, load_config, train
 from conjoin.errors import ModelError
 from conjoin.readers import write_documents
-from conjoin.training import loop
+from conjoin.training import step as step_module
 from conjoin.training.distributed import Processes
-from conjoin.training.loop import step_shares
+from conjoin.training.step import step_shares
 
 SEEDS = {"base": 0, "crone": 3}  # with which an untrained model proposes entities
 SCRIPT = Path(__file__).with_name("distributed_run.py")
@@ -77,8 +77,8 @@ def started(jobs: Mapping[str, Any], folder: Path) -> Iterator[list[subprocess.P
 def finished(jobs: Mapping[str, Any], folder: Path) -> None:
     with started(jobs, folder) as processes:
         for process in processes:
-            _, told = process.communicate(timeout=200)
-            assert process.returncode == 0, told
+            _, errors = process.communicate(timeout=200)
+            assert process.returncode == 0, errors
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def results(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def told(folder: Path, name: str) -> list[dict[str, Any]]:
+def outcomes(folder: Path, name: str) -> list[dict[str, Any]]:
     return [json.loads((folder / f"{name}.{rank}.json").read_text()) for rank in range(2)]
 
 
@@ -103,13 +103,13 @@ def weights(folder: Path, name: str) -> list[dict[str, Tensor]]:
     return [load_file(folder / f"{name}.{rank}.safetensors") for rank in range(2)]
 
 
-def same_weights(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+def same_weights(ours: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     """Within rounding. The bias of attention keys has no influence, so that its gradient is rounding alone, which Adam
     makes as large as any."""
-    assert found.keys() == expected.keys()
-    for name in found:
+    assert ours.keys() == expected.keys()
+    for name in ours:
         if not name.endswith("key.bias"):
-            torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=2e-4, msg=f"{name} differs")
+            torch.testing.assert_close(ours[name], expected[name], rtol=1e-3, atol=2e-4, msg=f"{name} differs")
 
 
 @pytest.mark.processes
@@ -117,16 +117,16 @@ def same_weights(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) ->
 def test_two_processes_are_one_with_all_the_documents(name: str, encoder: str, results: Path) -> None:
     family, number, _, settings = PAIRS[name]
     expected, state = run(job(encoder, family, *STILL, *settings, documents=number))
-    first, second = told(results, name)
+    first, second = outcomes(results, name)
     assert first["losses"] == second["losses"]
     assert first["losses"] == pytest.approx(expected["losses"], abs=1e-5)
-    for found, twin in zip(first["terms"], expected["terms"], strict=True):
-        assert found == pytest.approx(twin, abs=1e-5)
+    for ours, twin in zip(first["terms"], expected["terms"], strict=True):
+        assert ours == pytest.approx(twin, abs=1e-5)
     assert [score for score, *_ in first["epochs"]] == pytest.approx([score for score, *_ in expected["epochs"]])
     assert (first["epochs"], first["finished"]) == (second["epochs"], second["finished"])
     assert first["finished"] == expected["finished"]
-    for found, twin in zip(first["seen"], second["seen"], strict=True):
-        assert abs(len(found) - len(twin)) <= len(expected["losses"]), "shared out evenly"
+    for ours, twin in zip(first["seen"], second["seen"], strict=True):
+        assert abs(len(ours) - len(twin)) <= len(expected["losses"]), "shared out evenly"
     each = [sorted([*ours, *theirs]) for ours, theirs in zip(first["seen"], second["seen"], strict=True)]
     assert each == [sorted(ids) for ids in expected["seen"]], "every document once, in the same steps"
     ours, theirs = weights(results, name)
@@ -136,11 +136,11 @@ def test_two_processes_are_one_with_all_the_documents(name: str, encoder: str, r
 
 def goes_on(folder: Path) -> None:
     """With dropout and masking: each process takes its own random state up again."""
-    (first, _), (twin, _) = told(folder, "resumed"), told(folder, "uninterrupted")
+    (first, _), (twin, _) = outcomes(folder, "resumed"), outcomes(folder, "uninterrupted")
     assert (first["resumed"], first["finished"]) == (3, twin["finished"])
     assert first["losses"] == twin["losses"][3:]
-    for found, expected in zip(weights(folder, "resumed"), weights(folder, "uninterrupted"), strict=True):
-        assert all(torch.equal(value, expected[key]) for key, value in found.items())
+    for ours, expected in zip(weights(folder, "resumed"), weights(folder, "uninterrupted"), strict=True):
+        assert all(torch.equal(value, expected[key]) for key, value in ours.items())
 
 
 @pytest.mark.processes
@@ -155,9 +155,9 @@ def test_a_killed_process_ends_the_other_and_the_run_goes_on(encoder: str, tmp_p
     with started({"killed": killed}, tmp_path) as (first, second):
         assert second.stdout is not None and second.stdout.readline() == "waiting\n"
         second.send_signal(signal.SIGKILL)
-        _, told = first.communicate(timeout=100)
+        _, errors = first.communicate(timeout=100)
     assert first.returncode == 1
-    assert "LostProcessError: another process of this run has ended early" in told
+    assert "LostProcessError: another process of this run has ended early" in errors
     assert [path.name for path in checkpoints.iterdir()] == ["step-000000003"]
     again = job(encoder, "base", *LOUD)
     finished({"resumed": again | {"folder": str(checkpoints)}, "uninterrupted": again}, tmp_path)
@@ -185,22 +185,22 @@ def test_accumulated_batches_are_one_large_batch(encoder: str, family: str, prop
     small, state = run(job(encoder, family, *settings, "training.batch_size=2", "training.accumulation=2"))
     large, twin = run(job(encoder, family, *settings, "training.batch_size=4"))
     assert small["losses"] == pytest.approx(large["losses"], abs=1e-5)
-    for found, expected in zip(small["terms"], large["terms"], strict=True):
-        assert found == pytest.approx(expected, abs=1e-5)
+    for ours, expected in zip(small["terms"], large["terms"], strict=True):
+        assert ours == pytest.approx(expected, abs=1e-5)
     same_weights(state, twin)
     assert any(terms["relations"] > 0 for terms in large["terms"])
 
 
 def test_pairs_are_counted_beforehand_with_the_same_dropout(encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[list[float]] = []
-    counts = loop._counts
+    sizes = step_module._term_sizes
 
-    def noted(*arguments: Any) -> Tensor:
-        result = counts(*arguments)
+    def record_sizes(*arguments: Any) -> Tensor:
+        result = sizes(*arguments)
         counted.append(result.tolist())
         return result
 
-    monkeypatch.setattr(loop, "_counts", noted)
+    monkeypatch.setattr(step_module, "_term_sizes", record_sizes)
     run(job(encoder, "base", "relations.proposals=predicted", "entities.outside_prior=0", "entities.dropout=0.5",
             "encoder.dropout=0.3", "training.batch_size=2", "training.accumulation=2", "training.relation_weight=0.5"))
     steps = [counted[start : start + 4] for start in range(0, len(counted), 4)]
@@ -213,13 +213,13 @@ def test_pairs_are_counted_beforehand_with_the_same_dropout(encoder: str, monkey
     ("members", "count", "accumulation"), [(8, 2, 2), (7, 2, 2), (3, 2, 2), (1, 4, 3), (5, 3, 1), (9, 1, 4)]
 )
 def test_shares_of_a_step(members: int, count: int, accumulation: int) -> None:
-    found = [step_shares(range(members), Processes(rank, count), accumulation) for rank in range(count)]
-    assert len({len(shares) for shares in found}) == 1, "all processes make as many passes"
-    assert len(found[0]) <= accumulation
-    flat = [index for shares in found for share in shares for index in share]
+    ours = [step_shares(range(members), Processes(rank, count), accumulation) for rank in range(count)]
+    assert len({len(shares) for shares in ours}) == 1, "all processes make as many passes"
+    assert len(ours[0]) <= accumulation
+    flat = [index for shares in ours for share in shares for index in share]
     assert sorted(flat) == list(range(members))
-    assert all(found[0]), "the first process always has something to do"
-    sizes = [len(share) for shares in found for share in shares]
+    assert all(ours[0]), "the first process always has something to do"
+    sizes = [len(share) for shares in ours for share in shares]
     assert max(sizes) - min(sizes) <= 1
 
 
@@ -268,10 +268,10 @@ def test_the_command_line_in_two_processes(encoder: str, corpus: Path, tmp_path:
     names = [sorted(str(path.relative_to(root)) for path in root.rglob("*")) for root in (output, tmp_path / "one")]
     assert names[0] == names[1]
     metrics = json.loads((output / "model" / "metrics.json").read_text())
-    assert metrics["test"] == alone.metrics["test"]
-    assert metrics["dev"] == alone.metrics["dev"]
-    found, expected = (load_file(root / "model" / "weights.safetensors") for root in (output, tmp_path / "one"))
-    same_weights(found, expected)
+    assert {split: metrics[split] for split in ("dev", "test")} == {
+        split: alone.record.to_json()[split] for split in ("dev", "test")}
+    ours, expected = (load_file(root / "model" / "weights.safetensors") for root in (output, tmp_path / "one"))
+    same_weights(ours, expected)
 
 
 @pytest.mark.processes

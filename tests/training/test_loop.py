@@ -11,37 +11,31 @@ from torch import Tensor, nn
 from conjoin.config.settings import Config, TrainingSettings
 from conjoin.document import Document, Entity
 from conjoin.errors import DataError, SettingError
+from conjoin.extractor import Extractor
 from conjoin.modeling.build import build_model
 from conjoin.modeling.nn.term import Term
 from conjoin.schema import Schema
-from conjoin.training import EpochDone, Finished, Started, StepDone, train
-from conjoin.training.loop import _selection_score
+from conjoin.training import DevSet, EpochDone, Finished, Started, StepDone, training_events
 
 DOCUMENTS = [Document.from_words(["w"] * 3, [Entity("Loc", 0, 1)], id=str(number)) for number in range(6)]
 DEV = [Document.from_words(["Oslo", "and", "Rome"], [Entity("Loc", 0, 1), Entity("Loc", 2, 3)], id="dev")]
 
 
 class Model(nn.Module):
-    """The verbs and nothing else: its loss pulls one weight to the number of each document, and on dev it finds
-    as many of the two entities as `found` says for the evaluation at hand."""
+    """The methods of a `Trainable` and nothing else: its loss pulls one weight to the number of each document. On dev it
+    finds `entities[n]` of the two entities in evaluation n."""
 
-    batch_pieces = 1024
-    threads = 1
-
-    def prepare(self) -> None:
-        self.eval()
-
-    def __init__(self, found: Sequence[int] = ()) -> None:
+    def __init__(self, entities: Sequence[int] = ()) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.tensor([10.0]))
-        self.found = list(found)
+        self.entities = list(entities)
         self.batches: list[list[str]] = []
         self.at_evaluation: list[tuple[float, bool]] = []
 
     def sizes(self, documents: Sequence[Document]) -> list[int]:
         return [len(document.tokens) for document in documents]
 
-    def collate(self, documents: Sequence[Document], *, gold: bool = True) -> list[Document]:
+    def collate(self, documents: Sequence[Document]) -> list[Document]:
         return list(documents)
 
     def forward(self, batch: Sequence[Document]) -> dict[str, Term]:
@@ -51,10 +45,10 @@ class Model(nn.Module):
         means = {"entities": ((self.weight - numbers) ** 2).mean(), "relations": (3 * self.weight).sum()}
         return {name: Term(mean, torch.tensor(len(batch))) for name, mean in means.items()}
 
-    def annotate_batch(self, batch: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
-        number = self.found[len(self.at_evaluation)]
+    def annotate(self, documents: Sequence[Document]) -> list[Document]:
+        number = self.entities[len(self.at_evaluation)]
         self.at_evaluation.append((self.weight.item(), self.training))
-        return [document.annotated(document.entities[:number], ()) for document in batch]
+        return [document.annotated(document.entities[:number], ()) for document in documents]
 
 
 def plan(**changes: Any) -> TrainingSettings:
@@ -63,9 +57,10 @@ def plan(**changes: Any) -> TrainingSettings:
     return TrainingSettings.model_validate(values | changes)
 
 
-def run(model: nn.Module, dev: Sequence[Document] = (), **changes: Any) -> list[Any]:
+def run(model: Model, dev: Sequence[Document] = (), **changes: Any) -> list[Any]:
     folder, stop = changes.pop("folder", None), changes.pop("stop_epoch", None)
-    return list(train(model, DOCUMENTS, dev=dev, settings=plan(**changes), folder=folder, stop_epoch=stop))
+    held_out = DevSet(dev, model.annotate) if dev else None
+    return list(training_events(model, DOCUMENTS, settings=plan(**changes), dev=held_out, folder=folder, stop_epoch=stop))
 
 
 def of(events: Sequence[Any], kind: type) -> list[Any]:
@@ -102,25 +97,25 @@ def test_accumulation_counts_steps(accumulation: int, groups: list[int]) -> None
 
 def gradients_at_steps(model: Model, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> list[float]:
     """The gradient that each optimizer step sees (AdamW's first steps look the same whatever its size)."""
-    seen: list[float] = []
+    gradients: list[float] = []
     original = torch.optim.AdamW.step
 
     def step(self: torch.optim.AdamW, *arguments: Any, **named: Any) -> Any:
-        seen.append(float(model.weight.grad))  # type: ignore[arg-type]
+        gradients.append(float(model.weight.grad))  # type: ignore[arg-type]
         return original(self, *arguments, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "step", step)
         run(model, **changes)
-    return seen
+    return gradients
 
 
 def test_accumulated_batches_are_one_large_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gradient is that of the mean over all documents, so two batches of three are one of six."""
     small, large = Model(), Model()
-    found = gradients_at_steps(small, monkeypatch, epochs=3, batch_size=3, accumulation=2, max_gradient_norm=1e6)
+    small_gradients = gradients_at_steps(small, monkeypatch, epochs=3, batch_size=3, accumulation=2, max_gradient_norm=1e6)
     expected = gradients_at_steps(large, monkeypatch, epochs=3, batch_size=6, max_gradient_norm=1e6)
-    assert found == pytest.approx(expected)
+    assert small_gradients == pytest.approx(expected)
     assert small.weight.item() == pytest.approx(large.weight.item())
 
 
@@ -134,6 +129,17 @@ def test_the_relation_loss_is_weighed_and_ramped() -> None:
 def test_no_ramp_weighs_from_the_first_step() -> None:
     first = of(run(Model(), epochs=1), StepDone)[0]
     assert first.loss == pytest.approx(first.terms["entities"] + first.terms["relations"])
+
+
+def test_a_term_without_a_weight_of_its_own_weighs_one() -> None:
+    """So that another architecture may have other terms."""
+    class Other(Model):
+        def forward(self, batch: Sequence[Document]) -> dict[str, Term]:
+            terms = super().forward(batch)
+            return {"entities": terms["entities"], "clusters": terms["relations"]}
+
+    first = of(run(Other(), epochs=1, entity_weight=2.0, relation_weight=5.0), StepDone)[0]
+    assert first.loss == pytest.approx(2 * first.terms["entities"] + first.terms["clusters"])
 
 
 def test_rates_follow_the_schedule_and_stop_epoch_does_not_change_it() -> None:
@@ -200,14 +206,14 @@ def test_selection_score_by_hand(documents: list[Document]) -> None:
     document = documents[1]  # three entities, one relation
     predicted = document.annotated(document.entities[:2], ())
     report = score([document], [predicted])
-    assert _selection_score(report, [document]) == pytest.approx((0.8 + 0) / 2)
+    assert DevSet([document], list).selection_score(report) == pytest.approx((0.8 + 0) / 2)
     bare = document.annotated(document.entities, ())
-    assert _selection_score(score([bare], [predicted]), [bare]) == pytest.approx(0.8)
+    assert DevSet([bare], list).selection_score(score([bare], [predicted])) == pytest.approx(0.8)
 
 
 def test_nothing_to_train_on() -> None:
     with pytest.raises(DataError, match="no documents"):
-        next(train(Model(), [], settings=plan()))
+        next(training_events(Model(), [], settings=plan()))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="fp16 works on a GPU")
@@ -219,7 +225,8 @@ def test_fp16_needs_a_gpu() -> None:
 def trained(config: Config, documents: list[Document]) -> dict[str, Tensor]:
     torch.manual_seed(7)
     model = build_model(config, Schema.from_documents(documents))
-    list(train(model, documents, dev=documents, settings=config.training))
+    dev = DevSet(documents, Extractor.from_model(model, config).annotate)
+    list(training_events(model, documents, settings=config.training, dev=dev))
     return model.state_dict()
 
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from conjoin.config.settings import Config
+from conjoin.config.settings import Config, TrainingSettings
 from conjoin.document import Document
 from conjoin.modeling.build import build_model
 from conjoin.modeling.joint import JointModel
 from conjoin.schema import Schema
-from conjoin.training.optimizer import AveragedWeights, build_optimizer, ramp, rate_factor
+from conjoin.training.optimizer import AveragedWeights, build_optimizer, rate_factor
 
 
 def test_rates_by_hand() -> None:
@@ -41,11 +41,17 @@ def test_rates_rise_then_never_rise_again_and_never_vanish(steps: int, warmup: f
     assert factors[peak:] == sorted(factors[peak:], reverse=True)
 
 
-def test_ramp_by_hand() -> None:
-    """Giorgi et al. 2019 §2.1: from 0 to 1, step by step, over the first epoch, then 1."""
-    assert [ramp(step, steps=4) for step in range(7)] == [0, 0.25, 0.5, 0.75, 1, 1, 1]
-    assert [ramp(step, steps=2.5) for step in range(4)] == [0, 0.4, 0.8, 1]
-    assert ramp(0, steps=0) == 1
+def test_weights_of_terms_by_hand() -> None:
+    """Giorgi et al. 2019 §2.1: the weight of relations rises from 0, step by step, over the first epoch."""
+    def weights(ramp: float, steps: int) -> list[float]:
+        settings = TrainingSettings(entity_weight=3, relation_weight=2, relation_ramp=ramp)
+        terms = [settings.term_weights(step, epoch_steps=4) for step in range(steps)]
+        assert {weight["entities"] for weight in terms} == {3}
+        return [weight["relations"] for weight in terms]
+
+    assert weights(1, 7) == [0, 0.5, 1, 1.5, 2, 2, 2]
+    assert weights(0.625, 4) == [0, 0.8, 1.6, 2]
+    assert weights(0, 1) == [2]
 
 
 @pytest.fixture(scope="module")
@@ -54,19 +60,19 @@ def model(shrunk: Callable[..., Config], schema: Schema) -> JointModel:
 
 
 def group_of(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> tuple[float, float]:
-    [found] = [group for group in optimizer.param_groups if any(value is parameter for value in group["params"])]
-    return found["lr"], found["weight_decay"]
+    [group] = [group for group in optimizer.param_groups if any(value is parameter for value in group["params"])]
+    return group["lr"], group["weight_decay"]
 
 
 def test_every_trainable_parameter_is_in_one_group_and_biases_and_norms_do_not_decay(model: JointModel) -> None:
     optimizer = build_optimizer(model, learning_rate=1e-3, head_learning_rate=1e-2, layer_decay=1.0, weight_decay=0.1)
-    seen = 0
+    parameters = 0
     for name, parameter in model.named_parameters():
         rate, decay = group_of(optimizer, parameter)
         assert rate == (1e-3 if name.startswith("embedder.encoder.") else 1e-2), name
         assert decay == (0.0 if name.endswith("bias") or "LayerNorm" in name else 0.1), name
-        seen += 1
-    assert seen == sum(len(group["params"]) for group in optimizer.param_groups)
+        parameters += 1
+    assert parameters == sum(len(group["params"]) for group in optimizer.param_groups)
     assert len(optimizer.param_groups) == 4
 
 
@@ -113,10 +119,10 @@ def test_biases_and_embeddings_of_xlnet(tmp_path: Path) -> None:
 
     xlnet = nn.ModuleDict({"encoder": XLNetModel(XLNetConfig(vocab_size=9, d_model=8, n_layer=2, n_head=2, d_inner=8))})
     optimizer = build_optimizer(xlnet, learning_rate=1.0, head_learning_rate=None, layer_decay=0.5, weight_decay=0.1)
-    found = {name: group_of(optimizer, parameter) for name, parameter in xlnet.named_parameters()}
-    assert found["encoder.word_embedding.weight"] == (0.25, 0.1)
-    assert found["encoder.layer.0.rel_attn.r_w_bias"] == (0.5, 0.0)
-    assert found["encoder.layer.1.rel_attn.q"] == (1.0, 0.1)
+    groups = {name: group_of(optimizer, parameter) for name, parameter in xlnet.named_parameters()}
+    assert groups["encoder.word_embedding.weight"] == (0.25, 0.1)
+    assert groups["encoder.layer.0.rel_attn.r_w_bias"] == (0.5, 0.0)
+    assert groups["encoder.layer.1.rel_attn.q"] == (1.0, 0.1)
 
 
 def test_frozen_parameters_are_left_out(shrunk: Callable[..., Config], schema: Schema) -> None:

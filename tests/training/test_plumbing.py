@@ -12,7 +12,7 @@ from torch import nn
 from conjoin.config.settings import TrainingSettings
 from conjoin.document import Document, Entity, Relation
 from conjoin.modeling.nn.term import Term
-from conjoin.training import EpochDone, loop, train
+from conjoin.training import DevSet, EpochDone, loop, step, training_events
 
 HEAD, TAIL = Entity("Peop", 0, 1), Entity("Peop", 1, 2)
 DOCUMENTS = [Document.from_words(["Ann", "Bob"], [HEAD, TAIL], [Relation("Married", TAIL, HEAD)], id=str(number))
@@ -20,13 +20,7 @@ DOCUMENTS = [Document.from_words(["Ann", "Bob"], [HEAD, TAIL], [Relation("Marrie
 
 
 class Model(nn.Module):
-    """One weight, and the relation of every document told the other way round."""
-
-    batch_pieces = 1024
-    threads = 1
-
-    def prepare(self) -> None:
-        self.eval()
+    """One weight."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,14 +29,15 @@ class Model(nn.Module):
     def sizes(self, documents: Sequence[Document]) -> list[int]:
         return [len(document.tokens) for document in documents]
 
-    def collate(self, documents: Sequence[Document], *, gold: bool = True) -> list[Document]:
+    def collate(self, documents: Sequence[Document]) -> list[Document]:
         return list(documents)
 
     def forward(self, batch: Sequence[Document]) -> dict[str, Term]:
         return {"entities": Term(len(batch) * self.weight.sum(), torch.tensor(len(batch)))}
 
-    def annotate_batch(self, batch: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
-        return [document.annotated(document.entities, [Relation("Married", HEAD, TAIL)]) for document in batch]
+
+def the_other_way_round(documents: Sequence[Document]) -> list[Document]:
+    return [document.annotated(document.entities, [Relation("Married", HEAD, TAIL)]) for document in documents]
 
 
 class Spy:
@@ -64,10 +59,10 @@ class Spy:
      "head_learning_rate": None, "layer_decay": 1.0, "weight_decay": 0.0},
 ])
 def test_batches_and_optimizer_are_made_as_set(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    batches, optimizer = Spy(loop.shuffled_batches), Spy(loop.build_optimizer)
+    batches, optimizer = Spy(loop.shuffled_batches), Spy(step.build_optimizer)
     monkeypatch.setattr(loop, "shuffled_batches", batches)
-    monkeypatch.setattr(loop, "build_optimizer", optimizer)
-    list(train(Model(), DOCUMENTS, settings=TrainingSettings.model_validate({"epochs": 2, **values})))
+    monkeypatch.setattr(step, "build_optimizer", optimizer)
+    list(training_events(Model(), DOCUMENTS, settings=TrainingSettings.model_validate({"epochs": 2, **values})))
     assert {call["epoch"] for call in batches.named} == {0, 1}
     for call in batches.named:
         assert (call["documents"], call["pieces"]) == (values["batch_size"], values["batch_pieces"])
@@ -80,7 +75,8 @@ def test_batches_and_optimizer_are_made_as_set(values: dict[str, Any], monkeypat
 @pytest.mark.parametrize(("symmetric", "f1"), [(frozenset({"Married"}), 1.0), (frozenset[str](), 0.0)])
 def test_symmetric_types_are_scored_both_ways_on_dev(symmetric: frozenset[str], f1: float) -> None:
     settings = TrainingSettings.model_validate({"epochs": 1})
-    events = train(Model(), DOCUMENTS, dev=DOCUMENTS, settings=settings, symmetric=symmetric)
+    dev = DevSet(DOCUMENTS, the_other_way_round, symmetric)
+    events = training_events(Model(), DOCUMENTS, settings=settings, dev=dev)
     (done,) = [event for event in events if isinstance(event, EpochDone)]
     assert done.report is not None
     assert done.report.relations["strict"].micro.f1 == f1

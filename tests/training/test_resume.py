@@ -16,7 +16,7 @@ from killed_run import config, documents, events, model_for
 from torch import Tensor
 
 from conjoin.errors import ModelError
-from conjoin.training import Finished, Started, StepDone, train
+from conjoin.training import DevSet, Finished, Started, StepDone, training_events
 
 SCRIPT = Path(__file__).with_name("killed_run.py")
 
@@ -48,14 +48,14 @@ def kill_after(encoder: str, folder: Path, step: int) -> int:
     return resumed
 
 
-def same_outcome(found: tuple[list[Any], Mapping[str, Tensor]], expected: tuple[list[Any], Mapping[str, Tensor]]) -> None:
-    assert found[1].keys() == expected[1].keys()
-    different = [name for name, value in found[1].items() if not torch.equal(value, expected[1][name])]
+def same_outcome(outcome: tuple[list[Any], Mapping[str, Tensor]], expected: tuple[list[Any], Mapping[str, Tensor]]) -> None:
+    assert outcome[1].keys() == expected[1].keys()
+    different = [name for name, value in outcome[1].items() if not torch.equal(value, expected[1][name])]
     assert different == []
-    last, twin = found[0][-1], expected[0][-1]
+    last, twin = outcome[0][-1], expected[0][-1]
     assert (last.epoch, last.epochs, last.score) == (twin.epoch, twin.epochs, twin.score)
     losses = {event.step: event.loss for event in expected[0] if isinstance(event, StepDone)}
-    assert all(event.loss == losses[event.step] for event in found[0] if isinstance(event, StepDone))
+    assert all(event.loss == losses[event.step] for event in outcome[0] if isinstance(event, StepDone))
 
 
 def no_pickle(folder: Path) -> None:
@@ -77,9 +77,9 @@ def test_killed_runs_resume_exactly(
     assert kill_after(encoder, tmp_path, 6) == 0  # before the checkpoint after step 6 is written: the epoch's stands
     assert kill_after(encoder, tmp_path, 7) == 4
     no_pickle(tmp_path)
-    found = finished(encoder, tmp_path)
-    assert found[0][0].resumed == 6
-    same_outcome(found, uninterrupted)
+    outcome = finished(encoder, tmp_path)
+    assert outcome[0][0].resumed == 6
+    same_outcome(outcome, uninterrupted)
     no_pickle(tmp_path)
 
 
@@ -95,10 +95,10 @@ def test_a_run_that_stops_anywhere_resumes_exactly(
             break
     running.close()  # type: ignore[attr-defined]
     torch.manual_seed(12345)
-    found = finished(encoder, tmp_path)
+    outcome = finished(encoder, tmp_path)
     # Checkpoints come after steps 3, 4 (epoch), 6, 8 (epoch), 9 and 12 (epoch), once the event has been taken.
-    assert found[0][0].resumed == max(step for step in (0, 3, 4, 6, 8, 9) if step < stop)
-    same_outcome(found, uninterrupted)
+    assert outcome[0][0].resumed == max(step for step in (0, 3, 4, 6, 8, 9) if step < stop)
+    same_outcome(outcome, uninterrupted)
 
 
 def test_a_finished_run_has_nothing_left_to_do(
@@ -128,18 +128,18 @@ def test_a_kill_while_a_checkpoint_is_written_does_no_harm(
     leftover.mkdir()
     (leftover / "tensors.safetensors").write_bytes(b"half of")
     (halfway / ".best.safetensors.4711.part").write_bytes(b"half of")
-    found = finished(encoder, halfway)
-    assert found[0][0].resumed == 4
-    same_outcome(found, uninterrupted)
+    outcome = finished(encoder, halfway)
+    assert outcome[0][0].resumed == 4
+    same_outcome(outcome, uninterrupted)
 
 
 def test_a_kill_while_an_older_checkpoint_is_removed_does_no_harm(
     encoder: str, halfway: Path, uninterrupted: tuple[list[Any], Mapping[str, Tensor]]
 ) -> None:
     (halfway / "step-000000003").mkdir()
-    found = finished(encoder, halfway)
-    assert found[0][0].resumed == 4
-    same_outcome(found, uninterrupted)
+    outcome = finished(encoder, halfway)
+    assert outcome[0][0].resumed == 4
+    same_outcome(outcome, uninterrupted)
     assert not (halfway / "step-000000003").exists()
 
 
@@ -200,8 +200,8 @@ def test_checkpoints_of_other_data_or_another_fingerprint_are_refused(encoder: s
     settings = config(encoder)
     every = documents()
     for data, fingerprint in ((every[:7], ""), (every[:8], "relations.proposals=gold")):
-        run = train(model_for(settings), data, dev=every[8:], settings=settings.training, folder=halfway,
-                    fingerprint=fingerprint)
+        run = training_events(model_for(settings), data, settings=settings.training, dev=DevSet(every[8:], list),
+                              folder=halfway, fingerprint=fingerprint)
         with pytest.raises(ModelError, match="other settings or data"):
             next(run)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from conjoin.artifacts.model_folder import EXPORTED, Contents, broken, first_line, read_json
+from conjoin.artifacts.model_folder import EXPORTED, Contents, broken_folder, read_json, short_message
 from conjoin.config.settings import Config
 from conjoin.decoding.pairs import PAIRS_AT_ONCE, between
 from conjoin.decoding.spans import Floats, Numbers, Spans, pool_spans, range_max
@@ -114,9 +114,9 @@ def read_export(contents: Contents) -> OnnxBackEnd:
             transitions=_transitions(folder) if contents.config.entities.output == "crf" else None,
         )
     except (OSError, LookupError, TypeError, ValueError, SafetensorError) as error:
-        raise broken(folder, error) from error
+        raise broken_folder(folder, error) from error
     except (Fail, InvalidGraph, InvalidProtobuf, NoSuchFile) as error:
-        problem = first_line(error)
+        problem = short_message(error)
         raise ModelError(f"{folder}: a graph is missing or damaged ({problem}); export the model again") from error
 
 

@@ -1,4 +1,4 @@
-"""The folder of a saved model: what it is to hold, its settings, types and scores. Its weights are read elsewhere."""
+"""The folder of a saved model: its settings, types, scores and card. `weights` and `exported` read the rest."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from conjoin.artifacts.model_card import model_card
+from conjoin.artifacts.run_record import RunRecord
 from conjoin.config.presets import parse_config
 from conjoin.config.settings import Config
-from conjoin.errors import ConjoinError, ModelError
+from conjoin.errors import ConjoinError, DataError, ModelError
 from conjoin.evaluation.calibration import Calibration
 from conjoin.modeling.architectures import DEFAULT, find_architecture
 from conjoin.render.calibration_plot import reliability_svg
@@ -25,31 +26,35 @@ FORMAT_VERSION = 1
 MODEL_FILES = ("config.json", "schema.json")  # a folder that holds both is a model
 CALIBRATION = "calibration.json"
 RELIABILITY = "reliability.svg"
-TOLD = ("README.md", "metrics.json", RELIABILITY)  # files that change no result
-EXPORTED = "exported.json"  # and one that holds this too is an export
-# What settings, schema, transformers and tokenizers raise over files that are missing, or JSON but not what they should be.
-BROKEN = (ConjoinError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+DESCRIPTIONS = ("README.md", "metrics.json", RELIABILITY)  # of the model; they change no prediction
+EXPORTED = "exported.json"  # a model with this file is an export
+# Settings, schema, transformers and tokenizers raise these over files that are missing or hold other JSON.
+READ_ERRORS = (ConjoinError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a model folder says of its model."""
+    """Everything in a model folder but the weights or graphs."""
 
     folder: Path
     config: Config
     schema: Schema
-    metrics: dict[str, Any]
+    record: RunRecord
     calibration: Calibration | None = None
     architecture: str = DEFAULT
 
     @property
     def exported(self) -> bool:
-        """Whether it holds graphs in place of weights."""
+        """Whether the model is an export, with graphs in place of weights."""
         return (self.folder / EXPORTED).is_file()
 
 
 def model_folder(path: Path) -> Path:
-    """The model folder that `path` is, or that the training run `path` holds."""
+    """The model folder at `path`, which is one itself or the folder of a training run.
+
+    Raises:
+        ModelError: There is none.
+    """
     for folder in (path / "model", path):
         if all((folder / name).is_file() for name in MODEL_FILES):
             return folder
@@ -60,57 +65,61 @@ def model_folder(path: Path) -> Path:
 
 
 def read_contents(path: Path) -> Contents:
-    """Settings, types and scores of a model folder or a training run. Raises `ModelError` when it is broken."""
+    """Read settings, types, scores and calibration of a model folder or a training run.
+
+    Raises:
+        ModelError: A file is missing or broken, or of another version.
+    """
     folder = model_folder(path)
     values = read_json(folder / "config.json")
     if values.get("format") != FORMAT_VERSION:
         raise ModelError(f"{folder / 'config.json'}: model format {values.get('format')!r}, this version of conjoin "
                          f"reads {FORMAT_VERSION}; train again, or install the version that wrote it")
-    labels = read_json(folder / "schema.json")
+    types = read_json(folder / "schema.json")
     name = values.get("architecture", DEFAULT)
     find_architecture(name)
     try:
         config = parse_config(values.get("config", {}), str(folder / "config.json"))
-        schema = Schema.from_json(labels)
-    except BROKEN as error:
-        raise broken(folder, error) from error
-    return Contents(folder, config, schema, _read_metrics(folder / "metrics.json"), _read_calibration(folder), name)
+        schema = Schema.from_json(types)
+    except READ_ERRORS as error:
+        raise broken_folder(folder, error) from error
+    return Contents(folder, config, schema, _read_record(folder / "metrics.json"), _read_calibration(folder), name)
 
 
 def write_contents(contents: Contents) -> None:
     """Write settings, types, scores, calibration and the card into the folder."""
-    config = contents.config.model_dump(mode="json")
-    values = {"format": FORMAT_VERSION, "conjoin": __version__, "architecture": contents.architecture, "config": config}
+    settings = contents.config.model_dump(mode="json")
+    values = {"format": FORMAT_VERSION, "conjoin": __version__, "architecture": contents.architecture, "config": settings}
     write_json(contents.folder / "config.json", values)
     write_json(contents.folder / "schema.json", contents.schema.to_json())
-    write_json(contents.folder / "metrics.json", contents.metrics)
+    write_json(contents.folder / "metrics.json", contents.record.to_json())
     if contents.calibration is not None:
         write_json(contents.folder / CALIBRATION, contents.calibration.to_json())
-    pictured = contents.calibration is not None and "calibration" in contents.metrics
-    if pictured:
-        write_text(contents.folder / RELIABILITY, reliability_svg(contents.metrics["calibration"]))
-    card = model_card(config, contents.schema, contents.metrics, calibration=contents.calibration,
-                      picture=RELIABILITY if pictured else None)
+    picture = None
+    if contents.calibration is not None and contents.record.calibration is not None:
+        picture = RELIABILITY
+        write_text(contents.folder / RELIABILITY, reliability_svg(contents.record.calibration))
+    card = model_card(contents.config, contents.schema, contents.record, calibration=contents.calibration, picture=picture)
     write_text(contents.folder / "README.md", card)
 
 
-def broken(folder: Path, error: Exception) -> ModelError:
-    """What is said of a folder that some file of is not what it should be."""
-    wrong = first_line(error).partition(";")[0]
-    return ModelError(f"{folder}: broken model folder ({wrong}); copy it again or train anew")
+def broken_folder(folder: Path, error: Exception) -> ModelError:
+    """The error for a folder of which some file cannot be used."""
+    reason = short_message(error).partition(";")[0]
+    return ModelError(f"{folder}: broken model folder ({reason}); copy it again or train anew")
 
 
-def labels_digest(schema: Schema) -> str:
+def types_digest(schema: Schema) -> str:
     """A digest of the types in their order. Symmetric types and argument types may be edited in a saved model."""
-    labels = json.dumps([schema.entity_types, schema.relation_types])
-    return hashlib.sha256(labels.encode()).hexdigest()[:16]
+    types = json.dumps([schema.entity_types, schema.relation_types])
+    return hashlib.sha256(types.encode()).hexdigest()[:16]
 
 
-def first_line(error: Exception) -> str:
-    """The first line of a message that says something: torch begins its own with a heading."""
+def short_message(error: Exception) -> str:
+    """The first line of an error's message that is no heading, as torch begins its own with."""
     lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
-    said = [line for line in lines if not line.endswith(":")]
-    return (said or lines or [type(error).__name__])[0]
+    statements = [line for line in lines if not line.endswith(":")]
+    return (statements or lines or [type(error).__name__])[0]
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -119,7 +128,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file of a model. Raises `ModelError`."""
+    """The object in a JSON file of a model; raises `ModelError`."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -129,24 +138,27 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _read_metrics(path: Path) -> dict[str, Any]:
-    """The scores of a saved model; a model without them works as well."""
+def _read_record(path: Path) -> RunRecord:
+    """The record of a saved model; a model without one works as well."""
     if not path.exists():
-        return {}
+        return RunRecord()
     try:
-        return read_json(path)
+        return RunRecord.from_json(read_json(path))
     except ModelError as error:
-        LOGGER.warning("%s; the scores of this model are not known, the rest of it is read", str(error).partition(";")[0])
-        return {}
+        problem = str(error)
+    except DataError as error:
+        problem = f"{path}: {error}"
+    LOGGER.warning("%s; the scores of this model are not known, the rest of it is read", problem.partition(";")[0])
+    return RunRecord()
 
 
 def _read_calibration(folder: Path) -> Calibration | None:
-    """What `conjoin calibrate` wrote, if it did. Raises `ModelError` when that is broken."""
+    """The calibration that `conjoin calibrate` wrote, if it did; raises `ModelError` for a broken file."""
     path = folder / CALIBRATION
     if not path.exists():
         return None
     try:
         return Calibration.from_json(read_json(path))
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: is no calibration ({first_line(error)}); run conjoin calibrate again, or remove the "
+        raise ModelError(f"{path}: is no calibration ({short_message(error)}); run conjoin calibrate again, or remove the "
                          "file") from error

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_file
 from torch import Tensor
 
-from conjoin.artifacts.model_folder import BROKEN, Contents, broken, first_line, labels_digest, read_json
+from conjoin.artifacts.model_folder import READ_ERRORS, Contents, broken_folder, read_json, short_message, types_digest
 from conjoin.config.settings import Config
 from conjoin.errors import ModelError
 from conjoin.modeling.architectures import find_architecture
@@ -23,7 +23,7 @@ def write_model(model: JointModel, folder: Path) -> None:
     """Write the weights and the files of the embedders."""
     model.embedder.save(folder)
     weights = folder / WEIGHTS
-    save_file(_copies(model), weights, metadata={LABELS_KEY: labels_digest(model.schema)})
+    save_file(_copies(model), weights, metadata={LABELS_KEY: types_digest(model.schema)})
     weights.chmod((folder / "config.json").stat().st_mode)  # safetensors makes it readable by the owner alone
 
 
@@ -41,8 +41,8 @@ def read_model(contents: Contents, *, device: str | None = None, training: bool 
         _check_encoder(contents.config, contents.folder)
         load = find_architecture(contents.architecture).load
         model = load(contents.config, contents.schema, contents.folder, training)
-    except BROKEN as error:
-        raise broken(contents.folder, error) from error
+    except READ_ERRORS as error:
+        raise broken_folder(contents.folder, error) from error
     _fill(model, contents.folder / WEIGHTS)
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
 
@@ -59,10 +59,10 @@ def _fill(model: JointModel, path: Path) -> None:
         load_model(model, str(path), strict=True)
         with safe_open(str(path), framework="pt") as file:
             digest = (file.metadata() or {}).get(LABELS_KEY)
-        if digest not in (None, labels_digest(model.schema)):
+        if digest not in (None, types_digest(model.schema)):
             raise RuntimeError("schema.json has other types than the weights were trained for")
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise ModelError(f"{path}: weights missing, truncated or of another model ({first_line(error)}); copy the "
+        raise ModelError(f"{path}: weights missing, truncated or of another model ({short_message(error)}); copy the "
                          "folder again or train anew") from error
 
 

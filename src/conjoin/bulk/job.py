@@ -101,7 +101,7 @@ class Job:
 
     def plan(self, sources: list[Source]) -> dict[str, Any]:
         """What must stay the same for a job to go on."""
-        from conjoin.artifacts.model_folder import TOLD, model_folder
+        from conjoin.artifacts.model_folder import DESCRIPTIONS, model_folder
 
         files = hashlib.sha256()
         for source in sources:
@@ -109,7 +109,7 @@ class Job:
             files.update(json.dumps([source.name, state.st_size, state.st_mtime_ns]).encode() + b"\n")
         return {
             "conjoin": __version__,
-            "model": folder_digest(model_folder(self.model), without=TOLD),
+            "model": folder_digest(model_folder(self.model), without=DESCRIPTIONS),
             "input": {"files": len(sources), "bytes": total_bytes(sources), "digest": files.hexdigest()},
             "format": self.format.value, "text_column": self.columns.text, "id_column": self.columns.id,
             "lines": self.lines, "keep_text": self.keep_text, "partition_documents": self.partition_size,

@@ -81,8 +81,8 @@ def _check_usage(preset: str | None, models: Path | None, settings: SettingOptio
 
 
 def _print_epoch(task: str, seed: int, event: Event) -> None:
-    from conjoin.cli.progress import epoch_line
     from conjoin.training import EpochDone
+    from conjoin.training.progress import epoch_line
 
     if isinstance(event, EpochDone):
         message(f"{task} alone, seed {seed}, {epoch_line(replace(event, terms={task: event.terms[task]}))}")

@@ -31,7 +31,7 @@ def calibrate(model: Model, data: AnnotatedData, as_json: Json = False) -> None:
 
     folder = model_folder(model)
     extractor = Extractor.load(model)
-    if split == "train" or (split == "dev" and "dev_scores" in extractor.metrics.get("training", {})):
+    if split == "train" or (split == "dev" and extractor.record.training.dev_scores is not None):
         message(f"the model was trained on {split}, where its scores are too high, and so is what is fitted on them; give "
                 "documents that it has not seen")
     report = extractor.calibrate(documents)

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from conjoin.cli.options import Overwrite, SettingOptions, ShowProgress
-from conjoin.cli.tables import print_documents, print_metrics
+from conjoin.cli.tables import print_documents, print_record
 
 PARAGRAPH = """\
 Ines Karlsen, who has led Nordlys Energi in Bergen since 2011, met the governor of Alaska, Thomas Whitfield, on \
@@ -38,16 +38,16 @@ def demo(
     overwrite: Overwrite = False,
     progress: ShowProgress = None,
 ) -> None:
-    from conjoin.cli.progress import TrainingProgress
     from conjoin.corpora.sample import sample_corpus
     from conjoin.experiments.train import train
     from conjoin.render import to_html
     from conjoin.storage.atomic import write_text
 
     config = settings.config(preset)
-    with TrainingProgress(shown=progress is not False) as bar:
-        extractor = train(config, sample_corpus(), output=output, overwrite=overwrite, listen=bar.listen)
-    print_metrics(extractor.metrics)
+    extractor = train(
+        config, sample_corpus(), output=output, overwrite=overwrite, progress=progress is not False
+    )
+    print_record(extractor.record)
     document = extractor(PARAGRAPH, id="paragraph")
     console = Console(highlight=False)
     console.print(f"\n{PARAGRAPH}", markup=False)

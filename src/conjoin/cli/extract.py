@@ -178,9 +178,9 @@ class Extraction:
 
     def _plan(self) -> dict[str, Any]:
         """What must stay the same for a stopped run to go on."""
-        from conjoin.artifacts.model_folder import TOLD, model_folder
+        from conjoin.artifacts.model_folder import DESCRIPTIONS, model_folder
 
-        return {"conjoin": __version__, "model": folder_digest(model_folder(self.model), without=TOLD),
+        return {"conjoin": __version__, "model": folder_digest(model_folder(self.model), without=DESCRIPTIONS),
                 "precision": self.precision,
                 "thresholds": [self.thresholds.entity_threshold, self.thresholds.relation_threshold]}
 

@@ -1,99 +1,16 @@
-"""Progress of training and of extraction on standard error."""
+"""Progress of extraction on standard error."""
 
 from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
-from conjoin.artifacts.model_card import coverage_line
-
-if TYPE_CHECKING:
-    from conjoin.training import EpochDone, Event, Started
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 SECONDS_BETWEEN_LINES = 10.0
-
-
-class TrainingProgress:
-    """Prints training events as lines, with a bar on a terminal. A context manager; `listen` takes the events."""
-
-    def __init__(self, *, shown: bool = True) -> None:
-        self.console = Console(stderr=True, highlight=False, quiet=not shown)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.progress = Progress(*columns, console=self.console, refresh_per_second=4,
-                                 disable=not (shown and self.console.is_terminal))
-        self.task: TaskID | None = None
-        self.select = "best"
-
-    def __enter__(self) -> TrainingProgress:
-        self.progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.progress.stop()
-
-    def listen(self, event: Event) -> None:
-        """Show an event."""
-        from conjoin.training import EpochDone, Finished, Started, StepDone
-
-        if isinstance(event, Started):
-            if self.task is not None:
-                self._print("again, on train and dev together")
-            self._start(event.steps, event.resumed)
-            self.select = event.select
-            self._print(start_line(event))
-            if event.word_vectors is not None:
-                self._print(coverage_line(*event.word_vectors))
-        elif isinstance(event, StepDone) and self.task is not None:
-            self.progress.update(self.task, completed=event.step, description=f"loss {event.loss:.3f}")
-        elif isinstance(event, EpochDone):
-            self._print(epoch_line(replace(event, best=event.best and self.select == "best")))
-        elif isinstance(event, Finished):
-            reason = "the last" if self.select == "last" else "the best on dev"
-            self._print(f"kept epoch {event.epoch} of {event.epochs}, {reason}, {event.seconds:.0f} s")
-
-    def _print(self, line: str) -> None:
-        self.console.print(line, markup=False, soft_wrap=True)
-
-    def _start(self, steps: int, done: int) -> None:
-        if self.task is not None:
-            self.progress.remove_task(self.task)
-        self.task = self.progress.add_task("training", total=steps, completed=done)
-
-
-def start_line(event: Started) -> str:
-    """The start of training in one line: parameters, epochs, and the step after which a run goes on."""
-    epochs = "1 epoch" if event.epochs == 1 else f"{event.epochs} epochs"
-    select = ", the last epoch counts" if event.select == "last" else ""
-    resumed = f", going on after step {event.resumed}, in epoch {event.epoch}" if event.resumed else ""
-    return f"training {event.trainable:,} of {event.parameters:,} parameters, {epochs}{select}{resumed}"
-
-
-def epoch_line(event: EpochDone) -> str:
-    """An epoch in one line: mean losses, scores on dev, seconds."""
-    losses = ", ".join(f"{name} loss {value:.3f}" for name, value in event.terms.items())
-    line = f"epoch {event.epoch}: {losses}"
-    if event.report is not None:
-        entities = event.report.entities["strict"].micro.f1
-        relations = event.report.relations["strict"].micro.f1
-        line += f", dev F1 entities {100 * entities:.1f} relations {100 * relations:.1f}"
-    return f"{line}, {event.seconds:.0f} s" + (" (best so far)" if event.best else "")
 
 
 def shows_progress(option: bool | None, *, results_on_terminal: bool = False) -> bool:

@@ -57,8 +57,8 @@ def suggest(
     write_documents([suggestion.document for suggestion in suggestions], output, format, lenient=True)
     words = sum(len(suggestion.document.tokens) for suggestion in suggestions)
     message(f"{len(suggestions)} of {len(sentences):,} sentences, {words:,} words, expected wrong: "
-            f"{sum(suggestion.words_in_doubt for suggestion in suggestions):.0f} words, "
-            f"{sum(suggestion.pairs_in_doubt for suggestion in suggestions):.0f} decisions on relations")
+            f"{sum(suggestion.uncertain_words for suggestion in suggestions):.0f} words, "
+            f"{sum(suggestion.uncertain_pairs for suggestion in suggestions):.0f} decisions on relations")
     message(f"wrote {output}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +14,9 @@ from rich.text import Text
 
 from conjoin.document import Document, Problem
 from conjoin.render import ENTITY_COLUMNS, RELATION_COLUMNS, entity_rows, relation_rows
+
+if TYPE_CHECKING:
+    from conjoin.artifacts.run_record import RunRecord
 
 MAX_PROBLEMS = 50  # listed in full
 
@@ -95,19 +98,16 @@ def print_documents(documents: list[Document], console: Console) -> None:
         console.print(table)
 
 
-def print_metrics(metrics: dict[str, Any]) -> None:
+def print_record(record: RunRecord) -> None:
     """Print scores on test, or on dev where there is no test, and those on the probe."""
-    from conjoin.evaluation.metrics import Report
-
-    for split in ("test", "dev"):
-        if split in metrics:
-            typer.echo(f"\nscores on {split}\n{Report.from_json(metrics[split])}")
-            break
-    if "probe" in metrics:
-        probe = metrics["probe"]
-        typer.echo(f"\nprobe: a relation was invented in {100 * probe['false_share']:.0f} % of {probe['cooccurring']} "
-                   f"sentences whose entities merely co-occur; {100 * probe['found_share']:.0f} % of the relations in "
-                   f"{probe['related']} similar sentences that state one were found")
+    split, report = ("test", record.test) if record.test is not None else ("dev", record.dev)
+    if report is not None:
+        typer.echo(f"\nscores on {split}\n{report}")
+    probe = record.probe
+    if probe is not None:
+        typer.echo(f"\nprobe: a relation was invented in {100 * probe.false_share:.0f} % of {probe.cooccurring} "
+                   f"sentences whose entities merely co-occur; {100 * probe.found_share:.0f} % of the relations in "
+                   f"{probe.related} similar sentences that state one were found")
 
 
 def run_line(result: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ import typer
 from conjoin.cli.corpus import TestFile, TrainingData
 from conjoin.cli.messages import message, stopped
 from conjoin.cli.options import CacheOptions, Overwrite, Preset, SettingOptions, ShowProgress
-from conjoin.cli.tables import print_metrics
+from conjoin.cli.tables import print_record
 from conjoin.document import Document
 from conjoin.parallel.launcher import launched_rank
 from conjoin.readers import read_corpus
@@ -57,21 +57,22 @@ def train(
     corpus = data.read(test=test_file)
     message("reading: " + ", ".join(f"{split} {len(documents)}" for split, documents in corpus.splits.items()))
 
-    from conjoin.cli.progress import TrainingProgress
-    from conjoin.experiments.train import chosen
     from conjoin.experiments.train import train as run
+    from conjoin.experiments.training_data import draw_documents
     from conjoin.training.distributed import leave_processes
 
-    sentences = chosen(_relation_free(relation_free, data.files.lenient), max_relation_free, seed=config.training.seed)
+    sentences = draw_documents(
+        _relation_free(relation_free, data.files.lenient), max_relation_free, seed=config.training.seed
+    )
     try:
-        with (TrainingProgress(shown=progress is not False) as bar,
-              _tracked(track, bar.listen, output, config) as listen):
+        with _tracked(track, output, config) as listen:
             extractor = run(config, corpus, output=output, retrain_on_dev=retrain_on_dev, relation_free=sentences,
-                            lenient=data.files.lenient, overwrite=overwrite, cache_limit=cache.limit, listen=listen)
+                            lenient=data.files.lenient, overwrite=overwrite, cache_limit=cache.limit,
+                            progress=progress is not False, listen=listen)
     except KeyboardInterrupt:
         raise stopped(_how_to_go_on(output)) from None
     leave_processes()
-    print_metrics(extractor.metrics)
+    print_record(extractor.record)
     message(f"saved {output / 'model'}")
 
 
@@ -82,17 +83,16 @@ def _how_to_go_on(output: Path) -> str:
 
 
 @contextmanager
-def _tracked(
-    names: list[str] | None, listen: Callable[[Event], None], output: Path, config: Config
-) -> Iterator[Callable[[Event], None]]:
-    """Add trackers to the listener, in the first of several processes."""
+def _tracked(names: list[str] | None, output: Path, config: Config) -> Iterator[Callable[[Event], None] | None]:
+    """A listener that passes events to the trackers, in the first of several processes."""
     if not names or launched_rank() > 0:
-        yield listen
+        yield None
         return
     from conjoin.extras.tracking import with_trackers
 
-    with with_trackers(listen, names, folder=output, settings=config.model_dump(mode="json", exclude={"paper"})) as both:
-        yield both
+    settings = config.model_dump(mode="json", exclude={"paper"})
+    with with_trackers(lambda event: None, names, folder=output, settings=settings) as listen:
+        yield listen
 
 
 def _relation_free(path: Path | None, lenient: bool) -> list[Document]:

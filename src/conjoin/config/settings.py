@@ -166,6 +166,15 @@ class TrainingSettings(Settings):
     checkpoint_steps: int | None = Field(None, ge=1, description="also write a checkpoint after so many steps")
     seed: int = 0
 
+    def term_weights(self, step: int, *, epoch_steps: int) -> dict[str, float]:
+        """The weights of the terms of the loss, by name, at a step (from 0); terms without a weight here weigh 1.
+
+        The weight of relations rises linearly from 0 over `relation_ramp` epochs (Giorgi et al. 2019 §2.1).
+        """
+        ramp = self.relation_ramp * epoch_steps
+        risen = min(1.0, step / ramp) if ramp > 0 else 1.0
+        return {"entities": self.entity_weight, "relations": self.relation_weight * risen}
+
 
 class TextSettings(Settings):
     """Splitting of raw text into words."""

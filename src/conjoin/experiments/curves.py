@@ -1,4 +1,4 @@
-"""What a training run came to, epoch by epoch: a file of lines, and a picture beside it."""
+"""Losses and dev scores of a training run, epoch by epoch: a file of JSON lines, and a picture of them."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ _COLOURS = {"entities": "#1f5fa8", "relations": "#b8500f"}
 
 
 def with_curves(listen: Callable[[Event], None], folder: Path) -> Callable[[Event], None]:
-    """Pass events on, and write the history and its picture into the folder of a run after each epoch.
+    """Pass events on, and write the history and its picture into the folder of the run after each epoch.
 
-    A run that goes on from a checkpoint goes on with its history; a second training, on train and dev together, is
-    `"stage": 2` of it.
+    A run that continues from a checkpoint continues its history. The second training of `retrain_on_dev` is `"stage": 2`.
     """
-    # Before training: Ctrl-C in the midst of these imports would come out as another error.
+    # Imported before training: Ctrl-C during these imports would come out as another error.
     import_module("matplotlib.backends.backend_agg")
     import_module("matplotlib.figure")
     rows: list[dict[str, Any]] = []
     stage = 0
 
-    def heard(event: Event) -> None:
+    def listener(event: Event) -> None:
         nonlocal rows, stage
         listen(event)
         if isinstance(event, Started):
             stage += 1
-            rows = [row for row in (read_history(folder) if stage == 1 else rows) if _stays(row, event, stage)]
+            rows = [row for row in (read_history(folder) if stage == 1 else rows) if _belongs(row, event, stage)]
         elif isinstance(event, EpochDone):
             rows.append(_row(event, stage))
             make_folder(folder)
             write_text(folder / HISTORY, "".join(json.dumps(row) + "\n" for row in rows))
             draw_curves(rows, folder / PICTURE)
 
-    return heard
+    return listener
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
-    """The epochs of a run, in order: `stage`, `epoch`, `seconds`, `loss` by term, and strict micro `f1` on dev by task."""
+    """The epochs of a run in order, each with `stage`, `epoch`, `seconds`, `loss` by term and strict micro `f1` on dev by
+    task."""
     path = folder / HISTORY
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
 
-def _stays(row: Mapping[str, Any], event: Started, stage: int) -> bool:
-    """Whether an epoch of before is part of a run that begins this stage, perhaps in its midst."""
+def _belongs(row: Mapping[str, Any], event: Started, stage: int) -> bool:
+    """Whether a recorded epoch is still part of the run when a stage starts, perhaps from a checkpoint."""
     if row["stage"] == stage:
         return bool(event.resumed) and row["epoch"] < event.epoch
     return row["stage"] < stage or bool(event.resumed)
@@ -65,7 +65,7 @@ def _row(event: EpochDone, stage: int) -> dict[str, Any]:
 
 
 def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Losses, and scores on dev where there are any, against epochs, as a PNG file."""
+    """Plot losses, and scores on dev where there are any, against epochs into a PNG file."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 

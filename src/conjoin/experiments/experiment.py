@@ -1,4 +1,4 @@
-"""Many training runs of the same settings, over folds and seeds: each is done once, all are summed up."""
+"""Experiments: the same settings trained over folds and seeds, each run once, with a summary of all of them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from filelock import FileLock, Timeout
 
+from conjoin.artifacts.run_record import AnnotationCounts
 from conjoin.config.presets import with_absolute_paths
 from conjoin.config.settings import Config
 from conjoin.document import Corpus, Document, documents_digest
 from conjoin.errors import ConjoinError, ModelError, SettingError, WorkerError, unknown_name
 from conjoin.evaluation.metrics import document_counts, score
 from conjoin.experiments.folds import DevUse
+from conjoin.experiments.run_folder import MODEL
 from conjoin.experiments.summary import Results
-from conjoin.experiments.train import count, train
+from conjoin.experiments.train import train
+from conjoin.extractor import Extractor
 from conjoin.parallel.process_pool import Notify, ProcessPool, Work, end_with_parent
 from conjoin.schema import Schema
 from conjoin.storage.atomic import make_folder, write_text
@@ -28,16 +31,26 @@ from conjoin.storage.cache import CACHE_LIMIT
 from conjoin.training.distributed import threads_of_torch
 from conjoin.version import __version__
 
+EXPERIMENT = "experiment.json"
 RESULT = "result.json"
 RESULTS = "results.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """Settings trained and scored on each of some corpora (folds, or a single one) with each of some seeds.
+    """Settings that are trained and scored on several corpora (folds, or a single one) with several seeds.
 
-    `dev` says what a dev part is for: to `choose` the epoch; to choose it and then `retrain` on train and dev for as many
-    epochs; or to `join` the training data, where the last epoch counts. Each run has a folder of its own in `folder`.
+    Attributes:
+        config: Settings of every run; the seed is replaced.
+        parts: The corpora by name.
+        folder: Holds a folder for each run.
+        seeds: Random seeds of training.
+        dev: Use of a dev part: to `choose` the epoch; to choose it and then `retrain` on train and dev for as many epochs;
+            or to `join` the training data, where the last epoch counts.
+        lenient: Train on the longest of overlapping entities.
+        keep_models: Keep the model of every run.
+        cache_limit: GB for vectors of frozen encoders.
+        notes: More facts for the result file.
     """
 
     config: Config
@@ -55,14 +68,14 @@ class Experiment:
         return [Run(self, part, seed) for seed in self.seeds for part in self.parts]
 
     def fingerprint(self) -> str:
-        """Tells experiments apart: a hash over settings, data and the use of dev."""
+        """A digest of settings, data and the use of dev: other seeds and folders are the same experiment."""
         digests = {part: {split: documents_digest(documents) for split, documents in corpus.splits.items()}
                    for part, corpus in self.parts.items()}
-        told = json.dumps([self.settings(), self.dev, self.lenient, digests])
-        return hashlib.sha256(told.encode()).hexdigest()
+        facts = json.dumps([self.settings(), self.dev, self.lenient, digests])
+        return hashlib.sha256(facts.encode()).hexdigest()
 
     def settings(self) -> dict[str, Any]:
-        """The settings of all runs, with paths that do not depend on the working folder, without the seed of each."""
+        """The settings of all runs, without the seed, with absolute paths."""
         return with_absolute_paths(self.config).model_dump(mode="json", exclude={"paper": True, "training": {"seed"}})
 
 
@@ -82,57 +95,71 @@ class Run:
     def folder(self) -> Path:
         return self.experiment.folder / self.name
 
+    @property
+    def corpus(self) -> Corpus:
+        return self.experiment.parts[self.part]
+
     def result(self) -> dict[str, Any] | None:
-        """What the run came to, if it is done."""
+        """The result of the run, or None before it is done."""
         path = self.folder / RESULT
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
-    def do(self) -> dict[str, Any]:
-        """Train, score on the test part, write the result; a run that was stopped goes on from its checkpoint."""
-        experiment, corpus = self.experiment, self.experiment.parts[self.part]
+    def execute(self) -> dict[str, Any]:
+        """Train, score on the test part and write the result; a run that was stopped continues from its checkpoint."""
         wall, cpu = time.perf_counter(), time.process_time()
         resumed = self.folder.is_dir() and any(self.folder.iterdir())
-        shutil.rmtree(self.folder / "model", ignore_errors=True)  # finished, but killed before its result was written
-        used = {"train": corpus.train, "dev": corpus.dev} if corpus.dev else {"train": corpus.train}
-        if experiment.dev == "join":
-            used = {"train": (*corpus.train, *corpus.dev)}
-        extractor = train(
-            self._config(), Corpus(used), output=self.folder, lenient=experiment.lenient,
-            retrain_on_dev=experiment.dev == "retrain" and bool(corpus.dev), cache_limit=experiment.cache_limit,
-            listen=lambda event: end_with_parent(),
-        )
-        symmetric = extractor.schema.symmetric
-        predicted = extractor.annotate(corpus.test)
-        given = extractor.annotate(_of_known_types(corpus.test, extractor.schema), gold_entities=True)
+        extractor = self._train()
+        training, scores = extractor.record.training, _scores(extractor, self.corpus.test)
         result = {
             "part": self.part,
             "seed": self.seed,
-            "epoch": extractor.metrics["training"]["epoch"],
-            "trainable": extractor.metrics["training"]["trainable"],
+            "epoch": training.epoch,
+            "trainable": training.trainable,
             "version": __version__,
-            "resumed": resumed,  # seconds are then those since it went on
+            "resumed": resumed,  # the seconds are then those since it continued
             "seconds": round(time.perf_counter() - wall, 1),
             "cpu_seconds": round(time.process_time() - cpu, 1),
-            "documents": {split: count(documents) for split, documents in corpus.splits.items()},
-            "test": score(corpus.test, predicted, symmetric=symmetric).to_json(),
-            "gold_entities": score(corpus.test, given, symmetric=symmetric).to_json(),
-            "counts": document_counts(corpus.test, predicted, symmetric=symmetric),
+            "documents": {split: asdict(AnnotationCounts.of(documents)) for split, documents in self.corpus.splits.items()},
+            **scores,
         }
         write_text(self.folder / RESULT, json.dumps(result, ensure_ascii=False) + "\n")
-        if not experiment.keep_models:
-            shutil.rmtree(self.folder / "model", ignore_errors=True)
+        if not self.experiment.keep_models:
+            shutil.rmtree(self.folder / MODEL, ignore_errors=True)
         return result
 
+    def _train(self) -> Extractor:
+        experiment, corpus = self.experiment, self.corpus
+        shutil.rmtree(self.folder / MODEL, ignore_errors=True)  # of a run that was killed before its result was written
+        splits = {"train": corpus.train, "dev": corpus.dev} if corpus.dev else {"train": corpus.train}
+        if experiment.dev == "join":
+            splits = {"train": (*corpus.train, *corpus.dev)}
+        return train(
+            self._config(), Corpus(splits), output=self.folder, lenient=experiment.lenient,
+            retrain_on_dev=experiment.dev == "retrain" and bool(corpus.dev), cache_limit=experiment.cache_limit,
+            progress=False, listen=lambda event: end_with_parent(),
+        )
+
     def _config(self) -> Config:
-        corpus = self.experiment.parts[self.part]
         training = self.experiment.config.training.model_copy(update={"seed": self.seed})
-        if self.experiment.dev == "join" or not corpus.dev:
+        if self.experiment.dev == "join" or not self.corpus.dev:
             training = training.model_copy(update={"select": "last", "patience": None})
         return self.experiment.config.model_copy(update={"training": training})
 
 
-def _of_known_types(documents: Sequence[Document], schema: Schema) -> list[Document]:
-    """The documents without entities of types that the training part of a fold lacked: those are missed."""
+def _scores(extractor: Extractor, documents: Sequence[Document]) -> dict[str, Any]:
+    """Scores on predicted entities and between gold entities, and the counts of each document."""
+    symmetric = extractor.schema.symmetric
+    predicted = extractor.annotate(documents)
+    between_gold = extractor.annotate(_with_known_types(documents, extractor.schema), gold_entities=True)
+    return {
+        "test": score(documents, predicted, symmetric=symmetric).to_json(),
+        "gold_entities": score(documents, between_gold, symmetric=symmetric).to_json(),
+        "counts": document_counts(documents, predicted, symmetric=symmetric),
+    }
+
+
+def _with_known_types(documents: Sequence[Document], schema: Schema) -> list[Document]:
+    """The documents without entities of types that the training part of a fold lacks; those count as missed."""
     return [
         document.annotated([entity for entity in document.entities if entity.type in schema.entity_types], ())
         for document in documents
@@ -146,25 +173,31 @@ def conduct(
     threads: int | None = None,
     listen: Callable[[dict[str, Any]], None] | None = None,
 ) -> Results:
-    """Do all runs that are not done yet, then sum them up in `results.json`.
+    """Execute all runs that are not done yet and write a summary, `results.json`.
 
-    An experiment that was stopped goes on where it was when it is called again. With several workers each is a process
-    with its share of the threads. `listen` is told the result of each run, those done earlier first.
+    An experiment that was stopped continues when it is called again.
 
-    Raises `ModelError` when the folder holds another experiment or one that is running, or when a worker died; the runs
-    that are done stay.
+    Args:
+        experiment: Settings, data and seeds.
+        workers: Processes, each with its share of the threads.
+        threads: Threads of each process.
+        listen: Called with the result of each run, those done earlier first.
+
+    Raises:
+        ModelError: The folder holds another experiment or one that is running, or a worker died; the runs that are done
+            stay.
     """
     _check(experiment)
     make_folder(experiment.folder)
     try:
         with FileLock(experiment.folder / "lock", timeout=0):
-            _claim(experiment)
-            found: dict[str, dict[str, Any]] = {}
-            for run, result in _outcomes(experiment, workers, threads):
-                found[run.name] = result
+            _claim_folder(experiment)
+            by_name: dict[str, dict[str, Any]] = {}
+            for run, result in _results(experiment, workers, threads):
+                by_name[run.name] = result
                 if listen is not None:
                     listen(result)
-            runs = tuple(found[run.name] for run in experiment.runs())
+            runs = tuple(by_name[run.name] for run in experiment.runs())
             versions = sorted({run.get("version", "unknown") for run in runs})
             results = Results(runs, {**_description(experiment), "versions_of_runs": versions})
             write_text(experiment.folder / RESULTS, json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n")
@@ -186,9 +219,9 @@ def _check(experiment: Experiment) -> None:
                                    "--dev-share, or --dev-use join")
 
 
-def _claim(experiment: Experiment) -> None:
-    """Note in the folder which experiment it is for; a claim that is there must agree."""
-    claim = experiment.folder / "experiment.json"
+def _claim_folder(experiment: Experiment) -> None:
+    """Write into the folder which experiment it is for, or check that it is for this one."""
+    claim = experiment.folder / EXPERIMENT
     fingerprint = experiment.fingerprint()
     if claim.is_file():
         if json.loads(claim.read_text(encoding="utf-8")).get("fingerprint") != fingerprint:
@@ -208,10 +241,8 @@ def _description(experiment: Experiment) -> dict[str, Any]:
     return {"version": __version__, "dev": experiment.dev, "config": experiment.settings(), **experiment.notes}
 
 
-def _outcomes(
-    experiment: Experiment, workers: int, threads: int | None
-) -> Iterator[tuple[Run, dict[str, Any]]]:
-    """Each run with its result, as they come."""
+def _results(experiment: Experiment, workers: int, threads: int | None) -> Iterator[tuple[Run, dict[str, Any]]]:
+    """Each run with its result, those done earlier first."""
     open_runs = []
     for run in experiment.runs():
         result = run.result()
@@ -222,7 +253,7 @@ def _outcomes(
     if workers == 1 or len(open_runs) <= 1:
         for run in open_runs:
             with threads_of_torch(threads):
-                result = run.do()
+                result = run.execute()
             yield run, result
     else:
         yield from _in_processes(open_runs, workers, threads)
@@ -230,9 +261,9 @@ def _outcomes(
 
 def _in_processes(runs: Sequence[Run], workers: int, threads: int | None) -> Iterator[tuple[Run, dict[str, Any]]]:
     failed: dict[str, ConjoinError] = {}
-    with ProcessPool(_prepare, workers=min(workers, len(runs)), threads=threads) as pool:
+    with ProcessPool(_build_worker, workers=min(workers, len(runs)), threads=threads) as pool:
         try:
-            for run, outcome in zip(runs, pool.map(map(_alone, runs)), strict=True):
+            for run, outcome in zip(runs, pool.map(map(_with_own_data, runs)), strict=True):
                 if isinstance(outcome, ConjoinError):
                     failed[run.name] = outcome
                 else:
@@ -245,18 +276,18 @@ def _in_processes(runs: Sequence[Run], workers: int, threads: int | None) -> Ite
         raise ModelError(f"{len(failed)} of {len(runs)} runs failed, {name}: {first}") from first
 
 
-def _alone(run: Run) -> Run:
-    """The run without the data of the others, to be sent to a process."""
+def _with_own_data(run: Run) -> Run:
+    """The run without the data of the others, which is sent to a process."""
     return replace(run, experiment=replace(run.experiment, parts={run.part: run.experiment.parts[run.part]}))
 
 
-def _prepare(number: int) -> Work[Run, dict[str, Any] | ConjoinError]:
-    return _do
+def _build_worker(number: int) -> Work[Run, dict[str, Any] | ConjoinError]:
+    return _execute
 
 
-def _do(run: Run, notify: Notify) -> dict[str, Any] | ConjoinError:
-    """The result of a run. What goes wrong with one is no reason to leave the others."""
+def _execute(run: Run, notify: Notify) -> dict[str, Any] | ConjoinError:
+    """The result of a run, or its error, so that the others are still executed."""
     try:
-        return run.do()
+        return run.execute()
     except ConjoinError as error:
         return type(error)(str(error))

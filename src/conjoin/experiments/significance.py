@@ -1,4 +1,4 @@
-"""Whether one system is better than another, or merely luckier with the sentences it was tested on."""
+"""Significance of a difference between two systems that were tested on the same documents."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Counts = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two systems on the same test documents, strict micro F1 as fractions of 1.
+    """Strict micro F1 of two systems on the same test documents, as fractions of 1.
 
-    `difference` is the first's F1 minus the second's, `low` to `high` hold 95 % of the resampled differences, and
-    `p_value` is the two-sided probability of a difference as large, were there none.
+    `difference` is the first's F1 minus the second's; 95 % of the resampled differences lie between `low` and `high`.
+    `p_value` is the two-sided probability of a difference as large between systems that are equally good.
     """
 
     task: str
@@ -40,9 +40,10 @@ class Comparison:
 
 
 def compare(first: Results, second: Results, task: Task, *, samples: int = 10_000, seed: int = 0) -> Comparison:
-    """Paired bootstrap over the test documents of the parts that both have; the counts of several seeds are added.
+    """Paired bootstrap over the test documents of all parts; the counts of several seeds are added.
 
-    Raises `DataError` when the two were not tested on the same documents.
+    Raises:
+        DataError: The two were not tested on the same documents.
     """
     ours, theirs = _by_document(first, task), _by_document(second, task)
     if ours.keys() != theirs.keys():
@@ -65,9 +66,15 @@ def paired_bootstrap(
 ) -> Comparison:
     """Resample documents with replacement (Efron & Tibshirani 1993, §16.2; Berg-Kirkpatrick et al. 2012).
 
-    first, second: gold, predicted and correct items of each document. The p-value is the share of resamples whose
-    difference is at least as far from the one observed as that is from 0, the observed one counted among them: (e + 1) /
-    (samples + 1).
+    The p-value is the share of differences, the observed one and those of the resamples, that are at least as far from
+    the observed one as that is from 0: (e + 1) / (samples + 1).
+
+    Args:
+        first: Gold, predicted and correct items of each document [document, 3].
+        second: The same of the other system.
+        task: Name of what is counted.
+        samples: Number of resamples.
+        seed: Random seed.
     """
     if samples < 1:
         raise SettingError(f"samples = {samples}: give at least 1")
@@ -81,20 +88,20 @@ def paired_bootstrap(
     for start in range(0, samples, chunk):
         drawn = generator.multinomial(len(ours), numpy.full(len(ours), 1 / len(ours)), size=min(chunk, samples - start))
         differences.append(_f1(drawn @ ours) - _f1(drawn @ theirs))
-    found = numpy.concatenate(differences)
-    extreme = int((numpy.abs(found - observed) >= abs(observed) - 1e-12).sum())
-    low, high = numpy.quantile(found, [0.025, 0.975])
+    resampled = numpy.concatenate(differences)
+    extreme = int((numpy.abs(resampled - observed) >= abs(observed) - 1e-12).sum())
+    low, high = numpy.quantile(resampled, [0.025, 0.975])
     return Comparison(task, float(_f1(ours.sum(0))), float(_f1(theirs.sum(0))), observed, float(low), float(high),
                       (extreme + 1) / (samples + 1), len(ours), samples)
 
 
 def _by_document(results: Results, task: Task) -> dict[str, Counts]:
     """Gold, predicted and correct items [document, 3] of each part, added over seeds."""
-    found: dict[str, Counts] = {}
+    sums: dict[str, Counts] = {}
     for (part, _), counts in results.counts(task).items():
         rows = numpy.array(counts, dtype=numpy.int64).reshape(-1, 3)
-        found[part] = rows if part not in found else found[part] + rows
-    return found
+        sums[part] = rows if part not in sums else sums[part] + rows
+    return sums
 
 
 def _seeds(results: Results) -> int:

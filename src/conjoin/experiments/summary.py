@@ -1,4 +1,4 @@
-"""What many runs come to: means, and how far folds and seeds deviate from them."""
+"""Summary of many runs: means, and deviations over folds and seeds."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """The runs of an experiment, as `Run.do` gives them, and what was done."""
+    """The runs of an experiment, as `Run.execute` returns them, with its description."""
 
     runs: tuple[Mapping[str, Any], ...]
     description: Mapping[str, Any] = field(default_factory=dict)
@@ -53,11 +53,10 @@ class Results:
     def figure(
         self, task: Task, *, match: Match = "strict", average: Average = "micro", gold_entities: bool = False
     ) -> Figure:
-        """One score over all runs; with `gold_entities` that of relations between the annotated entities."""
-        found = [(run["part"], run["seed"], _score(run, task, match, average, gold_entities)) for run in self.runs]
-        scores = [score for _, _, score in found]
-        parts = _means((part, score.f1) for part, _, score in found)
-        seeds = _means((str(seed), score.f1) for _, seed, score in found)
+        """One score over all runs; with `gold_entities` that of relations between gold entities."""
+        scores = [_score(run, task, match, average, gold_entities) for run in self.runs]
+        parts = _means((run["part"], score.f1) for run, score in zip(self.runs, scores, strict=True))
+        seeds = _means((str(run["seed"]), score.f1) for run, score in zip(self.runs, scores, strict=True))
         return Figure(
             mean=_mean(score.f1 for score in scores),
             deviation_over_folds=mean_and_deviation(list(parts.values()))[1],
@@ -73,23 +72,25 @@ class Results:
         return {(run["part"], run["seed"]): run["counts"][task] for run in self.runs}
 
     def to_json(self) -> dict[str, Any]:
-        """What was done, all figures, and the runs."""
+        """The description, all figures, and the runs."""
         figures = {
             task: {match: {average: asdict(self.figure(task, match=match, average=average)) for average in AVERAGES}
                    for match in MATCHES}
             for task in TASKS
         }
-        given = {average: asdict(self.figure("relations", average=average, gold_entities=True)) for average in AVERAGES}
+        between_gold = {
+            average: asdict(self.figure("relations", average=average, gold_entities=True)) for average in AVERAGES
+        }
         return {
             **self.description,
             "figures": figures,
-            "relations_between_gold_entities": given,
+            "relations_between_gold_entities": between_gold,
             "runs": list(self.runs),
         }
 
     @classmethod
     def load(cls, path: Path) -> Results:
-        """Results as `results.json` (or the folder that holds it) has them; raises `DataError` for anything else."""
+        """Read `results.json`, or the one in a folder; raises `DataError` for anything else."""
         file = path / "results.json" if path.is_dir() else path
         value = read_json(file)
         if not isinstance(value, dict) or not isinstance(value.get("runs"), list) or not value["runs"]:
@@ -110,11 +111,10 @@ class Results:
                     pooled = f", all folds pooled {100 * figure.pooled:.2f}" if figure.pooled is not None else ""
                     lines += [f"{'':<10} {values}",
                               f"{'':<10} F1 of mean precision and recall {100 * figure.f1_of_means:.2f}{pooled}"]
-        given = self.figure("relations", gold_entities=True)
-        lines.append(f"relations between gold entities, strict micro  {given}")
+        lines.append(f"relations between gold entities, strict micro  {self.figure('relations', gold_entities=True)}")
         epochs = sorted({run["epoch"] for run in self.runs})
-        whole = [run["cpu_seconds"] for run in self.runs if not run.get("resumed")]
-        seconds = f", {_mean(whole):.0f} CPU seconds a run" if whole else ""
+        seconds_of_runs = [run["cpu_seconds"] for run in self.runs if not run.get("resumed")]
+        seconds = f", {_mean(seconds_of_runs):.0f} CPU seconds a run" if seconds_of_runs else ""
         lines.append(f"{len(self.runs)} runs, epochs {', '.join(map(str, epochs))}{seconds}")
         return "\n".join(lines)
 
@@ -126,10 +126,11 @@ def _score(run: Mapping[str, Any], task: Task, match: Match, average: Average, g
 
 
 def _means(values: Iterable[tuple[str, float]]) -> dict[str, float]:
-    found: dict[str, list[float]] = {}
+    """The mean of the values of each name."""
+    groups: dict[str, list[float]] = {}
     for name, value in values:
-        found.setdefault(name, []).append(value)
-    return {name: _mean(items) for name, items in found.items()}
+        groups.setdefault(name, []).append(value)
+    return {name: _mean(group) for name, group in groups.items()}
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -137,11 +138,11 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def _pooled(scores: Sequence[Score]) -> float:
-    """Micro F1 over all documents; under a relaxed match as many gold items as were found are right, which need not be
-    as many as predictions that are."""
-    found = sum(score.recall * score.support for score in scores)
+    """Micro F1 over the documents of all runs. Under a relaxed match the matching gold items need not be as many as the
+    matching predictions, so both are summed."""
+    recalled = sum(score.recall * score.support for score in scores)
     return _f1(_share(sum(score.correct for score in scores), sum(score.predicted for score in scores)),
-               _share(found, sum(score.support for score in scores)))
+               _share(recalled, sum(score.support for score in scores)))
 
 
 def _share(part: float, whole: float) -> float:

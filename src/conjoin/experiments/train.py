@@ -1,47 +1,49 @@
-"""From settings and a corpus to a trained, scored and saved model."""
+"""From settings and a corpus to a trained, scored and saved model: `conjoin.train`, from top to bottom."""
 
 from __future__ import annotations
 
-import logging
-import random
-import shutil
+import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from accelerate.utils.random import set_seed
 
-from conjoin.artifacts.model_folder import MODEL_FILES
+from conjoin.artifacts.run_record import AnnotationCounts, ModelRecord, RunRecord, TrainingRecord
 from conjoin.config.presets import with_absolute_paths
 from conjoin.config.settings import Config
-from conjoin.corpora.probe import cooccurrence_probe
-from conjoin.document import SPLITS, Corpus, Document
-from conjoin.errors import DataError, ModelError, needs_train_extra
+from conjoin.document import Corpus, Document
+from conjoin.errors import DataError, needs_train_extra
 from conjoin.evaluation.metrics import Report, score
 from conjoin.experiments.curves import with_curves
+from conjoin.experiments.probe import probe_cooccurrence
+from conjoin.experiments.run_folder import CHECKPOINTS, RETRAIN_CHECKPOINTS, run_folder, save_run
+from conjoin.experiments.training_data import (
+    training_corpus,
+    warn_about_other_splits,
+    warn_about_several_types,
+    without_overlaps,
+)
 from conjoin.extractor import Extractor
+from conjoin.features.vector_table import WordCoverage
 from conjoin.modeling.build import build_model
 from conjoin.modeling.embedders.feature_cache import FeatureCache
 from conjoin.modeling.embedders.static import word_coverage
-from conjoin.readers.overlap import keep_longer, overlapping_pairs
-from conjoin.schema import Schema, canonical
-from conjoin.storage.atomic import check_replaceable, folder_to_fill
+from conjoin.schema import Schema
 from conjoin.storage.cache import CACHE_LIMIT as CACHE_LIMIT
 from conjoin.storage.cache import cache_folder
-from conjoin.text.words import learn_hyphens, without_spaces
-from conjoin.training import EpochDone, Event, Finished, Started
-from conjoin.training import train as training_events
+from conjoin.text.words import learn_hyphens
+from conjoin.training import DevSet, EpochDone, Event, Finished, Started, training_events
 from conjoin.training.distributed import Processes, join_processes, one_for_all
+from conjoin.training.progress import TrainingProgress
 
-LOGGER = logging.getLogger("conjoin")
 Listener = Callable[[Event], None]
-CHECKPOINTS = ("checkpoints", "checkpoints-retrain")
-SPEED_DOCUMENTS = 256  # from which the speed on the card is measured
+SPEED_DOCUMENTS = 256  # the speed on the card is measured on so many
+DEV_SCORES_OF_FIRST_MODEL = "of the model trained on train alone, which chose the epoch"
 
 
 @needs_train_extra()
@@ -55,255 +57,176 @@ def train(
     lenient: bool = False,
     overwrite: bool = False,
     cache_limit: float = CACHE_LIMIT,
+    progress: bool | None = None,
     listen: Listener | None = None,
 ) -> Extractor:
     """Train on the train split, choose the epoch on dev, score on test, and save under `output`/model.
 
-    With `retrain_on_dev` the best epoch on dev is found, whatever `training.select` says, and a new model is then trained
-    on train and dev for as many epochs. `relation_free` sentences join the training data. A run that was killed goes on
-    when it is called again with the same arguments but without `overwrite`, which always starts anew. With `overwrite` the
-    finished model of an earlier run stays until the new one is saved. Overlapping entities are an error, or with `lenient`
-    only the longest is trained on.
-    Vectors of frozen encoders are kept between runs in a cache of at most `cache_limit` GB (0 for none), under
-    $CONJOIN_CACHE or conjoin/ in the user's cache folder.
-    Processes that were started together (torchrun, accelerate launch) train one model: each calls this with the same
-    arguments and gets the same result, and the first one writes the files, where all of them can read.
+    A run that was killed continues when it is called again with the same arguments but without `overwrite`. Processes that
+    were started together (torchrun, accelerate launch) train one model: each calls this with the same arguments and gets
+    the same result, and the first one writes the files, where all of them can read.
 
-    Raises `DataError` when there is nothing to train on, `ModelError` when `output` holds a finished model.
+    Args:
+        config: Settings of the model and its training, as from `load_config`.
+        corpus: Splits `train`, `dev` and `test`, of which only `train` must be there.
+        output: Folder of the run; None saves nothing.
+        retrain_on_dev: Find the best epoch on dev, whatever `training.select` says, then train a new model on train and
+            dev for as many epochs.
+        relation_free: More training sentences: those that hold no relation and are in no split.
+        lenient: Train on the longest of overlapping entities, which are an error otherwise.
+        overwrite: Start anew and replace a finished model, which stays until the new one is saved.
+        cache_limit: GB that vectors of frozen encoders may take between runs, under $CONJOIN_CACHE or conjoin/ in the
+            user's cache folder; 0 for no cache.
+        progress: Show progress on standard error; None shows it on a terminal.
+        listen: Called with every event of training.
+
+    Returns:
+        The trained model, with scores and counts in its `record`.
+
+    Raises:
+        DataError: There is nothing to train on, or the data cannot be learnt as it is.
+        ModelError: `output` holds a finished model, or checkpoints of another run.
+
+    Example:
+        >>> extractor = train(load_config("conjoin-base"), read_corpus("sample"), output="run")  # doctest: +SKIP
     """
     folder = Path(output) if output is not None else None
     config = with_absolute_paths(config)
-    given = corpus
-    corpus = _prepared(_looked_at(corpus), relation_free, lenient)
-    if retrain_on_dev and not corpus.dev:
+    data = training_corpus(corpus, relation_free=relation_free, lenient=lenient)
+    if retrain_on_dev and not data.dev:
         raise DataError("--retrain-on-dev (retrain_on_dev=True) needs a dev split to find the epoch on; the data has none")
-    _mention_other_splits(given)
-    more = _taggable(corpus.dev, lenient) if retrain_on_dev else ()
-    _mention_pairs_of_several_types((*corpus.train, *more), config)
+    warn_about_other_splits(corpus)
+    train_and_dev = (*data.train, *without_overlaps(data.dev, lenient=lenient)) if retrain_on_dev else ()
+    warn_about_several_types(train_and_dev or data.train, config)
     processes = join_processes()
-    with _room(folder, overwrite, processes):
-        if config.text.hyphens == "learn":
-            learnt = config.text.model_copy(update={"hyphens": learn_hyphens(corpus.train)})
-            config = config.model_copy(update={"text": learnt})
+    with run_folder(folder, overwrite, processes), _listener(progress, listen, folder, processes) as listener:
         cache = FeatureCache(cache_folder(), limit=round(cache_limit * 1e9)) if cache_limit > 0 else None
-        listener = listen or _ignore
-        if folder is not None and processes.main:
-            listener = with_curves(listener, folder)
-        stage = _Stage(_selecting(config, "best") if retrain_on_dev else config, listener, cache, processes)
-        extractor = stage.run(corpus.train, corpus.dev, _inside(folder, "checkpoints"))
-        if retrain_on_dev:
-            del extractor  # one model in memory at a time
-            stage = _Stage(
-                _selecting(config, "last"), stage.listen, cache, processes, stop_epoch=stage.epoch, metrics=stage.metrics
-            )
-            extractor = stage.run((*corpus.train, *more), (), _inside(folder, "checkpoints-retrain"))
-            extractor = Extractor.from_model(extractor.model, config, metrics=stage.metrics)
-            extractor.metrics["training"]["dev_scores"] = "of the model trained on train alone, which chose the epoch"
-        extractor.metrics["data"] = {split: count(documents) for split, documents in corpus.splits.items()}
-        if corpus.test:
-            extractor.metrics["test"] = _scored(extractor, corpus.test, processes).to_json()
-        extractor.metrics["model"] = _speed(extractor, corpus.test or corpus.dev or corpus.train)
-        probe = probe_cooccurrence(extractor)
-        if probe is not None:
-            extractor.metrics["probe"] = probe
-        if folder is not None and processes.main:
-            extractor.save(folder / "model")
-            for name in CHECKPOINTS:
-                shutil.rmtree(folder / name, ignore_errors=True)
-        with one_for_all(processes):
-            processes.wait()  # until the model is there
-        return extractor
-
-
-@dataclass
-class _Stage:
-    """One training run: a new model, its events passed on and summed up in `metrics`."""
-
-    config: Config
-    listen: Listener
-    cache: FeatureCache | None
-    processes: Processes
-    stop_epoch: int | None = None
-    metrics: dict[str, Any] | None = None
-    epoch: int = 0
-
-    def run(self, documents: Sequence[Document], dev: Sequence[Document], folder: Path | None) -> Extractor:
-        schema = Schema.from_documents(documents, symmetric=self.config.symmetric)
-        set_seed(self.config.training.seed)
-        model = build_model(self.config, schema, documents=documents, cache=self.cache)
-        metrics = self.metrics = self.metrics or {"training": {"seed": self.config.training.seed}}
-        training = metrics["training"]
-        coverage = word_coverage(model)
-        if coverage is not None:
-            training["word_vectors"] = dict(zip(("found", "words"), coverage, strict=True))
-        events = training_events(
-            model, documents, dev=dev, settings=self.config.training, folder=folder, stop_epoch=self.stop_epoch,
-            symmetric=schema.symmetric, fingerprint=self.config.model_dump_json(exclude={"training", "paper"}),
-        )
-        reports: dict[int, Report | None] = {}
-        for event in events:
-            if isinstance(event, Started):
-                event = replace(event, word_vectors=coverage)
-            self.listen(event)
-            if isinstance(event, Started):
-                training["trainable"] = event.trainable
-            if isinstance(event, EpochDone):
-                reports[event.epoch] = event.report
-            if isinstance(event, Finished):
-                self.epoch = event.epoch
-                training |= {"epoch": event.epoch, "documents": len(documents)}
-        extractor = Extractor.from_model(model, self.config)
-        if dev:
-            metrics["dev"] = (reports.get(self.epoch) or _scored(extractor, dev, self.processes)).to_json()
-        extractor.metrics = metrics
-        return extractor
-
-
-def _scored(extractor: Extractor, documents: Sequence[Document], processes: Processes) -> Report:
-    """Scores of documents that may hold types which the training data lack: those are missed, and count as missed."""
-    with one_for_all(processes):
-        annotated = processes.shared(extractor.annotate, documents)
-    return score(documents, annotated, symmetric=extractor.schema.symmetric)
-
-
-def _speed(extractor: Extractor, documents: Sequence[Document]) -> dict[str, Any]:
-    """How many sentences a second the model annotates here, on its own, from some of them."""
-    some, start = documents[:SPEED_DOCUMENTS], time.perf_counter()
-    extractor.annotate(some)
-    seconds = max(time.perf_counter() - start, 1e-6)
-    device = "a GPU" if torch.cuda.is_available() else f"{extractor.annotator.backend.compute.threads} threads of a CPU"
-    return {"sentences_per_second": round(len(some) / seconds), "device": device}
-
-
-def _selecting(config: Config, select: Literal["best", "last"]) -> Config:
-    training = config.training.model_copy(update={"select": select})
-    return config.model_copy(update={"training": training})
-
-
-def _ignore(event: Event) -> None:
-    """Listen to nothing."""
-
-
-def _inside(folder: Path | None, name: str) -> Path | None:
-    return folder / name if folder is not None else None
+        trainer = _Trainer(_with_hyphens(config, data.train), folder, listener, cache, processes)
+        trained = trainer.retrain(data, train_and_dev) if retrain_on_dev else trainer.fit(data.train, data.dev)
+        extractor = trained.extractor
+        extractor.record = trainer.measure(trained, data)
+        save_run(extractor, folder, processes)
+    return extractor
 
 
 @contextmanager
-def _room(folder: Path | None, overwrite: bool, processes: Processes) -> Iterator[None]:
-    """Make the output folder for a block; with `overwrite` checkpoints go from it. A finished model stays until the new one
-    is saved. A run that is refused before it has written anything leaves no folder.
+def _listener(
+    progress: bool | None, listen: Listener | None, folder: Path | None, processes: Processes
+) -> Iterator[Listener]:
+    """A listener that passes events to the progress line, to the caller's, and to the curves in the folder of the run."""
+    shown = sys.stderr.isatty() if progress is None else progress
+    with TrainingProgress(shown=shown and processes.main) as line:
 
-    A model beside checkpoints is what a killed run with `overwrite` leaves: that run may go on.
-    """
-    if folder is None:
-        yield
-        return
-    with folder_to_fill(folder):
-        check_replaceable(folder / "model", MODEL_FILES)
-        checkpoints = [folder / name for name in CHECKPOINTS if (folder / name).exists()]
-        if overwrite:
-            for checkpoint in checkpoints if processes.main else ():
-                shutil.rmtree(checkpoint)
-        elif (folder / "model").exists() and not checkpoints:
-            raise ModelError(f"{folder}: holds a finished model; give another --output (output=), or replace it with "
-                             "--overwrite (overwrite=True)")
-        yield
+        def both(event: Event) -> None:
+            line.listen(event)
+            if listen is not None:
+                listen(event)
+
+        yield with_curves(both, folder) if folder is not None and processes.main else both
 
 
-def _prepared(corpus: Corpus, relation_free: Sequence[Document], lenient: bool) -> Corpus:
-    if "train" in corpus.splits and not corpus.train:
-        raise DataError("there is nothing to train on: the train split holds no documents; see its file with conjoin check")
-    if not corpus.train:
-        raise DataError("there is nothing to train on: the data has no train split; name a file with --train, or call it "
-                        "train.jsonl (or another ending)")
-    train = _taggable((*corpus.train, *_unseen(relation_free, corpus)), lenient)
-    return replace(corpus, splits={**corpus.splits, "train": train})
+def _with_hyphens(config: Config, documents: Sequence[Document]) -> Config:
+    """The settings, in which `text.hyphens = learn` becomes the way that the training data write compounds."""
+    if config.text.hyphens != "learn":
+        return config
+    return config.model_copy(update={"text": config.text.model_copy(update={"hyphens": learn_hyphens(documents)})})
 
 
-def _taggable(documents: Sequence[Document], lenient: bool) -> tuple[Document, ...]:
-    """Documents without overlapping entities, which a tagger cannot learn; `lenient` keeps the longer."""
-    if lenient:
-        return tuple(keep_longer(document) for document in documents)
-    for document in documents:
-        _check_overlaps(document)
-    return tuple(documents)
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """A trained model, how it was trained, and the scores on dev of the weights that it holds."""
+
+    extractor: Extractor
+    training: TrainingRecord
+    dev: Report | None
 
 
-def _looked_at(corpus: Corpus) -> Corpus:
-    return replace(corpus, splits={split: documents for split, documents in corpus.splits.items() if split in SPLITS})
+@dataclass(frozen=True, slots=True)
+class _Trainer:
+    """Trains, scores and measures the models of one run."""
+
+    config: Config
+    folder: Path | None
+    listen: Listener
+    cache: FeatureCache | None
+    processes: Processes
+
+    def fit(
+        self,
+        documents: Sequence[Document],
+        dev: Sequence[Document] = (),
+        *,
+        select: Literal["best", "last"] | None = None,
+        checkpoints: str = CHECKPOINTS,
+        stop_epoch: int | None = None,
+    ) -> _Trained:
+        """Build a new model and train it; `select` None leaves `training.select` as it is."""
+        config, settings = self.config, self.config.training
+        if select is not None:
+            settings = settings.model_copy(update={"select": select})
+        schema = Schema.from_documents(documents, symmetric=config.symmetric)
+        set_seed(settings.seed)
+        model = build_model(config, schema, documents=documents, cache=self.cache)
+        pair = word_coverage(model)
+        coverage = WordCoverage(*pair) if pair is not None else None
+        extractor = Extractor.from_model(model, config)
+        events = training_events(
+            model, documents, settings=settings, dev=DevSet(dev, extractor.annotate, schema.symmetric) if dev else None,
+            folder=self.folder / checkpoints if self.folder else None, stop_epoch=stop_epoch,
+            fingerprint=config.model_dump_json(exclude={"training", "paper"}),
+        )
+        trainable, epoch, reports = self._follow(events, coverage)
+        report = (reports.get(epoch) or self.score(extractor, dev)) if dev else None
+        training = TrainingRecord(seed=settings.seed, word_vectors=coverage, trainable=trainable, epoch=epoch,
+                                  documents=len(documents))
+        return _Trained(extractor, training, report)
+
+    def _follow(
+        self, events: Iterable[Event], coverage: WordCoverage | None
+    ) -> tuple[int, int, dict[int, Report | None]]:
+        """Pass events on; the number of trained parameters, the epoch that was kept, and the report of each epoch."""
+        trainable, epoch, reports = 0, 0, dict[int, Report | None]()
+        for event in events:
+            if isinstance(event, Started):
+                event, trainable = replace(event, word_vectors=coverage), event.trainable
+            elif isinstance(event, EpochDone):
+                reports[event.epoch] = event.report
+            elif isinstance(event, Finished):
+                epoch = event.epoch
+            self.listen(event)
+        return trainable, epoch, reports
+
+    def retrain(self, data: Corpus, train_and_dev: Sequence[Document]) -> _Trained:
+        """Find the best epoch on dev, then train a new model on train and dev for as many epochs."""
+        first = self.fit(data.train, data.dev, select="best")
+        epoch, dev = first.training.epoch, first.dev
+        del first  # one model in memory at a time
+        second = self.fit(train_and_dev, select="last", checkpoints=RETRAIN_CHECKPOINTS, stop_epoch=epoch)
+        return replace(second, training=replace(second.training, dev_scores=DEV_SCORES_OF_FIRST_MODEL), dev=dev)
+
+    def measure(self, trained: _Trained, data: Corpus) -> RunRecord:
+        """The record of the run: counts of the data, scores on test, speed, and the probe."""
+        extractor = trained.extractor
+        return RunRecord(
+            training=trained.training,
+            dev=trained.dev,
+            data={split: AnnotationCounts.of(documents) for split, documents in data.splits.items()},
+            test=self.score(extractor, data.test) if data.test else None,
+            model=_speed(extractor, data.test or data.dev or data.train),
+            probe=probe_cooccurrence(extractor),
+        )
+
+    def score(self, extractor: Extractor, documents: Sequence[Document]) -> Report:
+        """Scores on documents; types that the training data lack count as missed."""
+        with one_for_all(self.processes):
+            annotated = self.processes.shared(extractor.annotate, documents)
+        return score(documents, annotated, symmetric=extractor.schema.symmetric)
 
 
-def _mention_other_splits(corpus: Corpus) -> None:
-    others = [f"'{split}' ({len(corpus.splits[split]):,} documents)" for split in sorted(corpus.splits.keys() - SPLITS)]
-    if others:
-        LOGGER.warning("splits other than train, dev and test are not looked at: %s; --relation-free (relation_free=) "
-                       "trains on sentences of theirs that hold no relation", ", ".join(others))
-
-
-def _mention_pairs_of_several_types(documents: Iterable[Document], config: Config) -> None:
-    """Warn of pairs that have relations of several types, of which a softmax over types trains on one."""
-    if config.relations.decision != "softmax":
-        return
-    symmetric = frozenset(config.symmetric)
-    several = 0
-    for document in documents:
-        relations = {canonical(relation, symmetric) for relation in document.relations}
-        types = Counter((relation.head, relation.tail) for relation in relations)
-        several += sum(number > 1 for number in types.values())
-    if several:
-        LOGGER.warning("%d pairs of entities have relations of several types, of which relations.decision=softmax trains "
-                       "on one; to train on all of them set relations.decision=sigmoid", several)
-
-
-def _unseen(documents: Iterable[Document], corpus: Corpus) -> list[Document]:
-    """Documents without relations whose text stands in no split, so that nothing leaks into dev or test."""
-    # without white space: the same sentence in two files may be split into words differently
-    known = {without_spaces(document.text) for document in corpus.documents}
-    return [document for document in documents if not document.relations and without_spaces(document.text) not in known]
-
-
-def chosen(documents: Sequence[Document], most: int | None, *, seed: int) -> list[Document]:
-    """At most so many of the documents, drawn by seed, in their own order."""
-    if most is None or most >= len(documents):
-        return list(documents)
-    kept = sorted(random.Random(seed).sample(range(len(documents)), most))
-    return [documents[index] for index in kept]
-
-
-def _check_overlaps(document: Document) -> None:
-    for first, second in overlapping_pairs(document):
-        raise DataError(f"document '{document.id}': the entities {first.type} '{first.text}' and {second.type} "
-                        f"'{second.text}' overlap, and a tagger holds one entity per word; --lenient (lenient=True) trains "
-                        "on the longer")
-
-
-def count(documents: Sequence[Document]) -> dict[str, int]:
-    """How many documents, entities and relations."""
-    return {
-        "documents": len(documents),
-        "entities": sum(len(document.entities) for document in documents),
-        "relations": sum(len(document.relations) for document in documents),
-    }
-
-
-def probe_cooccurrence(extractor: Extractor) -> dict[str, Any] | None:
-    """How often a model invents relations between entities that merely co-occur in a sentence.
-
-    `false_share`: of sentences without a relation, how many get one; `found_share`: of relations in closely similar
-    sentences that state them, how many are found under `strict`. None for models of other types than the probe's.
-    """
-    cooccurring, related = cooccurrence_probe()
-    types = {relation.type for document in related for relation in document.relations}
-    if not types <= set(extractor.schema.relation_types):
-        return None
-    invented = sum(bool(document.relations) for document in extractor.annotate(cooccurring))
-    found = sum(
-        len(set(gold.relations) & set(predicted.relations))
-        for gold, predicted in zip(related, extractor.annotate(related), strict=True)
-    )
-    return {
-        "cooccurring": len(cooccurring),
-        "related": len(related),
-        "false_share": invented / len(cooccurring),
-        "found_share": found / count(related)["relations"],
-    }
+def _speed(extractor: Extractor, documents: Sequence[Document]) -> ModelRecord:
+    """Annotate some of the documents and take the time."""
+    documents, start = documents[:SPEED_DOCUMENTS], time.perf_counter()
+    extractor.annotate(documents)
+    seconds = max(time.perf_counter() - start, 1e-6)
+    device = "a GPU" if torch.cuda.is_available() else f"{extractor.annotator.backend.compute.threads} threads of a CPU"
+    return ModelRecord(sentences_per_second=round(len(documents) / seconds), device=device)

@@ -121,7 +121,8 @@ class SingleTaskTraining:
             make_folder(run)
             write_text(run / PLAN, json.dumps(self._plan(task, seed), indent=1) + "\n")
         extractor = train(self.config(task, seed), Corpus({"train": self.corpus.train}), output=run, lenient=self.lenient,
-                          cache_limit=self.cache_limit, listen=partial(listen, task, seed) if listen else None)
+                          cache_limit=self.cache_limit, progress=False,
+                          listen=partial(listen, task, seed) if listen else None)
         return extractor.model
 
 

@@ -65,9 +65,8 @@ def export(model: Path, output: Path, *, int8: bool = False) -> None:
         if int8:
             _quantise(folder)
         size = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
-        own = {"megabytes": round(size, 1), "export": "8 bits" if int8 else "full precision"}
-        metrics = {**contents.metrics, "model": {**contents.metrics.get("model", {}), **own}}
-        write_contents(replace(contents, folder=folder, metrics=metrics))
+        own = replace(contents.record.model, megabytes=round(size, 1), export="8 bits" if int8 else "full precision")
+        write_contents(replace(contents, folder=folder, record=replace(contents.record, model=own)))
 
 
 class WordGraph(nn.Module):

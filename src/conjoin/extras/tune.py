@@ -298,7 +298,8 @@ def _objective(search: Search, trial: Trial) -> float:
             raise optuna.TrialPruned
 
     corpus = Corpus({"train": search.corpus.train, "dev": search.corpus.dev})
-    train(config, corpus, lenient=search.lenient, cache_limit=search.cache_limit, listen=listen)
+    train(config, corpus, lenient=search.lenient, cache_limit=search.cache_limit, progress=False,
+          listen=listen)
     return score
 
 

@@ -8,6 +8,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -22,6 +23,18 @@ VERSION = 3
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BLANKS = re.compile(r"[ \t]+")
 Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class WordCoverage:
+    """`found` of the `words` distinct words of the training data have a word vector."""
+
+    found: int
+    words: int
+
+    def __str__(self) -> str:
+        share = 100 * self.found / max(1, self.words)
+        return f"vectors for {self.found:,} of {self.words:,} words of the training data ({share:.0f} %)"
 
 
 class VectorTable:

@@ -1,4 +1,4 @@
-"""Checkpoints: everything a run needs to go on exactly where it was, written whole or not at all, without pickle."""
+"""Checkpoints: everything a run needs to continue exactly where it was, written whole or not at all, without pickle."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from conjoin.errors import ModelError
 from conjoin.storage.atomic import atomic_folder
 from conjoin.training.distributed import Processes, set_random_state
 from conjoin.training.optimizer import AveragedWeights
+from conjoin.training.trainable import NamedParameters
 
 PREFIX = "step-"
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a run stands. `batch` counts the batches done of the epoch (from 0) in progress.
+    """How far a run has come: `step` steps, `epoch` whole epochs, `batch` batches of the next one.
 
-    `best_epoch` is the last one with the best score, `improved_epoch` the first: from there patience counts.
+    `best_epoch` is the last one with the best score, `improved_epoch` the first: from there patience counts. `sums` are
+    of the losses of this epoch by term, `plan` is a digest of settings and data.
     """
 
     step: int
@@ -39,7 +41,7 @@ class Position:
     plan: str
 
 
-def trainable_state(model: nn.Module) -> dict[str, Tensor]:
+def trainable_state(model: NamedParameters) -> dict[str, Tensor]:
     """Copies of the parameters that training changes, by name, on the CPU: on a GPU the weights of a recurrent layer are
     views of one block, which cannot be written. Frozen ones come from where they were first loaded."""
     return {name: _copied(value) for name, value in model.named_parameters() if value.requires_grad}
@@ -49,7 +51,7 @@ def _copied(value: Tensor) -> Tensor:
     return value.detach().to("cpu", copy=True).contiguous()
 
 
-def load_trainable(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+def load_trainable(model: NamedParameters, state: Mapping[str, Tensor]) -> None:
     """Put parameters saved by `trainable_state` back."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -61,7 +63,7 @@ def save_checkpoint(
     folder: Path,
     position: Position,
     *,
-    model: nn.Module,
+    model: NamedParameters,
     optimizer: torch.optim.Optimizer,
     averaged: AveragedWeights | None,
     scaler: Any,
@@ -92,32 +94,34 @@ def save_checkpoint(
 def load_checkpoint(
     folder: Path,
     *,
-    model: nn.Module,
+    model: NamedParameters,
     optimizer: torch.optim.Optimizer,
     averaged: AveragedWeights | None,
     scaler: Any,
     plan: str,
     processes: Processes,
 ) -> Position | None:
-    """Restore the newest checkpoint of a folder, or return None when there is none.
+    """Restore the newest checkpoint of a folder; None when there is none.
 
-    Raises `ModelError` when it cannot be read, belongs to a run with other settings or data (another `plan`) or to one of
-    another number of processes, whose batches and random states are others.
+    Raises:
+        ModelError: It cannot be read, or is of a run with other settings or data (another `plan`), or with another number
+            of processes, which have other batches and random states.
     """
-    found = _checkpoints(folder)
-    if not found:
+    checkpoints = _checkpoints(folder)
+    if not checkpoints:
         return None
+    path = checkpoints[-1]
     try:
-        values = json.loads((found[-1] / "state.json").read_text(encoding="utf-8"))
+        values = json.loads((path / "state.json").read_text(encoding="utf-8"))
         position, count = Position(**values["position"]), int(values["processes"])
-        tensors = load_file(found[-1] / "tensors.safetensors")
+        tensors = load_file(path / "tensors.safetensors")
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise ModelError(f"{found[-1]}: unreadable checkpoint ({error}); remove the folder to start anew") from error
+        raise ModelError(f"{path}: unreadable checkpoint ({error}); remove the folder to start anew") from error
     if position.plan != plan:
-        raise ModelError(f"{found[-1]}: this checkpoint is of a run with other settings or data; give another --output "
+        raise ModelError(f"{path}: this checkpoint is of a run with other settings or data; give another --output "
                          "or --overwrite")
     if count != processes.count:
-        raise ModelError(f"{found[-1]}: this checkpoint is of a run in {_counted(count)}, and this one has "
+        raise ModelError(f"{path}: this checkpoint is of a run in {_counted(count)}, and this one has "
                          f"{processes.count}; start as many, or give another --output or --overwrite")
     load_trainable(model, _under("model.", tensors))
     _restore_optimizer(optimizer, _under("optimizer.", tensors))

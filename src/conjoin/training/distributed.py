@@ -1,4 +1,4 @@
-"""Training over several processes: who this one is, and what they tell one another."""
+"""Training over several processes: their numbers, what they exchange, and accelerate's set-up."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from conjoin.modeling.precision import usable_precision
 from conjoin.parallel.launcher import launched_processes, launched_rank
 
 Value = TypeVar("Value")
-# A launcher ends all processes when one of them fails, so whoever waits, waits for work: saving, or vectors to be computed.
+# Long, for others may be saving or computing vectors; a launcher ends all processes when one of them fails.
 LONGEST_WAIT = timedelta(hours=2)
 DATA_PARALLEL = (DistributedType.MULTI_CPU, DistributedType.MULTI_GPU, DistributedType.MULTI_XPU, DistributedType.MULTI_NPU)
 
 
 @contextmanager
 def threads_of_torch(count: int | None) -> Iterator[None]:
-    """Compute with so many threads until the end of the block, in this thread; None: with as many as before."""
+    """Compute with `count` threads inside the block, in this thread; None leaves their number as it is."""
     if count is None:
         yield
         return
@@ -43,18 +43,18 @@ def threads_of_torch(count: int | None) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """This process, number `rank` of `count` that work on one run. All of them must make the same calls in one order."""
+    """This process, number `rank` of `count` that train one model. All of them must make the same calls in one order."""
 
     rank: int
     count: int
 
     @property
     def main(self) -> bool:
-        """Whether this is the one that writes files."""
+        """Whether this is the process that writes files."""
         return self.rank == 0
 
     def wait(self) -> None:
-        """Go on when all have come here."""
+        """Wait until all processes have come here."""
         if self.count > 1:
             PartialState().wait_for_everyone()
 
@@ -67,7 +67,7 @@ class Processes:
         return values
 
     def summed(self, values: Tensor) -> Tensor:
-        """The sum over processes of a tensor that each of them has."""
+        """The sum of every process's tensor; `values` itself changes."""
         if self.count > 1:
             distributed.all_reduce(values)
         return values
@@ -75,7 +75,7 @@ class Processes:
     def shared(
         self, function: Callable[[Sequence[Document]], list[Document]], documents: Sequence[Document]
     ) -> list[Document]:
-        """What a function makes of documents, one of each, in their order; each process computes its share of them."""
+        """Apply a function that returns one document for each; every process computes its share and gets all results."""
         if self.count == 1:
             return function(documents)
         own = documents[self.rank :: self.count]
@@ -84,9 +84,10 @@ class Processes:
 
 
 def join_processes() -> Processes:
-    """Meet the processes that were started together with this one; alone, this does nothing.
+    """Connect to the processes that were started together with this one, if there are any.
 
-    Raises `SettingError` where there are fewer GPUs than processes.
+    Raises:
+        SettingError: There are fewer GPUs than processes.
     """
     count = launched_processes()
     if count > 1 and not distributed.is_initialized():
@@ -100,13 +101,13 @@ def join_processes() -> Processes:
 
 
 def leave_processes() -> None:
-    """Part from the other processes at the end of a run."""
+    """Disconnect from the other processes at the end of a run."""
     if launched_processes() > 1 and distributed.is_initialized():
         PartialState().destroy_process_group()
 
 
 def build_accelerator(processes: Processes, precision: Precision) -> Accelerator:
-    """Devices, precision and, for several processes, DistributedDataParallel."""
+    """Set up devices, precision and, for several processes, DistributedDataParallel."""
     AcceleratorState._reset_state()  # else a process's first run fixes the precision of all later ones
     # Parameters may go unused: those of the relation stack where a batch holds no pair, some of foreign encoders always.
     wrapper = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
@@ -119,7 +120,7 @@ def build_accelerator(processes: Processes, precision: Precision) -> Accelerator
 
 
 def _on_cpu() -> bool:
-    """Whether several processes compute on the CPU: where it is asked for, or there is nothing else they could share."""
+    """Whether several processes compute on the CPU: where the environment says so, or there is no other device to share."""
     if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on"):
         return True
     device = torch.accelerator.current_accelerator()
@@ -128,7 +129,7 @@ def _on_cpu() -> bool:
 
 @contextmanager
 def one_for_all(processes: Processes) -> Iterator[None]:
-    """Say in one sentence that another process has ended, in place of how this one's call to it failed."""
+    """Turn a failed exchange with another process, which has ended early, into one sentence."""
     try:
         yield
     except RuntimeError as error:
@@ -139,7 +140,7 @@ def one_for_all(processes: Processes) -> Iterator[None]:
 
 
 def random_state() -> dict[str, Tensor]:
-    """The state of the generators that dropout, masking and mixtures draw from."""
+    """The state of the random generators behind dropout, masking and mixtures of candidates."""
     state = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()

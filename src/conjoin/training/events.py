@@ -1,4 +1,4 @@
-"""What training tells whoever listens: progress bars, logs, trackers."""
+"""The events of training, for progress bars, logs and trackers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from conjoin.evaluation.metrics import Report
+from conjoin.features.vector_table import WordCoverage
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Before the first step. Parameters are counts of numbers; `resumed` is the step a checkpoint was taken at, in `epoch`
-    (from 1). `select` tells which epoch counts: the best on dev or the last. `word_vectors`: how many distinct words of the
-    training data have a word vector, and how many there are; None for a model without such vectors."""
+    """Before the first step.
+
+    `parameters` and `trainable` count numbers; `resumed` is the step of the checkpoint that the run continues from, in
+    `epoch` (from 1), or 0. `select` is the epoch that counts: the best on dev or the last. `word_vectors` is None for a
+    model without word vectors.
+    """
 
     steps: int
     epochs: int
@@ -22,13 +26,16 @@ class Started:
     resumed: int
     epoch: int = 1
     select: Literal["best", "last"] = "best"
-    word_vectors: tuple[int, int] | None = None
+    word_vectors: WordCoverage | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StepDone:
-    """After each optimizer step. `terms` are the unweighted losses, means over all documents of the step: of every
-    process and every accumulated batch."""
+    """After each optimizer step.
+
+    `terms` are the losses by term without their weights, means over all documents of the step, of every process and
+    accumulated batch; `loss` is their weighted sum.
+    """
 
     step: int
     epoch: int
@@ -39,7 +46,11 @@ class StepDone:
 
 @dataclass(frozen=True, slots=True)
 class EpochDone:
-    """After each epoch (from 1). `terms` are means over its steps; `report` and `score` are of dev, when there is one."""
+    """After each epoch (from 1).
+
+    `terms` are means over its steps. `report` and `score`, by which the best epoch is found, are those on dev, or None
+    without dev; `best` means no earlier epoch scored higher.
+    """
 
     epoch: int
     terms: Mapping[str, float]
@@ -51,7 +62,7 @@ class EpochDone:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """At the end: the model now holds the weights of `epoch`."""
+    """At the end, when the model holds the weights of `epoch`, one of `epochs`, which scored `score` on dev."""
 
     epoch: int
     epochs: int

@@ -1,4 +1,4 @@
-"""Parameter groups, schedules of learning rate and loss weight, averaged weights."""
+"""Parameter groups, the schedule of learning rates, averaged weights."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from conjoin.config.options import Optimizer, Schedule
+from conjoin.training.trainable import NamedParameters
 
 # Of two dimensions, and no weights of a product all the same: XLNet's biases, CRF transitions, DistMult's diagonals.
 UNDECAYED = ("bias", ".transitions", ".diagonals")
 
 
 def build_optimizer(
-    model: nn.Module,
+    model: NamedParameters,
     *,
     learning_rate: float,
     head_learning_rate: float | None,
@@ -49,8 +50,8 @@ def build_optimizer(
 
 def _layer(name: str) -> int:
     """The number of the encoder layer a parameter belongs to, -1 outside of layers."""
-    found = re.search(r"encoder\..*?\blayers?\.(\d+)\.", name)
-    return int(found[1]) if found else -1
+    match = re.search(r"encoder\..*?\blayers?\.(\d+)\.", name)
+    return int(match[1]) if match else -1
 
 
 def rate_factor(step: int, *, steps: int, warmup: float, schedule: Schedule) -> float:
@@ -62,11 +63,6 @@ def rate_factor(step: int, *, steps: int, warmup: float, schedule: Schedule) -> 
         return 1.0
     share = (step - rising) / max(1, steps - rising)
     return 1.0 - share if schedule == "linear" else (1 + math.cos(math.pi * share)) / 2
-
-
-def ramp(step: int, *, steps: float) -> float:
-    """λ at a step (from 0): linearly from 0 to 1 over `steps`, then 1 (Giorgi et al. 2019 §2.1)."""
-    return min(1.0, step / steps) if steps > 0 else 1.0
 
 
 class AveragedWeights:
@@ -83,7 +79,7 @@ class AveragedWeights:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the parameters as they are after a step."""
+        """Add the parameters after a step to the average."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         current: list[Tensor] = [parameter.detach() for parameter in self.parameters]
@@ -94,6 +90,6 @@ class AveragedWeights:
     def swap(self) -> None:
         """Exchange the parameters with their averages; a second call undoes the first."""
         for parameter, value in zip(self.parameters, self.values, strict=True):
-            kept = parameter.detach().clone()
+            current = parameter.detach().clone()
             parameter.copy_(value)
-            value.copy_(kept)
+            value.copy_(current)

@@ -34,10 +34,10 @@ def options_of(encoder: str, **more: Any) -> Options:
 def test_layers_are_added_until_the_size_is_that_of_the_full_model(
     encoder: str, documents: list[Document], corpora: Path, tmp_path: Path
 ) -> None:
-    heard: list[str] = []
+    rows: list[str] = []
     made = reproduce("crone2020-table3", corpora, tmp_path / "out", options_of(encoder),
-                     listen=lambda row, result: heard.append(row))
-    assert heard == [row["name"] for row in made["rows"]]
+                     listen=lambda row, result: rows.append(row))
+    assert rows == [row["name"] for row in made["rows"]]
     assert [row["layers"] for row in made["rows"]] == [
         {"shared": 1, "entities": 1, "relations": 2}, {"shared": 2, "entities": 0, "relations": 2},
         {"shared": 3, "entities": 1, "relations": 0}, {"shared": 4, "entities": 0, "relations": 0},

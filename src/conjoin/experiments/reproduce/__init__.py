@@ -1,4 +1,4 @@
-"""The tables of the two papers: what each row is, how it is run, and ours beside theirs."""
+"""The tables of the two papers, run with conjoin and rendered with both figures side by side."""
 
 from __future__ import annotations
 

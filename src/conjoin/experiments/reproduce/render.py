@@ -1,4 +1,4 @@
-"""A table that was run, as Markdown and as LaTeX."""
+"""Results of a table as Markdown and as LaTeX."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def markdown(table: Mapping[str, Any]) -> str:
-    """The table with the paper's figures beside ours, and below it what was missing or done otherwise."""
+    """The paper's figures beside ours, with notes on missing corpora and differences from the paper below."""
     header, rows = _cells(table)
     lines = [f"# {table['title']}", "", _line(header), _line(["---"] * len(header)), *map(_line, rows), ""]
     lines += [_escaped(note) for note in _notes(table)]
@@ -15,7 +15,7 @@ def markdown(table: Mapping[str, Any]) -> str:
 
 
 def latex(table: Mapping[str, Any]) -> str:
-    """The table for a document that loads booktabs; notes as comments."""
+    """The same table for a document that loads booktabs, with the notes as comments."""
     header, rows = _cells(table)
     body = [" & ".join(map(_tex, row)) + r" \\" for row in rows]
     notes = [f"% {note}" for note in _notes(table) if note]
@@ -82,19 +82,19 @@ def _notes(table: Mapping[str, Any]) -> list[str]:
                          f"{layers['entities']} entities, {layers['relations']} relations")
         notes += [f"  - {deviation}" for deviation in row.get("deviations", []) if deviation not in shared]
     if shared:
-        notes += ["", "Otherwise than in the paper, in all rows that were run:", "", *(f"- {item}" for item in shared)]
-    compared = table.get("significance", [])
-    if compared:
+        notes += ["", "Differences from the paper in all rows that were run:", "", *(f"- {item}" for item in shared)]
+    comparisons = table.get("significance", [])
+    if comparisons:
         notes += ["", "Paired bootstrap over test sentences, difference with 95 % interval:", ""]
         notes += [f"- {item['first']} against {item['second']}, {item['task']}: {item['difference']:+.2f} "
-                  f"({item['low']:+.2f} to {item['high']:+.2f}), p = {item['p_value']:.4f}" for item in compared]
+                  f"({item['low']:+.2f} to {item['high']:+.2f}), p = {item['p_value']:.4f}" for item in comparisons]
     return notes
 
 
 def _in_all(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The deviations that all rows have, where several were run."""
-    run = [row["deviations"] for row in rows if "deviations" in row]
-    return [item for item in run[0] if all(item in others for others in run)] if len(run) > 1 else []
+    """The deviations that all of several rows have."""
+    lists = [row["deviations"] for row in rows if "deviations" in row]
+    return [item for item in lists[0] if all(item in others for others in lists)] if len(lists) > 1 else []
 
 
 def _line(cells: Sequence[str]) -> str:

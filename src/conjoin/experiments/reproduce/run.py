@@ -1,4 +1,4 @@
-"""Running a table: each row an experiment, then ours beside the paper's."""
+"""Run a table of a paper: each row is an experiment, whose scores stand beside the paper's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from conjoin.config.settings import Config
 from conjoin.document import Corpus, Document
 from conjoin.errors import DataError, SettingError, unknown_name
 from conjoin.experiments.experiment import Experiment, conduct
-from conjoin.experiments.folds import Folding, parts
+from conjoin.experiments.folds import Folding
+from conjoin.experiments.folds import parts as make_parts
 from conjoin.experiments.reproduce.sources import SOURCES
 from conjoin.experiments.reproduce.tables import COUNTS, STATISTICS, TABLES, Column, Row, Table
 from conjoin.experiments.significance import compare
@@ -23,16 +24,25 @@ from conjoin.modeling.build import assemble_model, build_embedder
 from conjoin.schema import Schema
 from conjoin.storage.cache import CACHE_LIMIT
 
+Listener = Callable[[str, Mapping[str, Any]], None]  # name of a row, result of a run
 QUICK_DOCUMENTS = 24
 MAX_SHARED = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a table is run here.
+    """How a table is run.
 
-    `encoder` stands in for the paper's (in Crone 2020's model, frozen, for ELMo and GloVe). `seeds` and `folds` cut the
-    protocol down to the first so many. `quick` is a smoke run: one epoch on a few sentences, whose scores mean nothing.
+    Attributes:
+        encoder: Replaces the paper's encoder; in Crone 2020's model, frozen, ELMo and GloVe.
+        settings: Overrides of every row's settings.
+        quick: A smoke run of one epoch on a few sentences, whose scores mean nothing.
+        seeds: Run only the first seeds of the protocol.
+        folds: Run only the first folds of the protocol.
+        rows: Names of the rows that are run; all when empty.
+        workers: Processes.
+        cache_limit: GB for vectors of frozen encoders.
+        samples: Resamples of the significance test.
     """
 
     encoder: str | None = None
@@ -52,12 +62,23 @@ def reproduce(
     output: Path,
     options: Options = Options(),
     *,
-    listen: Callable[[str, Mapping[str, Any]], None] | None = None,
+    listen: Listener | None = None,
 ) -> dict[str, Any]:
-    """Run the rows of a table whose corpora are under `data`; a run that was stopped goes on.
+    """Run the rows of a table whose corpora are under `data`; a run that was stopped continues.
 
-    → what `render` makes Markdown and LaTeX of. `listen` is told each finished training run with its row's name. Raises
-    `SettingError` for an unknown table or row.
+    Args:
+        name: Name of the table.
+        data: Folder of the corpora, see `SOURCES`.
+        output: Folder of the experiments.
+        options: How the table is run.
+        listen: Called with the name of the row and the result of each finished training run.
+
+    Returns:
+        The table for `render.markdown` and `render.latex`.
+
+    Raises:
+        SettingError: An unknown table or row.
+        DataError: `data` is no folder.
     """
     if name not in (*TABLES, STATISTICS):
         raise SettingError(unknown_name("table", name, (*TABLES, STATISTICS)))
@@ -66,18 +87,15 @@ def reproduce(
     if name == STATISTICS:
         return _statistics(data)
     table = TABLES[name]
-    for asked in options.rows:
-        if asked not in {row.name for row in table.rows}:
-            raise SettingError(unknown_name("row", asked, [row.name for row in table.rows]))
+    for row_name in options.rows:
+        if row_name not in {row.name for row in table.rows}:
+            raise SettingError(unknown_name("row", row_name, [row.name for row in table.rows]))
     rows, results = [], {}
     for row in table.rows:
-        if options.rows and row.name not in options.rows:
-            rows.append(_empty(row, "not asked for"))
-            continue
-        made = _row(table, row, data, output / name, options, listen)
-        rows.append(made[0])
-        if made[1] is not None:
-            results[row.name] = made[1]
+        value, result = _run_row(table, row, data, output / name, options, listen)
+        rows.append(value)
+        if result is not None:
+            results[row.name] = result
     return {
         "table": name, "title": table.title, "columns": list(table.columns), "quick": options.quick,
         "encoder": options.encoder, "settings": list(options.settings), "rows": rows,
@@ -90,54 +108,58 @@ def _empty(row: Row, reason: str) -> dict[str, Any]:
             "missing": reason}
 
 
-def _row(
-    table: Table,
-    row: Row,
-    data: Path,
-    output: Path,
-    options: Options,
-    listen: Callable[[str, Mapping[str, Any]], None] | None,
+def _run_row(
+    table: Table, row: Row, data: Path, output: Path, options: Options, listen: Listener | None
 ) -> tuple[dict[str, Any], Results | None]:
-    source = SOURCES[row.corpus]
-    corpora = source.read(data)
-    if corpora is None:
-        return _empty(row, source.missing(data)), None
-    config = settings_of(row, options)
-    made = _parts(corpora, _folding(row, options))
-    if options.quick:
-        made = {name: _few(corpus) for name, corpus in made.items()}
-    made = dict(list(made.items())[: _max_folds(options)])
-    if row.same_size:
-        full = settings_of(replace(row, overrides=()), options)
-        config = same_size(config, full, next(iter(made.values())).train)
-    experiment = Experiment(
-        config, made, output / _slug(row.name), seeds=tuple(range(_seeds(row, options))), dev=row.dev, lenient=True,
-        cache_limit=options.cache_limit, notes={"row": row.name},
-    )
+    if options.rows and row.name not in options.rows:
+        return _empty(row, "not asked for"), None
+    experiment = row_experiment(row, data, output, options)
+    if experiment is None:
+        return _empty(row, SOURCES[row.corpus].missing(data)), None
     results = conduct(
         experiment, workers=options.workers, listen=(lambda result: listen(row.name, result)) if listen else None
     )
+    stack = experiment.config.stack
     value = {
         **_empty(row, ""),
         "ours": {column: _figure(results, column) for column in table.columns},
-        "runs": {"folds": len(made), "seeds": len(experiment.seeds)},
+        "runs": {"folds": len(experiment.parts), "seeds": len(experiment.seeds)},
         "trained_parameters": results.runs[0]["trainable"],
-        "layers": {"shared": config.stack.shared, "entities": config.stack.entities, "relations": config.stack.relations},
-        "deviations": _deviations(row, config, made, options),
+        "layers": {"shared": stack.shared, "entities": stack.entities, "relations": stack.relations},
+        "deviations": _deviations(row, experiment, options),
     }
     return value, results
 
 
+def row_experiment(row: Row, data: Path, output: Path, options: Options) -> Experiment | None:
+    """The experiment of a row; None when its corpus is not under `data`."""
+    corpora = SOURCES[row.corpus].read(data)
+    if corpora is None:
+        return None
+    config = settings_of(row, options)
+    parts = _parts(corpora, _folding(row, options))
+    if options.quick:
+        parts = {name: _few(corpus) for name, corpus in parts.items()}
+    parts = dict(list(parts.items())[: _max_folds(options)])
+    if row.same_size:
+        full = settings_of(replace(row, overrides=()), options)
+        config = same_size(config, full, next(iter(parts.values())).train)
+    return Experiment(
+        config, parts, output / _slug(row.name), seeds=tuple(range(_seeds(row, options))), dev=row.dev, lenient=True,
+        cache_limit=options.cache_limit, notes={"row": row.name},
+    )
+
+
 def settings_of(row: Row, options: Options) -> Config:
-    """The settings of a row: its preset with another encoder where one is asked for, and what tells the row apart."""
-    given: list[str] = []
+    """The settings of a row: its preset and overrides, with the encoder of the options."""
+    overrides: list[str] = []
     preset = row.preset
     if options.encoder is not None:
         preset = f"{preset}-minilm" if preset.startswith("crone2020") else preset
-        given.append(f"encoder.name='{options.encoder}'")
+        overrides.append(f"encoder.name='{options.encoder}'")
     if options.quick:
-        given.append("training.epochs=1")
-    return load_config(preset, [*given, *options.settings, *row.overrides])
+        overrides.append("training.epochs=1")
+    return load_config(preset, [*overrides, *options.settings, *row.overrides])
 
 
 def same_size(config: Config, full: Config, documents: Sequence[Document]) -> Config:
@@ -149,11 +171,11 @@ def same_size(config: Config, full: Config, documents: Sequence[Document]) -> Co
         model = assemble_model(settings, schema, embedder)
         return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
-    def sharing(layers: int) -> Config:
+    def with_shared(layers: int) -> Config:
         return config.model_copy(update={"stack": config.stack.model_copy(update={"shared": layers})})
 
-    aim = size(full)
-    return min(map(sharing, range(MAX_SHARED + 1)), key=lambda settings: abs(size(settings) - aim))
+    full_size = size(full)
+    return min(map(with_shared, range(MAX_SHARED + 1)), key=lambda settings: abs(size(settings) - full_size))
 
 
 def _folding(row: Row, options: Options) -> Folding:
@@ -162,8 +184,8 @@ def _folding(row: Row, options: Options) -> Folding:
 
 def _parts(corpora: Mapping[str, Corpus], folding: Folding) -> dict[str, Corpus]:
     if len(corpora) == 1:
-        return parts(next(iter(corpora.values())), folding)
-    return {name: parts(corpus, folding)["test"] for name, corpus in corpora.items()}
+        return make_parts(next(iter(corpora.values())), folding)
+    return {name: make_parts(corpus, folding)["test"] for name, corpus in corpora.items()}
 
 
 def _few(corpus: Corpus) -> Corpus:
@@ -193,24 +215,20 @@ def _figure(results: Results, column: Column) -> dict[str, float]:
     }
 
 
-def _deviations(row: Row, config: Config, made: Mapping[str, Corpus], options: Options) -> list[str]:
-    """What is otherwise than in the paper."""
-    paper = load_config(row.preset, row.overrides)
-    found = [row.note] if row.note else []
+def _deviations(row: Row, experiment: Experiment, options: Options) -> list[str]:
+    """The differences from the paper's protocol and settings, as sentences."""
+    notes = [row.note] if row.note else []
     if options.quick:
-        found.append(f"smoke run: one epoch, {QUICK_DOCUMENTS} sentences of a part, 2 folds at most; scores mean nothing")
-    seeds = _seeds(row, options)
-    if seeds < row.seeds:
-        found.append(f"{seeds} of {row.seeds} seeds")
+        notes.append(f"smoke run: one epoch, {QUICK_DOCUMENTS} sentences of a part, 2 folds at most; scores mean nothing")
+    if len(experiment.seeds) < row.seeds:
+        notes.append(f"{len(experiment.seeds)} of {row.seeds} seeds")
     folds = row.folding.folds or len(SOURCES[row.corpus].folds)
-    if folds and len(made) < folds:
-        found.append(f"{len(made)} of {folds} folds")
+    if folds and len(experiment.parts) < folds:
+        notes.append(f"{len(experiment.parts)} of {folds} folds")
     skipped = {"stack.shared"} if row.same_size else set()
-    theirs, ours = _flat(paper), _flat(config)
-    for key in ours:
-        if ours[key] != theirs[key] and key not in skipped:
-            found.append(f"{key} = {ours[key]} (paper: {theirs[key]})")
-    return found
+    paper, ours = _flat(load_config(row.preset, row.overrides)), _flat(experiment.config)
+    return notes + [f"{key} = {ours[key]} (paper: {paper[key]})"
+                    for key in ours if ours[key] != paper[key] and key not in skipped]
 
 
 def _flat(config: Config) -> dict[str, Any]:
@@ -224,17 +242,17 @@ def _flat(config: Config) -> dict[str, Any]:
 def _significance(table: Table, results: Mapping[str, Results], samples: int) -> list[dict[str, Any]]:
     """The first row that was run against each other row on the same documents."""
     first = next((row for row in table.rows if row.name in results), table.rows[0])
-    found = []
+    comparisons = []
     for row in table.rows:
         same = row.corpus == first.corpus and row.folding == first.folding
         if row is not first and same and row.name in results:
             for task in TASKS:
                 comparison = compare(results[first.name], results[row.name], task, samples=samples)
-                found.append({"first": first.name, "second": row.name, "task": task,
-                              "difference": round(100 * comparison.difference, 2),
-                              "low": round(100 * comparison.low, 2), "high": round(100 * comparison.high, 2),
-                              "p_value": round(comparison.p_value, 4)})
-    return found
+                comparisons.append({"first": first.name, "second": row.name, "task": task,
+                                    "difference": round(100 * comparison.difference, 2),
+                                    "low": round(100 * comparison.low, 2), "high": round(100 * comparison.high, 2),
+                                    "p_value": round(comparison.p_value, 4)})
+    return comparisons
 
 
 def _statistics(data: Path) -> dict[str, Any]:
@@ -246,10 +264,10 @@ def _statistics(data: Path) -> dict[str, Any]:
             rows.append({"name": name, "missing": SOURCES[key].missing(data), "types": []})
             continue
         documents = [document for corpus in corpora.values() for document in corpus]
-        found = Counter(entity.type for document in documents for entity in document.entities)
-        linked = Counter(relation.type for document in documents for relation in document.relations)
+        entity_counts = Counter(entity.type for document in documents for entity in document.entities)
+        relation_counts = Counter(relation.type for document in documents for relation in document.relations)
         types = [{"kind": kind, "type": type, "paper": count, "ours": ours[type]}
-                 for kind, counts, ours in (("entity", entities, found), ("relation", relations, linked))
+                 for kind, counts, ours in (("entity", entities, entity_counts), ("relation", relations, relation_counts))
                  for type, count in counts.items()]
         rows.append({"name": name, "missing": "", "types": types})
     title = "Giorgi et al. 2019, Table A.1: entities and relations of each corpus"

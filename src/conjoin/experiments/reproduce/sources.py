@@ -1,4 +1,4 @@
-"""Where the corpora of the papers lie in a user's folder, and how they are read."""
+"""The corpora of the papers in a user's folder, and how they are read."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from conjoin.readers import read_corpus
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A corpus: where it may lie under the data folder, the first place that is there counting.
+    """A corpus under the data folder.
 
-    `folds` are values of the format's option `splits`, each of which gives the parts of one fold. `form` says which form
-    of the corpus is meant, where another one will not do.
+    Attributes:
+        places: Paths under the data folder, of which the first that exists is read.
+        options: Options of the format.
+        format: Name of the format; detected when None.
+        lenient: Leave out what is wrong in the files.
+        folds: Values of the option `splits`, one for each fold.
+        form: The form of the corpus that is needed, for the message when it is missing.
     """
 
     places: tuple[str, ...]
@@ -26,16 +31,16 @@ class Source:
     form: str = ""
 
     def place(self, data: Path) -> Path | None:
-        """The file or folder, if it is there."""
+        """The first file or folder that exists, or None."""
         return next((data / place for place in self.places if (data / place).exists()), None)
 
     def missing(self, data: Path) -> str:
-        """What to say when the corpus is not there."""
+        """The message for a corpus that is not there."""
         form = f"; this table needs {self.form}" if self.form else ""
         return f"the corpus is not under {data}: looked for {', '.join(self.places)}{form}"
 
     def read(self, data: Path) -> dict[str, Corpus] | None:
-        """The corpus, or one for each fold, by name; None when it is not under the data folder."""
+        """Read the corpus, or one for each fold, by name; None when it is not under the data folder."""
         place = self.place(data)
         if place is None:
             return None

@@ -1,4 +1,4 @@
-"""The rows of the papers' tables as data: corpus, settings, protocol, and the figures that were reported."""
+"""The rows of the papers' tables as data: corpus, settings, protocol and reported figures."""
 
 from __future__ import annotations
 
@@ -20,9 +20,19 @@ OWN_SPLITS = Folding()
 class Row:
     """One system on one corpus.
 
-    `reported` has the paper's figures in per cent by column; `deviation` what the paper says after ±. `overrides` are the
-    settings that tell the row from its preset. With `same_size` layers are added to the shared stack until the model has
-    about as many trained parameters as its preset (Crone 2020 §4.2). `note` says what we do otherwise than the paper.
+    Attributes:
+        name: As in the paper.
+        corpus: Key of `SOURCES`.
+        preset: Settings.
+        reported: The paper's figures in per cent, by column.
+        folding: Folds and parts.
+        dev: Use of a dev part.
+        seeds: Number of runs that the paper takes the mean of.
+        overrides: Settings that differ from the preset.
+        same_size: Add layers to the shared stack until the model has about as many trained parameters as its preset (Crone
+            2020 §4.2).
+        deviation: The paper's figures after ±, by column.
+        note: A difference from the paper's protocol.
     """
 
     name: str

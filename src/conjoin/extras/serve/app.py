@@ -102,9 +102,10 @@ def _add_information(app: FastAPI, extractor: Extractor, name: str, limits: Limi
     @app.get("/model", response_model=ModelInfo, responses={401: ERRORS[401]})
     async def model() -> Response:
         """Show the model's types, settings, scores and limits."""
+        scores = extractor.record.to_json().get("test", {})
         return JSONResponse({
             "name": name, "version": __version__, "settings": extractor.config.model_dump(mode="json"),
-            "types": extractor.schema.to_json(), "scores": extractor.metrics.get("test", {}), "limits": asdict(limits),
+            "types": extractor.schema.to_json(), "scores": scores, "limits": asdict(limits),
         })
 
     page = page_html(name, max_characters=limits.characters)
