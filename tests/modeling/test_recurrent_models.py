@@ -197,7 +197,7 @@ def test_weights_that_are_views_of_one_block_are_saved(
                     weight.data = part.view_as(weight)
         return model
 
-    monkeypatch.setattr("conjoin.experiments.train.build_model", fused)
+    monkeypatch.setattr("conjoin.modeling.build.build_model", fused)
     splits = {split: tuple(documents) for split in ("train", "dev")}
     extractor = train(config, Corpus(splits), output=tmp_path / "run")
     again = Extractor.load(tmp_path / "run").model.state_dict()

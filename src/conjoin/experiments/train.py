@@ -24,13 +24,12 @@ from conjoin.experiments.probe import probe_cooccurrence
 from conjoin.experiments.run_folder import CHECKPOINTS, RETRAIN_CHECKPOINTS, run_folder, save_run
 from conjoin.experiments.training_data import (
     training_corpus,
+    warn_about_lost_annotations,
     warn_about_other_splits,
-    warn_about_several_types,
-    without_overlaps,
 )
 from conjoin.extractor import Extractor
 from conjoin.features.vector_table import WordCoverage
-from conjoin.modeling.build import build_model
+from conjoin.modeling.architectures import ARCHITECTURES, DEFAULT
 from conjoin.modeling.embedders.feature_cache import FeatureCache
 from conjoin.modeling.embedders.static import word_coverage
 from conjoin.schema import Schema
@@ -92,12 +91,13 @@ def train(
     """
     folder = Path(output) if output is not None else None
     config = with_absolute_paths(config)
-    data = training_corpus(corpus, relation_free=relation_free, lenient=lenient)
+    architecture = ARCHITECTURES[DEFAULT]
+    data = training_corpus(corpus, architecture, relation_free=relation_free, lenient=lenient)
     if retrain_on_dev and not data.dev:
         raise DataError("--retrain-on-dev (retrain_on_dev=True) needs a dev split to find the epoch on; the data has none")
     warn_about_other_splits(corpus)
-    train_and_dev = (*data.train, *without_overlaps(data.dev, lenient=lenient)) if retrain_on_dev else ()
-    warn_about_several_types(train_and_dev or data.train, config)
+    train_and_dev = (*data.train, *architecture.fit(data.dev, lenient)) if retrain_on_dev else ()
+    warn_about_lost_annotations(train_and_dev or data.train, config, architecture)
     processes = join_processes()
     with run_folder(folder, overwrite, processes), _listener(progress, listen, folder, processes) as listener:
         cache = FeatureCache(cache_folder(), limit=round(cache_limit * 1e9)) if cache_limit > 0 else None
@@ -166,7 +166,7 @@ class _Trainer:
             settings = settings.model_copy(update={"select": select})
         schema = Schema.from_documents(documents, symmetric=config.symmetric)
         set_seed(settings.seed)
-        model = build_model(config, schema, documents=documents, cache=self.cache)
+        model = ARCHITECTURES[DEFAULT].build(config, schema, documents, self.cache)
         pair = word_coverage(model)
         coverage = WordCoverage(*pair) if pair is not None else None
         extractor = Extractor.from_model(model, config)

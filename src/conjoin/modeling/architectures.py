@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from conjoin.config.settings import Config
 from conjoin.document import Document
 from conjoin.errors import ModelError, unknown_name
+from conjoin.modeling.joint_data import data_warnings, fit_documents
 from conjoin.schema import Schema
 
 if TYPE_CHECKING:
@@ -27,12 +28,17 @@ class Architecture:
 
     Attributes:
         settings: Type of its settings.
+        fit: The documents that its models can be trained on. Annotations that they cannot hold raise `DataError`, or are
+            left out if the flag (lenient) is set.
+        warnings: Sentences about annotations of training documents that its models lose.
         build: Builds a new model from settings, schema, training documents and an optional cache of vectors.
         load: Builds the model of a saved folder, without its weights; the flag says whether it may be trained or exported.
         backend: Wraps a model for annotation in a precision.
     """
 
     settings: type[Config]
+    fit: Callable[[Sequence[Document], bool], tuple[Document, ...]]
+    warnings: Callable[[Sequence[Document], Config], Iterator[str]]
     build: Callable[[Config, Schema, Sequence[Document], FeatureCache | None], JointModel]
     load: Callable[[Config, Schema, Path, bool], JointModel]
     backend: Callable[[JointModel, Precision], TorchBackEnd]
@@ -59,7 +65,7 @@ def _joint_backend(model: JointModel, precision: Precision) -> TorchBackEnd:
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
-    "joint": Architecture(Config, _build_joint, _load_joint, _joint_backend),
+    "joint": Architecture(Config, fit_documents, data_warnings, _build_joint, _load_joint, _joint_backend),
 }
 
 
