@@ -108,7 +108,7 @@ def test_candidates_of_a_calibration_come_out_of_the_decoder() -> None:
     for min_score, count in ((0.59, 1), (0.61, 0)):
         calibration = Calibration(temperatures, {"entities": {}, "relations": {"Before": min_score}}, 0.05)
         annotator = annotator_of(calibration=calibration)
-        assert annotator.decoder.relations is not None and annotator.decoder.relations.threshold == 0.05
+        assert annotator.uncertainty([names]).tolist() == annotator_of().uncertainty([names]).tolist()
         assert len(annotator.annotate([names])[0].relations) == count
 
 

@@ -47,7 +47,7 @@ class BackEnd(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Minimum scores of results, from 0 to 1; an entity below takes its relations along."""
+    """Minimum scores of results, from 0 to 1. Dropping an entity also drops its relations."""
 
     entities: float = 0.0
     relations: float = 0.0
@@ -74,11 +74,8 @@ class Thresholds:
 class Annotator:
     """Annotates documents with a back end.
 
-    Attributes:
-        backend: Gives scores.
-        decoder: Makes entities and relations of scores. `decoder.relations.threshold` decides on relations.
-        calibration: Calibrates scores and applies a minimum score for each type.
-        thresholds: Minimum scores of results, applied last.
+    A relation passes three tests, in this order: the threshold of `decoder.relations`, or with a calibration the lower
+    one of its candidates; the calibrated minimum score of its type; `thresholds`.
     """
 
     backend: BackEnd
@@ -99,7 +96,7 @@ class Annotator:
     def begin(
         self, documents: Sequence[Document], threads: BatchThreads[Document], *, gold_entities: bool = False
     ) -> Callable[[], list[Document]]:
-        """As `annotate`, side by side with the caller: call the returned function for the results."""
+        """As `annotate`, but return at once where batches run in threads: call the returned function for the results."""
 
         def annotate(members: list[int]) -> list[Document]:
             return self.annotate_batch([documents[index] for index in members], gold_entities=gold_entities)
@@ -151,6 +148,8 @@ class Annotator:
         decoder = self.decoder.relations
         if decoder is None:
             return [()] * len(entities)
+        if self.calibration is not None and self.calibration.candidates is not None:
+            decoder = replace(decoder, threshold=self.calibration.candidates)  # each type has its own minimum, in _finish
         spans, pairs = decoder.candidates(entities)
         if not pairs.shape[1]:
             return [()] * len(entities)
@@ -176,8 +175,4 @@ def build_annotator(
     thresholds: Thresholds | None = None,
 ) -> Annotator:
     """The annotator of a model's settings and schema."""
-    decoder = build_decoder(config, schema)
-    if calibration is not None and calibration.candidates is not None and decoder.relations is not None:
-        # Each type has its own minimum score, below which relations must still come out of the decoder.
-        decoder = replace(decoder, relations=replace(decoder.relations, threshold=calibration.candidates))
-    return Annotator(backend, decoder, calibration, thresholds or Thresholds())
+    return Annotator(backend, build_decoder(config, schema), calibration, thresholds or Thresholds())

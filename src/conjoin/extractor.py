@@ -199,11 +199,10 @@ class Extractor:
         if not any(document.entities for document in documents):
             raise DataError("there are no documents to calibrate on, for none holds an entity; give a split that is "
                             "annotated, such as dev")
-        threshold = self.config.relations.threshold
-        own = build_annotator(self.annotator.backend, self.config, self.schema).decoder.relations
-        min_score = None if own is None else own.min_score
+        decoder = self.annotator.decoder.relations
+        min_score = None if decoder is None else decoder.min_score
         candidates = None if min_score is None else min(min_score, CANDIDATES)
-        predicted = self.annotator.uncalibrated(threshold if candidates is None else candidates).annotate(documents)
+        predicted = self.annotator.uncalibrated(candidates).annotate(documents)
         calibration, report = fit(
             documents, predicted, relation_types=self.schema.relation_types, symmetric=self.schema.symmetric,
             threshold=min_score, candidates=candidates,

@@ -38,7 +38,7 @@ class Calibration:
     Args:
         temperatures: Task (`entities`, `relations`) → temperature.
         thresholds: Task → type → minimum of the calibrated score.
-        candidates: The minimum score of relations that the model itself predicts; None for its own rule.
+        candidates: The threshold of the decoder while this calibration is in use; None leaves the decoder its own rule.
     """
 
     temperatures: Mapping[str, float]

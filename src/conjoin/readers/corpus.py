@@ -36,7 +36,7 @@ from conjoin.readers.problems import Problems
 from conjoin.readers.splits import ALL, split_of, split_order
 from conjoin.readers.writing import write_files
 
-# The order in which detection asks the formats.
+# Detection takes the first format whose `sniff` recognises a file: strict ones stand before loose ones.
 FORMATS: Mapping[str, Format] = {
     module.FORMAT.name: module.FORMAT
     for module in (prodigy, labelstudio, doccano, jsonl, bekoulis, spert, tfmtrnn, giorgi, ade, ace, i2b2, brat,
@@ -46,7 +46,7 @@ FORMATS: Mapping[str, Format] = {
 SAMPLE = "sample"  # the name of the built-in corpus, unless there is a file or folder of that name
 SAMPLE_FOLDER = Path(str(resources.files("conjoin"))) / "corpora" / "sample"
 
-# Endings of one format only: its reader reports what is wrong with a file that no format recognises.
+# The formats assumed when no `sniff` recognises a file: their readers report what is wrong with it.
 _FORMAT_OF_ENDING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "spert", ".rel": "ade", ".sgm": "ace", ".con": "i2b2",
                      ".ann": "brat", ".spacy": "docbin", ".parquet": "huggingface"}
 
