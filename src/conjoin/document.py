@@ -98,9 +98,8 @@ class Document:
         self._annotate(self.entities, self.relations)
 
     @classmethod
-    def from_words(
-        cls, words: Iterable[str], entities: Iterable[Entity] = (), relations: Iterable[Relation] = (), *, id: str = ""
-    ) -> Document:
+    def from_words(cls, words: Iterable[str], entities: Iterable[Entity] = (), relations: Iterable[Relation] = (), *,
+                   id: str = "") -> Document:
         """A document whose text is its words with one blank between them."""
         tokens = []
         position = 0

@@ -42,12 +42,8 @@ class Schema:
         symmetric = frozenset(symmetric)
         for type in sorted(symmetric - signatures.keys()):
             raise SettingError(unknown_name("symmetric relation type", type, signatures))
-        return cls(
-            tuple(sorted(entity_types)),
-            tuple(sorted(signatures)),
-            symmetric,
-            {type: frozenset(pairs) for type, pairs in signatures.items()},
-        )
+        return cls(tuple(sorted(entity_types)), tuple(sorted(signatures)), symmetric,
+                   {type: frozenset(pairs) for type, pairs in signatures.items()})
 
     def allows(self, relation_type: str, head_type: str, tail_type: str) -> bool:
         """True when a relation of this type may connect a head and a tail of these types."""

@@ -123,9 +123,8 @@ def public_corpus(name: str, corpora: Mapping[str, PublicCorpus] = PUBLIC) -> Pu
     return corpora[name]
 
 
-def fetch(
-    name: str, folder: Path, *, corpora: Mapping[str, PublicCorpus] = PUBLIC, progress: Progress | None = None
-) -> list[Path]:
+def fetch(name: str, folder: Path, *, corpora: Mapping[str, PublicCorpus] = PUBLIC,
+          progress: Progress | None = None) -> list[Path]:
     """Download the files of a public corpus that are not in the folder yet; partial downloads resume.
 
     Args:

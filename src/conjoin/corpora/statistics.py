@@ -139,10 +139,8 @@ class CorpusStatistics:
         if "train" not in self.splits:
             return {}
         entities, relations = self.splits["train"].entities, self.splits["train"].relations
-        unseen = {
-            name: sorted((counts.entities.keys() - entities.keys()) | (counts.relations.keys() - relations.keys()))
-            for name, counts in self.splits.items()
-        }
+        unseen = {name: sorted((counts.entities.keys() - entities.keys()) | (counts.relations.keys() - relations.keys()))
+                  for name, counts in self.splits.items()}
         return {name: types for name, types in unseen.items() if types}
 
     def to_json(self) -> dict[str, Any]:
@@ -184,9 +182,8 @@ def corpus_statistics(streams: Mapping[str, Iterable[Document]]) -> CorpusStatis
     return statistics
 
 
-def _add_id(
-    id: str, split: str, ids: set[bytes], id_splits: dict[bytes, tuple[str, ...]], statistics: CorpusStatistics
-) -> None:
+def _add_id(id: str, split: str, ids: set[bytes], id_splits: dict[bytes, tuple[str, ...]],
+            statistics: CorpusStatistics) -> None:
     """Count an id among the `ids` of its split, and its text among those of several splits."""
     key = _digest(id)
     if key in ids:
@@ -234,10 +231,8 @@ def limits(statistics: CorpusStatistics, *, decision: str, constrain: bool) -> I
     train = statistics.splits.get("train")
     if constrain and train is not None:
         known = train.signatures.keys()
-        unseen = sum(
-            count for name, counts in statistics.splits.items() if name != "train"
-            for signature, count in counts.signatures.items() if signature not in known
-        )
+        unseen = sum(count for name, counts in statistics.splits.items() if name != "train"
+                     for signature, count in counts.signatures.items() if signature not in known)
         if unseen:
             yield (f"{unseen:,} relations outside of train connect types that their type never connects in train; "
                    "relations.constrain=true cannot predict them")

@@ -73,9 +73,8 @@ class Calibration:
     def from_json(cls, value: Mapping[str, Any]) -> Calibration:
         """The inverse of `to_json`. Raises `LookupError`, `TypeError` or `ValueError` for anything else."""
         temperatures = {task: float(value["temperatures"][task]) for task in TASKS}
-        thresholds = {
-            task: {str(type): float(threshold) for type, threshold in value["thresholds"][task].items()} for task in TASKS
-        }
+        thresholds = {task: {str(type): float(threshold) for type, threshold in value["thresholds"][task].items()}
+                      for task in TASKS}
         candidates = value["candidates"]
         numbers = [*temperatures.values(), *(number for types in thresholds.values() for number in types.values())]
         if not all(map(math.isfinite, numbers)) or min(temperatures.values()) <= 0:
@@ -91,15 +90,9 @@ def calibrate(score: float, temperature: float) -> float:
     return 1 / (1 + math.exp(-math.log(inner / (1 - inner)) / temperature))
 
 
-def fit(
-    gold: Sequence[Document],
-    predicted: Sequence[Document],
-    *,
-    relation_types: Iterable[str],
-    symmetric: frozenset[str] = frozenset(),
-    threshold: float | None = None,
-    candidates: float | None = None,
-) -> tuple[Calibration, dict[str, Any]]:
+def fit(gold: Sequence[Document], predicted: Sequence[Document], *, relation_types: Iterable[str],
+        symmetric: frozenset[str] = frozenset(), threshold: float | None = None,
+        candidates: float | None = None) -> tuple[Calibration, dict[str, Any]]:
     """Fit temperatures and thresholds.
 
     Args:
@@ -131,22 +124,17 @@ def fit(
 
 
 def _entities(gold: Sequence[Document], predicted: Sequence[Document]) -> list[ScoredPrediction]:
-    return [
-        ScoredPrediction(entity.type, entity.score, entity in known)
-        for known, document in zip((set(document.entities) for document in gold), predicted, strict=True)
-        for entity in document.entities if entity.score is not None
-    ]
+    return [ScoredPrediction(entity.type, entity.score, entity in known)
+            for known, document in zip((set(document.entities) for document in gold), predicted, strict=True)
+            for entity in document.entities if entity.score is not None]
 
 
-def _relations(
-    gold: Sequence[Document], predicted: Sequence[Document], symmetric: frozenset[str]
-) -> list[ScoredPrediction]:
+def _relations(gold: Sequence[Document], predicted: Sequence[Document],
+               symmetric: frozenset[str]) -> list[ScoredPrediction]:
     links = ({canonical(relation, symmetric) for relation in document.relations} for document in gold)
-    return [
-        ScoredPrediction(relation.type, relation.score, canonical(relation, symmetric) in known)
-        for known, document in zip(links, predicted, strict=True)
-        for relation in document.relations if relation.score is not None
-    ]
+    return [ScoredPrediction(relation.type, relation.score, canonical(relation, symmetric) in known)
+            for known, document in zip(links, predicted, strict=True) for relation in document.relations
+            if relation.score is not None]
 
 
 def _calibrate(predictions: Sequence[ScoredPrediction], temperature: float) -> list[ScoredPrediction]:

@@ -51,9 +51,8 @@ class ErrorAnalysis:
         return {kind: counts[kind] for kind in KINDS}
 
 
-def analyze_errors(
-    gold: Sequence[Document], predicted: Sequence[Document], *, symmetric: frozenset[str] = frozenset()
-) -> ErrorAnalysis:
+def analyze_errors(gold: Sequence[Document], predicted: Sequence[Document], *,
+                   symmetric: frozenset[str] = frozenset()) -> ErrorAnalysis:
     """Find the errors of predicted documents, paired with the gold ones by position.
 
     Raises:
@@ -63,9 +62,8 @@ def analyze_errors(
     return ErrorAnalysis(tuple(gold), tuple(predicted), tuple(map(tuple, errors)))
 
 
-def document_errors(
-    gold: Document, predicted: Document, *, symmetric: frozenset[str] = frozenset()
-) -> list[PredictionError]:
+def document_errors(gold: Document, predicted: Document, *,
+                    symmetric: frozenset[str] = frozenset()) -> list[PredictionError]:
     """The errors in one document, those of entities first. Raises `DataError` as `analyze_errors` does."""
     if gold.words != predicted.words:
         name = f"document '{gold.id}'" if gold.id else f"the document without id that begins '{gold.text[:30]}'"
@@ -121,9 +119,8 @@ def _entity_errors(gold: Document, predicted: Document, partners: Mapping[Entity
             yield PredictionError("entity-missed", entity, None)
 
 
-def _relation_errors(
-    gold: Document, predicted: Document, partners: Mapping[Entity, Entity], symmetric: frozenset[str]
-) -> Iterator[PredictionError]:
+def _relation_errors(gold: Document, predicted: Document, partners: Mapping[Entity, Entity],
+                     symmetric: frozenset[str]) -> Iterator[PredictionError]:
     """Errors of relations; each predicted relation is matched with the nearest gold one, each gold one once."""
     ours = {canonical(relation, symmetric): relation for relation in gold.relations}
     theirs = {canonical(relation, symmetric): relation for relation in predicted.relations}
@@ -143,9 +140,8 @@ def _relation_errors(
         yield PredictionError(kind, None, relation)
 
 
-def _comes_near(
-    kind: str, ours: Relation, theirs: Relation, partners: Mapping[Entity, Entity], symmetric: frozenset[str]
-) -> bool:
+def _comes_near(kind: str, ours: Relation, theirs: Relation, partners: Mapping[Entity, Entity],
+                symmetric: frozenset[str]) -> bool:
     if kind == "relation-direction":
         return (theirs.type, theirs.tail, theirs.head) == (ours.type, ours.head, ours.tail)
     if kind == "relation-type":

@@ -133,10 +133,8 @@ def _scores_from_json(value: Mapping[str, Any]) -> dict[str, MatchScores]:
     }
 
 
-def score(
-    gold: Sequence[Document], predicted: Sequence[Document], *,
-    symmetric: frozenset[str] = frozenset(), characters: bool = False,
-) -> Report:
+def score(gold: Sequence[Document], predicted: Sequence[Document], *, symmetric: frozenset[str] = frozenset(),
+          characters: bool = False) -> Report:
     """Compare predicted with gold documents, paired by position, under every match.
 
     Args:
@@ -171,9 +169,8 @@ def _match_scores(tallies: Mapping[Match, _Tally]) -> dict[str, MatchScores]:
     return {match: tally.scores() for match, tally in tallies.items()}
 
 
-def document_counts(
-    gold: Sequence[Document], predicted: Sequence[Document], *, symmetric: frozenset[str] = frozenset()
-) -> dict[str, list[list[int]]]:
+def document_counts(gold: Sequence[Document], predicted: Sequence[Document], *,
+                    symmetric: frozenset[str] = frozenset()) -> dict[str, list[list[int]]]:
     """Task → for each document the numbers of gold, predicted and correct items under `strict`.
 
     Significance tests compare two systems by them. Raises `DataError` as `score` does.
@@ -249,17 +246,14 @@ class _Tally:
         both = gold & predicted
         self.add(gold, both, predicted, both)
 
-    def add(
-        self, gold: Collection[_Item], recalled: Collection[_Item],
-        predicted: Collection[_Item], correct: Collection[_Item],
-    ) -> None:
+    def add(self, gold: Collection[_Item], recalled: Collection[_Item], predicted: Collection[_Item],
+            correct: Collection[_Item]) -> None:
         """Count the items of both sides, and of each side those that match, in all and by type."""
         self.micro.add(len(gold), len(recalled), len(predicted), len(correct))
         self.add_types(gold, recalled, predicted, correct)
 
-    def add_types(
-        self, gold: Iterable[_Item], recalled: Iterable[_Item], predicted: Iterable[_Item], correct: Iterable[_Item]
-    ) -> None:
+    def add_types(self, gold: Iterable[_Item], recalled: Iterable[_Item], predicted: Iterable[_Item],
+                  correct: Iterable[_Item]) -> None:
         for item in gold:
             self._of(item).gold += 1
         for item in recalled:
@@ -275,12 +269,9 @@ class _Tally:
     def scores(self) -> MatchScores:
         per_type = {type: self.per_type[type].score() for type in sorted(self.per_type)}
         micro = self.micro.score()
-        macro = Score(
-            _mean(score.precision for score in per_type.values()),
-            _mean(score.recall for score in per_type.values()),
-            _mean(score.f1 for score in per_type.values()),
-            micro.support, micro.predicted, micro.correct,
-        )
+        macro = Score(_mean(score.precision for score in per_type.values()),
+                      _mean(score.recall for score in per_type.values()), _mean(score.f1 for score in per_type.values()),
+                      micro.support, micro.predicted, micro.correct)
         return MatchScores(micro, macro, per_type)
 
 
@@ -296,10 +287,8 @@ def _span(entity: Entity, characters: bool) -> _Span:
 
 
 def _links(document: Document, characters: bool, symmetric: frozenset[str]) -> set[_Link]:
-    return {
-        _ordered(relation.type, _span(relation.head, characters), _span(relation.tail, characters), symmetric)
-        for relation in document.relations
-    }
+    return {_ordered(relation.type, _span(relation.head, characters), _span(relation.tail, characters), symmetric)
+            for relation in document.relations}
 
 
 def _ordered(type: str, head: _Item, tail: _Item, symmetric: frozenset[str]) -> tuple[str, Any, Any]:
@@ -330,19 +319,16 @@ def _count_entities(tallies: Mapping[Match, _Tally], gold: set[_Span], predicted
     tallies["boundaries"].micro.add(len(gold_places), len(both), len(predicted_places), len(both))
 
 
-def _count_relations(
-    tallies: Mapping[Match, _Tally], gold: set[_Link], predicted: set[_Link], symmetric: frozenset[str]
-) -> None:
+def _count_relations(tallies: Mapping[Match, _Tally], gold: set[_Link], predicted: set[_Link],
+                     symmetric: frozenset[str]) -> None:
     compared: dict[Match, Callable[[_Span], tuple[Any, ...]]] = {
         "strict": lambda span: span,
         "boundaries": lambda span: span[1:],
         "last-word": lambda span: (span[0], span[2]),
     }
     for match, part in compared.items():
-        tallies[match].add_equal(
-            {_ordered(type, part(head), part(tail), symmetric) for type, head, tail in gold},
-            {_ordered(type, part(head), part(tail), symmetric) for type, head, tail in predicted},
-        )
+        tallies[match].add_equal({_ordered(type, part(head), part(tail), symmetric) for type, head, tail in gold},
+                                 {_ordered(type, part(head), part(tail), symmetric) for type, head, tail in predicted})
     recalled, correct = _related(gold, predicted, symmetric), _related(predicted, gold, symmetric)
     tallies["relaxed"].add(gold, recalled, predicted, correct)
 
@@ -355,11 +341,8 @@ def _related(links: set[_Link], others: set[_Link], symmetric: frozenset[str]) -
         if type in symmetric:
             tails.setdefault((type, tail), []).append(head)
     heads = _Overlaps({head for _, head in tails})
-    return [
-        (type, head, tail)
-        for type, head, tail in links
-        if any(_overlap(tail, other) for near in heads.of(head) for other in tails.get((type, near), ()))
-    ]
+    return [(type, head, tail) for type, head, tail in links
+            if any(_overlap(tail, other) for near in heads.of(head) for other in tails.get((type, near), ()))]
 
 
 def _overlap(left: _Span, right: _Span) -> bool:
@@ -373,9 +356,7 @@ class _Overlaps:
         self._spans: dict[str, list[_Span]] = {}
         for span in sorted(spans):
             self._spans.setdefault(span[0], []).append(span)
-        self._furthest = {
-            type: list(accumulate((span[2] for span in spans), max)) for type, spans in self._spans.items()
-        }
+        self._furthest = {type: list(accumulate((span[2] for span in spans), max)) for type, spans in self._spans.items()}
 
     def of(self, span: _Span) -> list[_Span]:
         """The spans of the same type that share a word with this one."""

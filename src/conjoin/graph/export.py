@@ -33,9 +33,7 @@ class Writer(Protocol):
         """Complete the files."""
 
 
-FORMATS: dict[str, Callable[[Path], Writer]] = {
-    "graphml": GraphMl, "neo4j": Neo4j, "turtle": Turtle, "parquet": Parquet,
-}
+FORMATS: dict[str, Callable[[Path], Writer]] = {"graphml": GraphMl, "neo4j": Neo4j, "turtle": Turtle, "parquet": Parquet}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +46,8 @@ class Summary:
     edges: int
 
 
-def export_graph(
-    records: Iterable[Record], folder: Path, format: str, *, entity_threshold: float = 0.0, relation_threshold: float = 0.0,
-    alone: bool = False,
-) -> Summary:
+def export_graph(records: Iterable[Record], folder: Path, format: str, *, entity_threshold: float = 0.0,
+                 relation_threshold: float = 0.0, alone: bool = False) -> Summary:
     """Write the graph of the documents as files of a folder, atomically.
 
     An edge is one assertion of one document, with the characters of both mentions and its score.

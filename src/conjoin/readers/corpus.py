@@ -51,9 +51,8 @@ _FORMAT_OF_ENDING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "spert", ".
                      ".ann": "brat", ".spacy": "docbin", ".parquet": "huggingface"}
 
 
-def read_corpus(
-    path: str | Path, format: str | None = None, *, lenient: bool = False, options: Mapping[str, str] | None = None
-) -> Corpus:
+def read_corpus(path: str | Path, format: str | None = None, *, lenient: bool = False,
+                options: Mapping[str, str] | None = None) -> Corpus:
     """Read a file or a folder of files into splits.
 
     A file named train, dev (or valid, validation) or test becomes that split, any other becomes `all`.
@@ -75,18 +74,16 @@ def read_corpus(
     return load(path, Problems(lenient=lenient), format, options=options)
 
 
-def load(
-    path: str | Path, problems: Problems, format: str | None = None, *, options: Mapping[str, str] | None = None
-) -> Corpus:
+def load(path: str | Path, problems: Problems, format: str | None = None, *,
+         options: Mapping[str, str] | None = None) -> Corpus:
     """As `read_corpus`, with a collector of problems instead of `lenient`."""
     file_format, streams = open_corpus(path, problems, format, options=options)
     splits = {split: tuple(documents) for split, documents in streams.items()}
     return Corpus(splits, tuple(problems.entries), file_format.name)
 
 
-def open_corpus(
-    path: str | Path, problems: Problems, format: str | None = None, *, options: Mapping[str, str] | None = None
-) -> tuple[Format, dict[str, Iterable[Document]]]:
+def open_corpus(path: str | Path, problems: Problems, format: str | None = None, *,
+                options: Mapping[str, str] | None = None) -> tuple[Format, dict[str, Iterable[Document]]]:
     """The format of a file or folder, and for each split an iterator that reads its documents.
 
     Arguments and errors are those of `read_corpus`.
@@ -99,10 +96,8 @@ def open_corpus(
     if path.is_dir() and file_format.read_folder and (file_format.claims is None or file_format.claims(path)):
         streams: Mapping[str, Iterable[Document]] = file_format.read_folder(path, problems, values)
     elif path.is_dir():
-        streams = {
-            split: chain.from_iterable(file_format.read(file, problems, values) for file in files)
-            for split, files in _split_files(path, file_format, problems).items()
-        }
+        streams = {split: chain.from_iterable(file_format.read(file, problems, values) for file in files)
+                   for split, files in _split_files(path, file_format, problems).items()}
     else:
         streams = {split_of(path) or ALL: file_format.read(path, problems, values)}
     return file_format, {split: streams[split] for split in sorted(streams, key=split_order)}
@@ -119,27 +114,24 @@ def from_datasets(data: Any, *, lenient: bool = False, options: Mapping[str, str
     return Corpus(splits, tuple(problems.entries), huggingface.FORMAT.name)
 
 
-def stream_documents(
-    path: str | Path, problems: Problems, format: str | None = None, *, options: Mapping[str, str] | None = None
-) -> Iterator[Document]:
+def stream_documents(path: str | Path, problems: Problems, format: str | None = None, *,
+                     options: Mapping[str, str] | None = None) -> Iterator[Document]:
     """An iterator that reads the documents of one file; arguments and errors are those of `read_corpus`."""
     path = Path(path)
     file_format = _format(path, format)
     return file_format.read(path, problems, _option_values(file_format, options or {}))
 
 
-def read_documents(
-    path: str | Path, format: str | None = None, *, lenient: bool = False, options: Mapping[str, str] | None = None
-) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
+def read_documents(path: str | Path, format: str | None = None, *, lenient: bool = False,
+                   options: Mapping[str, str] | None = None) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
     """The documents of one file and the problems in it; arguments and errors are those of `read_corpus`."""
     problems = Problems(lenient=lenient)
     documents = tuple(stream_documents(path, problems, format, options=options))
     return documents, tuple(problems.entries)
 
 
-def write_documents(
-    documents: Iterable[Document], path: str | Path, format: str, *, lenient: bool = False
-) -> tuple[Problem, ...]:
+def write_documents(documents: Iterable[Document], path: str | Path, format: str, *,
+                    lenient: bool = False) -> tuple[Problem, ...]:
     """Write one file, or a folder in a format with a file for each document, atomically.
 
     Args:
@@ -209,10 +201,8 @@ def _formats_in(folder: Path) -> dict[str, Path]:
 
 def _claimed(folder: Path) -> dict[str, Path]:
     """Format → one file of it, for the formats that claim the folder."""
-    return {
-        format.name: next((file for ending in format.endings for file in sorted(folder.rglob(f"*{ending}"))), folder)
-        for format in FORMATS.values() if format.claims and format.claims(folder)
-    }
+    return {format.name: next((file for ending in format.endings for file in sorted(folder.rglob(f"*{ending}"))), folder)
+            for format in FORMATS.values() if format.claims and format.claims(folder)}
 
 
 def _has_partner(file: Path, format: Format) -> bool:

@@ -22,9 +22,8 @@ class DocumentBuilder:
         missing: Kind and phrase of the problem that a relation names a key without an entity.
     """
 
-    def __init__(
-        self, text: str, tokens: Sequence[Token], place: Place, *, id: str, missing: tuple[str, str] = UNKNOWN_ID
-    ) -> None:
+    def __init__(self, text: str, tokens: Sequence[Token], place: Place, *, id: str,
+                 missing: tuple[str, str] = UNKNOWN_ID) -> None:
         self.text, self.tokens, self.place = text, tuple(tokens), place
         self.id, self.missing = id, missing
         self.entities: dict[Entity, None] = {}
@@ -37,9 +36,8 @@ class DocumentBuilder:
         document = Document.from_words(words)
         return cls(document.text, document.tokens, place, id=id, missing=missing)
 
-    def entity(
-        self, key: Hashable, type: str, start: int, end: int, *, line: int | None = None, score: float | None = None
-    ) -> None:
+    def entity(self, key: Hashable, type: str, start: int, end: int, *, line: int | None = None,
+               score: float | None = None) -> None:
         """Add an entity of words `start` to `end` (exclusive) that relations call `key`."""
         place = self.place.at(line)
         if not 0 <= start < end <= len(self.tokens):
@@ -55,9 +53,8 @@ class DocumentBuilder:
         self.entities.setdefault(entity)
         self.keys.setdefault(key, entity)
 
-    def relation(
-        self, type: str, head: Hashable, tail: Hashable, *, line: int | None = None, score: float | None = None
-    ) -> None:
+    def relation(self, type: str, head: Hashable, tail: Hashable, *, line: int | None = None,
+                 score: float | None = None) -> None:
         """Add a relation between the entities with these keys."""
         place = self.place.at(line)
         for key in (head, tail):

@@ -29,9 +29,7 @@ def objects(path: Path, problems: Problems) -> Iterator[tuple[Place, dict[str, A
             place.repair("malformed-document", "the line is no JSON object", "leaves the line out")
 
 
-def text_objects(
-    path: Path, problems: Problems, keys: Sequence[str] = ("text",)
-) -> Iterator[tuple[Place, dict[str, Any]]]:
+def text_objects(path: Path, problems: Problems, keys: Sequence[str] = ("text",)) -> Iterator[tuple[Place, dict[str, Any]]]:
     """As `objects`, for objects with a string under one of the keys; the others are repairs."""
     for place, value in objects(path, problems):
         if any(isinstance(value.get(key), str) for key in keys):
@@ -41,9 +39,8 @@ def text_objects(
                          "leaves the line out")
 
 
-def json_list(
-    path: Path, problems: Problems, what: str, *, single: Callable[[dict[str, Any]], bool] | None = None
-) -> list[Any]:
+def json_list(path: Path, problems: Problems, what: str, *,
+              single: Callable[[dict[str, Any]], bool] | None = None) -> list[Any]:
     """The items of a file that is one JSON list.
 
     Args:
@@ -86,9 +83,7 @@ def list_field(value: Mapping[str, Any], field: str, place: Place) -> list[Any]:
     return []
 
 
-def token_list(
-    text: str, items: Any, span: Callable[[Any], Any], form: str, place: Place
-) -> list[Token] | None:
+def token_list(text: str, items: Any, span: Callable[[Any], Any], form: str, place: Place) -> list[Token] | None:
     """The words of a text that a field `tokens` lists.
 
     Args:

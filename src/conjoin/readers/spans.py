@@ -58,9 +58,8 @@ def add_relations(builder: DocumentBuilder, items: Iterable[Any], *, offset: int
                                      "word, last word, first word, last word, type]", "leaves it out")
 
 
-def _add_relation(
-    builder: DocumentBuilder, type: str, head: tuple[int, int], tail: tuple[int, int], offset: int, total: int
-) -> None:
+def _add_relation(builder: DocumentBuilder, type: str, head: tuple[int, int], tail: tuple[int, int], offset: int,
+                  total: int) -> None:
     stop = offset + len(builder.tokens)
     within = [0 <= first <= last < total for first, last in (head, tail)]
     here = [offset <= first <= last < stop for first, last in (head, tail)]

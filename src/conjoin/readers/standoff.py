@@ -56,20 +56,16 @@ class Standoff:
         suffix: End of the ids of the documents, for a text that is annotated several times.
     """
 
-    def __init__(
-        self, text: str, place: Place, *,
-        id: str, tokens: Sequence[Token] | None = None, missing: tuple[str, str] = UNKNOWN_ID, suffix: str = "",
-    ) -> None:
+    def __init__(self, text: str, place: Place, *, id: str, tokens: Sequence[Token] | None = None,
+                 missing: tuple[str, str] = UNKNOWN_ID, suffix: str = "") -> None:
         self.text, self.place, self.id = text, place, id
         self.missing, self.suffix = missing, suffix
         self.file_words = None if tokens is None else Document(text, tuple(tokens))
         self._spans: dict[Hashable, _Span] = {}
         self._links: list[_Link] = []
 
-    def entity(
-        self, key: Hashable, type: str, char_start: int, char_end: int, *,
-        line: int | None = None, copy: str | None = None, score: float | None = None,
-    ) -> None:
+    def entity(self, key: Hashable, type: str, char_start: int, char_end: int, *, line: int | None = None,
+               copy: str | None = None, score: float | None = None) -> None:
         """Add an entity of the characters `char_start` to `char_end` (exclusive) that relations call `key`.
 
         `copy` is the file's own copy of its text, which should be equal.
@@ -109,9 +105,8 @@ class Standoff:
                          "space", "moves the edge to the word", loss=False)
         return start, end
 
-    def discontinuous(
-        self, key: Hashable, type: str, parts: Sequence[tuple[int, int]], rule: str, *, line: int | None = None
-    ) -> None:
+    def discontinuous(self, key: Hashable, type: str, parts: Sequence[tuple[int, int]], rule: str, *,
+                      line: int | None = None) -> None:
         """Add an entity of several stretches of characters, which a `Document` cannot hold.
 
         The rule `drop` leaves it out, `cover` takes all characters from its first to its last; both are noted.
@@ -131,9 +126,8 @@ class Standoff:
                        "fills them)", loss=True)
             self._add(key, _Span(type, start, start, place))
 
-    def relation(
-        self, type: str, head: Hashable, tail: Hashable, *, line: int | None = None, score: float | None = None
-    ) -> None:
+    def relation(self, type: str, head: Hashable, tail: Hashable, *, line: int | None = None,
+                 score: float | None = None) -> None:
         """Add a relation between the entities with these keys; they may be added later."""
         self._links.append(_Link(type, head, tail, self.place.at(line), score))
 
@@ -196,15 +190,10 @@ class Standoff:
     def _sentence_ranges(self, pieces: Sequence[tuple[int, int]]) -> dict[Hashable, tuple[int, int]]:
         """The first and last sentence of each entity, in the order of the entities."""
         starts = [start for start, _ in pieces]
-        return {
-            key: (bisect_right(starts, span.start) - 1, bisect_right(starts, span.end - 1) - 1)
-            for key, span in self._spans.items()
-            if span.start < span.end
-        }
+        return {key: (bisect_right(starts, span.start) - 1, bisect_right(starts, span.end - 1) - 1)
+                for key, span in self._spans.items() if span.start < span.end}
 
-    def _join(
-        self, ranges: Mapping[Hashable, tuple[int, int]], count: int, *, join: bool
-    ) -> tuple[list[int], list[_Link]]:
+    def _join(self, ranges: Mapping[Hashable, tuple[int, int]], count: int, *, join: bool) -> tuple[list[int], list[_Link]]:
         """For each sentence the first one of its group of joined sentences, and the relations inside groups."""
         groups = list(range(count))
         for key, (first, last) in ranges.items():
@@ -244,16 +233,8 @@ class Standoff:
                                 loss=True)
         return links
 
-    def _build(
-        self,
-        start: int,
-        end: int,
-        tokens: list[Token],
-        id: str,
-        keys: Sequence[Hashable],
-        links: Sequence[_Link],
-        overlap: str,
-    ) -> Document:
+    def _build(self, start: int, end: int, tokens: list[Token], id: str, keys: Sequence[Hashable], links: Sequence[_Link],
+               overlap: str) -> Document:
         """The characters `start` to `end` as a document; `tokens` have offsets from `start`."""
         text = self.text[start:end]
         spans = {key: self._spans[key] for key in keys if self._spans[key].start < self._spans[key].end}

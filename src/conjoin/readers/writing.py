@@ -47,9 +47,7 @@ def with_places(documents: Iterable[Document], path: Path, problems: Problems) -
         yield document, Place(path, problems, label=f"document {name}: ")
 
 
-def documents_with_words(
-    documents: Iterable[Document], path: Path, problems: Problems
-) -> Iterator[tuple[Document, Place]]:
+def documents_with_words(documents: Iterable[Document], path: Path, problems: Problems) -> Iterator[tuple[Document, Place]]:
     """As `with_places`, for a format that holds words without their text; documents without words are repairs.
 
     Losses (white space between words, scores) are noted.
@@ -64,9 +62,8 @@ def documents_with_words(
         yield document, place
 
 
-def documents_with_characters(
-    documents: Iterable[Document], path: Path, problems: Problems
-) -> Iterator[tuple[Document, Place]]:
+def documents_with_characters(documents: Iterable[Document], path: Path,
+                              problems: Problems) -> Iterator[tuple[Document, Place]]:
     """As `with_places`, for a format that holds text and characters; words that reading splits otherwise are noted."""
     for document, place in with_places(documents, path, problems):
         edges = [edge for entity in document.entities for edge in (entity.char_start, entity.char_end)]

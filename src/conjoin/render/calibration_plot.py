@@ -30,26 +30,20 @@ def _square(task: str, report: Mapping[str, Any], number: int) -> str:
         f'<text x="{left + _SIDE // 2}" y="{_EDGE + _SIDE + 30}" text-anchor="middle">mean score of a bin</text>',
         f'<text transform="translate({left - 30} {middle}) rotate(-90)" text-anchor="middle">share of correct</text>',
     ]
-    parts += [
-        f'<circle cx="{left + _SIDE - 58}" cy="{_EDGE + _SIDE - line}" r="4" fill="{_COLOURS[when]}"/>'
-        f'<text x="{left + _SIDE - 48}" y="{_EDGE + _SIDE - line + 4}">{when}</text>'
-        for when, line in (("before", 30), ("after", 14))
-    ]
-    parts += [
-        f'<text x="{left + share * _SIDE:.0f}" y="{_EDGE + _SIDE + 14}" text-anchor="middle">{share:g}</text>'
-        f'<text x="{left - 6}" y="{_EDGE + _SIDE - share * _SIDE + 4:.0f}" text-anchor="end">{share:g}</text>'
-        for share in (0, 0.5, 1)
-    ]
+    parts += [f'<circle cx="{left + _SIDE - 58}" cy="{_EDGE + _SIDE - line}" r="4" fill="{_COLOURS[when]}"/>'
+              f'<text x="{left + _SIDE - 48}" y="{_EDGE + _SIDE - line + 4}">{when}</text>'
+              for when, line in (("before", 30), ("after", 14))]
+    parts += [f'<text x="{left + share * _SIDE:.0f}" y="{_EDGE + _SIDE + 14}" text-anchor="middle">{share:g}</text>'
+              f'<text x="{left - 6}" y="{_EDGE + _SIDE - share * _SIDE + 4:.0f}" text-anchor="end">{share:g}</text>'
+              for share in (0, 0.5, 1)]
     parts += [_line(report["bins"][when], left, colour) for when, colour in _COLOURS.items()]
     return "".join(parts)
 
 
 def _line(rows: Sequence[Sequence[float]], left: int, colour: str) -> str:
     largest = max((count for count, _, _ in rows), default=0)
-    points = [
-        (left + mean * _SIDE, _EDGE + _SIDE - share * _SIDE, 2 + 4 * (count / largest) ** 0.5)
-        for count, mean, share in rows if count
-    ]
+    points = [(left + mean * _SIDE, _EDGE + _SIDE - share * _SIDE, 2 + 4 * (count / largest) ** 0.5)
+              for count, mean, share in rows if count]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in points)
     dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size:.1f}" fill="{colour}"/>' for x, y, size in points)
     return f'<polyline points="{path}" fill="none" stroke="{colour}"/>{dots}'

@@ -30,9 +30,8 @@ def errors_to_html(analysis: ErrorAnalysis, *, title: str) -> str:
     return page_to_html("\n".join(parts), title=title)
 
 
-def _section(
-    number: int, gold: Document, predicted: Document, errors: Sequence[PredictionError], colours: dict[str, int]
-) -> str:
+def _section(number: int, gold: Document, predicted: Document, errors: Sequence[PredictionError],
+             colours: dict[str, int]) -> str:
     kinds = " ".join(sorted({f"cj-has-{error.kind}" for error in errors}))
     return (
         f'<section class="cj-errors {kinds}">\n<h2 dir="auto">{escape(gold.id or f"Document {number}")}</h2>\n'

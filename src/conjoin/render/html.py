@@ -44,9 +44,8 @@ COMMON_HUES = {
 }  # fmt: skip
 
 
-def to_html(
-    documents: Iterable[Document], *, title: str = "Entities and relations", notice: str = "", types: Iterable[str] = ()
-) -> str:
+def to_html(documents: Iterable[Document], *, title: str = "Entities and relations", notice: str = "",
+            types: Iterable[str] = ()) -> str:
     """One self-contained page that shows the documents.
 
     Args:
@@ -65,9 +64,8 @@ def to_html(
     return page_to_html(legend_to_html(documents, colours=colours) + "\n" + body, title=title, notice=notice)
 
 
-def page_to_html(
-    body: str, *, title: str, notice: str = "", style: str = "", script: str = "", asks_home: bool = False
-) -> str:
+def page_to_html(body: str, *, title: str, notice: str = "", style: str = "", script: str = "",
+                 asks_home: bool = False) -> str:
     """The page around fragments.
 
     Its content security policy allows its own style and script only, so the page cannot reach the network.
@@ -108,9 +106,8 @@ def notebook_html(document: Document) -> str:
     return f'<iframe srcdoc="{escape(page)}" title="Document" style="width: 100%; height: 12rem; border: 0"></iframe>'
 
 
-def document_to_html(
-    document: Document, *, anchor: str = "d1", heading: str = "", colours: Mapping[str, int] | None = None
-) -> str:
+def document_to_html(document: Document, *, anchor: str = "d1", heading: str = "",
+                     colours: Mapping[str, int] | None = None) -> str:
     """The fragment of one document: text with marked entities, table of relations, and the document as JSON.
 
     Args:
@@ -242,9 +239,7 @@ def _piece_html(piece: str | _Mark, colours: Mapping[str, int]) -> str:
     score = score_text(entity.score)
     tip = f"{entity.type}, score {score}" if score else entity.type
     inside = "".join(_piece_html(inner, colours) for inner in piece.inside)
-    return (
-        f'<mark class="{" ".join(classes)}" data-entity="e{piece.number}" title="{escape(tip)}">{inside}{label}</mark>'
-    )
+    return (f'<mark class="{" ".join(classes)}" data-entity="e{piece.number}" title="{escape(tip)}">{inside}{label}</mark>')
 
 
 def _relation_table(relations: Sequence[Relation], colours: Mapping[str, int]) -> str:
@@ -280,9 +275,8 @@ def _argument(entity: Entity, colours: Mapping[str, int]) -> str:
 def _legend_list(name: str, labels: Sequence[str], counts: Sequence[int]) -> str:
     if not labels:
         return ""
-    items = "".join(
-        f'<li>{label} <span class="cj-count">{count}</span></li>' for label, count in zip(labels, counts, strict=True)
-    )
+    items = "".join(f'<li>{label} <span class="cj-count">{count}</span></li>'
+                    for label, count in zip(labels, counts, strict=True))
     return f'<div class="cj-types"><h2>{name}</h2><ul>{items}</ul></div>\n'
 
 

@@ -13,9 +13,8 @@ MAX_BARS = 24  # of a chart of lengths; the last one holds all longer ones
 WIDTH, HEIGHT, LABELS = 480, 120, 28
 
 
-def statistics_to_html(
-    statistics: CorpusStatistics, *, title: str, problems: Mapping[str, int], limits: Sequence[str]
-) -> str:
+def statistics_to_html(statistics: CorpusStatistics, *, title: str, problems: Mapping[str, int],
+                       limits: Sequence[str]) -> str:
     """One self-contained page: counts of types by split, charts of lengths, argument types, problems and limits.
 
     Args:
@@ -46,10 +45,8 @@ def statistics_to_html(
 
 def remarks(statistics: CorpusStatistics, limits: Sequence[str]) -> list[str]:
     """Sentences on texts in several splits, repeated texts, symmetric types, and the limits."""
-    sentences = [
-        f"{count:,} texts occur in {' and '.join(names)}: scores on one after training on another are too high"
-        for names, count in statistics.texts_in_several_splits.items()
-    ]
+    sentences = [f"{count:,} texts occur in {' and '.join(names)}: scores on one after training on another are too high"
+                 for names, count in statistics.texts_in_several_splits.items()]
     if statistics.repeated_texts:
         sentences.append(f"{statistics.repeated_texts:,} texts occur in a split more than once")
     sentences += [

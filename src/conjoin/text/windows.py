@@ -35,16 +35,8 @@ class Unit:
     core_end: int
 
 
-def split(
-    text: str,
-    *,
-    id: str = "",
-    max_words: int = 300,
-    overlap: int = 50,
-    language: str = "en",
-    hyphens: Hyphens = "cut",
-    bounds: Sequence[tuple[int, int]] | None = None,
-) -> list[Unit]:
+def split(text: str, *, id: str = "", max_words: int = 300, overlap: int = 50, language: str = "en",
+          hyphens: Hyphens = "cut", bounds: Sequence[tuple[int, int]] | None = None) -> list[Unit]:
     """Split a text into units to annotate: its sentences, or windows over those longer than `max_words`.
 
     Args:
@@ -92,13 +84,10 @@ def merge(text: str, units: Sequence[Unit], documents: Sequence[Document], *, id
     _check_units(text, units, documents)
     if len(units) == 1 and units[0].document.text == text:
         return documents[0].named(id)
-    tokens = [
-        token.moved(unit.char_offset) for unit in units for token in unit.document.tokens[unit.core_start : unit.core_end]
-    ]
-    candidates = [
-        _best([_shift(entity, unit.word_offset) for entity in document.entities])
-        for unit, document in zip(units, documents, strict=True)
-    ]
+    tokens = [token.moved(unit.char_offset) for unit in units
+              for token in unit.document.tokens[unit.core_start : unit.core_end]]
+    candidates = [_best([_shift(entity, unit.word_offset) for entity in document.entities])
+                  for unit, document in zip(units, documents, strict=True)]
     entities = _merge_entities(units, candidates)
     best = _best([entity for group in candidates for entity in group.values()])
     relations: dict[Relation, Relation] = {}
@@ -197,7 +186,5 @@ def _merge_entities(units: Sequence[Unit], candidates: Sequence[dict[Entity, Ent
 
 def _longest(entity: Entity, after: dict[Entity, Entity]) -> Entity:
     """The entity, or the longest of its type in the next window that overlaps it and ends later."""
-    longer = [
-        other for other in after if other.type == entity.type and other.end > entity.end and entity.overlaps(other)
-    ]
+    longer = [other for other in after if other.type == entity.type and other.end > entity.end and entity.overlaps(other)]
     return entity if entity in after else max(longer, key=lambda other: other.end - other.start, default=entity)

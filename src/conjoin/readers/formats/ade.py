@@ -101,8 +101,7 @@ def _offsets(sentence: str, rows: list[_Row]) -> list[int]:
     """The starts of the sentence in its abstract that agree with most mentions, in order; one start in all of ADE."""
     votes: Counter[int] = Counter()
     for mention in {mention for row in rows for mention in (row.effect, row.drug)}:
-        votes.update(mention.begin - match.start()
-                     for match in re.finditer(f"(?={re.escape(mention.text)})", sentence))
+        votes.update(mention.begin - match.start() for match in re.finditer(f"(?={re.escape(mention.text)})", sentence))
     return sorted(start for start in votes if votes[start] == max(votes.values())) or [0]
 
 

@@ -118,9 +118,8 @@ def _note_unread(path: Path, unread: Counter[str], problems: Problems) -> None:
                           "holds entities and relations between two", loss=loss)
 
 
-def _documents(
-    file: Path, id: str, unread: Counter[str], problems: Problems, options: Options, *, annotations: Path
-) -> Iterator[Document]:
+def _documents(file: Path, id: str, unread: Counter[str], problems: Problems, options: Options, *,
+               annotations: Path) -> Iterator[Document]:
     """The documents of the text in `file`; annotations that are not read are added to `unread`."""
     content, path = _Annotations(), file
     if not file.exists():
@@ -275,8 +274,7 @@ def _rows(document: Document, types: Mapping[str, str], place: Place) -> Iterato
             continue
         ids[entity] = f"T{len(ids) + 1}"
         # a line of the file cannot hold a line end, so the lines of the span become its parts, as in brat
-        parts = [(start + line.start(), start + line.end())
-                 for line in re.finditer(r"[^\r\n]+", document.text[start:end])]
+        parts = [(start + line.start(), start + line.end()) for line in re.finditer(r"[^\r\n]+", document.text[start:end])]
         offsets = ";".join(f"{begin} {stop}" for begin, stop in parts)
         copy = " ".join(document.text[begin:stop] for begin, stop in parts)
         yield f"{ids[entity]}\t{types[entity.type]} {offsets}\t{copy}"
@@ -292,10 +290,8 @@ def sniff(beginning: str) -> bool:
 
 def claims(folder: Path) -> bool:
     """True when there are `.ann` files in the folder, or below folders in it that are named for splits."""
-    return any(folder.glob("*.ann")) or any(
-        inner.is_dir() and (split_of(inner) or inner.name == ALL) and any(inner.rglob("*.ann"))
-        for inner in folder.iterdir()
-    )
+    return any(folder.glob("*.ann")) or any(inner.is_dir() and (split_of(inner) or inner.name == ALL)
+                                            and any(inner.rglob("*.ann")) for inner in folder.iterdir())
 
 
 FORMAT = Format("brat", "brat standoff: a text and an .ann file for each document, entities in characters", (".ann",),

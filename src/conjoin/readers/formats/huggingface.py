@@ -42,9 +42,8 @@ _HUB_SPLITS = {"dev": "validation"}  # the Hub's word
 # --- rows --------------------------------------------------------------------------------------------------------
 
 
-def documents_of(
-    rows: Iterable[Mapping[str, Any]], features: Any, path: Path, problems: Problems, options: Options
-) -> Iterator[Document]:
+def documents_of(rows: Iterable[Mapping[str, Any]], features: Any, path: Path, problems: Problems,
+                 options: Options) -> Iterator[Document]:
     """The documents of a data set's rows. `features` are those of the data set, if it has any; rows count from 1."""
     columns = Fields(Place(path, problems), _KNOWN, noun="column")
     for number, row in enumerate(_readable(rows, path), start=1):
@@ -159,8 +158,7 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
 def claims(folder: Path) -> bool:
     """True for a folder of `save_to_disk`, or one with Parquet files in numbered parts."""
     layouts = ("dataset_dict.json",), ("dataset_info.json", "state.json")
-    return (any(all((folder / name).is_file() for name in names) for names in layouts)
-            or any(_parts(folder)))
+    return (any(all((folder / name).is_file() for name in names) for names in layouts) or any(_parts(folder)))
 
 
 def read_folder(folder: Path, problems: Problems, options: Options) -> Mapping[str, Iterable[Document]]:

@@ -278,9 +278,8 @@ def _line(number: int, text: str, concepts: Sequence[_Concept]) -> _Line:
     return skipping if agreeing[1] >= agreeing[0] else line
 
 
-def _add_concepts(
-    builder: DocumentBuilder, line: _Line, concepts: Iterable[_Concept], record: _Record
-) -> dict[_Place, list[str]]:
+def _add_concepts(builder: DocumentBuilder, line: _Line, concepts: Iterable[_Concept],
+                  record: _Record) -> dict[_Place, list[str]]:
     """Add the concepts of a line under their place and type; returns the types at each place."""
     types: dict[_Place, list[str]] = {}
     for concept in concepts:

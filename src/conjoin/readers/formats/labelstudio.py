@@ -127,9 +127,7 @@ def _object_list(task: _Task, key: str) -> list[dict[str, Any]]:
     return value
 
 
-def _by_annotator(
-    task: _Task, annotations: list[dict[str, Any]], rule: str, what: str
-) -> Iterator[tuple[str, list[Any]]]:
+def _by_annotator(task: _Task, annotations: list[dict[str, Any]], rule: str, what: str) -> Iterator[tuple[str, list[Any]]]:
     """The first or last annotation, or each; those marked as ground truth go before the others."""
     truths = [annotation for annotation in annotations if annotation.get("ground_truth") is True]
     ordered = truths or annotations

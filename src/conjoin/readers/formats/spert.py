@@ -39,9 +39,8 @@ def _well_formed(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     tokens, parts = value.get("tokens"), [value.get("entities", []), value.get("relations", [])]
-    return is_words(tokens) and all(
-        isinstance(part, list) and all(isinstance(item, dict) for item in part) for part in parts
-    )
+    return is_words(tokens) and all(isinstance(part, list) and all(isinstance(item, dict) for item in part)
+                                    for part in parts)
 
 
 def document_of(value: Any, place: Place, overlap: str) -> Document | None:

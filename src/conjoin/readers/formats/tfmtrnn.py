@@ -75,8 +75,7 @@ def read_folder(folder: Path, problems: Problems, options: Options) -> Mapping[s
     return splits
 
 
-def _ids(path: Path, documents: Mapping[str, Document], unlisted: dict[str, Document],
-         problems: Problems) -> Iterator[str]:
+def _ids(path: Path, documents: Mapping[str, Document], unlisted: dict[str, Document], problems: Problems) -> Iterator[str]:
     """The sentence ids of a list; those are removed from `unlisted`."""
     for number, line in lines(path, problems):
         id = line.partition(":")[0].strip()
