@@ -183,11 +183,7 @@ class Document:
         return f"document '{self.id}'" if self.id else "document"
 
     def to_json(self, *, tokens: bool = True) -> dict[str, Any]:
-        """The document as the value of one line of conjoin's JSONL.
-
-        Args:
-            tokens: Include the characters of each word.
-        """
+        """The document as the value of one line of conjoin's JSONL, with the characters of each word if `tokens`."""
         ids = {entity: f"e{number}" for number, entity in enumerate(self.entities, start=1)}
         value: dict[str, Any] = {"id": self.id, "text": self.text}
         if tokens:
@@ -228,11 +224,9 @@ class Document:
         ]
         for relation in self.relations:
             head, tail = relation.head, relation.tail
-            rows.append({
-                "document": self.id, "kind": "relation", "type": relation.type,
-                "head": head.text, "head_type": head.type, "head_id": ids[head],
-                "tail": tail.text, "tail_type": tail.type, "tail_id": ids[tail], "score": relation.score,
-            })
+            rows.append({"document": self.id, "kind": "relation", "type": relation.type,
+                         "head": head.text, "head_type": head.type, "head_id": ids[head],
+                         "tail": tail.text, "tail_type": tail.type, "tail_id": ids[tail], "score": relation.score})
         return rows
 
 

@@ -45,12 +45,17 @@ def require_extra(extra: str, package: str) -> MissingExtraError:
 
 
 @contextmanager
-def needs_train_extra() -> Iterator[None]:
-    """Name the extra when an import inside the block, or inside the function that it decorates, lacks a package of it.
+def needs_extra(extra: str, package: str) -> Iterator[None]:
+    """Raise `MissingExtraError` when an import inside the block fails."""
+    try:
+        yield
+    except ImportError as error:
+        raise require_extra(extra, package) from error
 
-    Raises:
-        MissingExtraError: A package of `conjoin[train]` is not installed.
-    """
+
+@contextmanager
+def needs_train_extra() -> Iterator[None]:
+    """Raise `MissingExtraError` when an import inside the block or decorated function lacks a package of conjoin[train]."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -61,13 +66,9 @@ def needs_train_extra() -> Iterator[None]:
 
 
 def unknown_name(what: str, name: str, known: Iterable[str], *, listed_by: str = "") -> str:
-    """The message for a name that is not `known`, with the nearest known name.
+    """The message for a name (of a format, say: `what`) that is not `known`, with the nearest known name.
 
-    Args:
-        what: What the name is a name of, such as "format".
-        name: The unknown name.
-        known: The valid names.
-        listed_by: A command that lists them, named instead of a long list.
+    `listed_by` is a command that lists the known names; the message names it instead of a long list.
     """
     choices = sorted(known)
     nearest = _nearest(name, choices)

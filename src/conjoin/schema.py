@@ -12,7 +12,7 @@ from conjoin.errors import DataError, SettingError, unknown_name
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The types of a task.
+    """The entity and relation types of a task.
 
     Args:
         entity_types: Entity types.
@@ -30,8 +30,7 @@ class Schema:
     def from_documents(cls, documents: Iterable[Document], *, symmetric: Iterable[str] = ()) -> Schema:
         """The schema of annotated documents: types sorted by name, the argument types that occur.
 
-        Raises:
-            SettingError: For a symmetric type that no document has.
+        Raises `SettingError` for a symmetric type that no document has.
         """
         entity_types: set[str] = set()
         signatures: dict[str, set[tuple[str, str]]] = {}
@@ -67,12 +66,10 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """The schema as JSON values."""
-        return {
-            "entity_types": list(self.entity_types),
-            "relation_types": list(self.relation_types),
-            "symmetric": sorted(self.symmetric),
-            "signatures": {type: sorted(map(list, pairs)) for type, pairs in sorted(self.signatures.items())},
-        }
+        return {"entity_types": list(self.entity_types),
+                "relation_types": list(self.relation_types),
+                "symmetric": sorted(self.symmetric),
+                "signatures": {type: sorted(map(list, pairs)) for type, pairs in sorted(self.signatures.items())}}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Schema:

@@ -23,11 +23,7 @@ def tag_set(types: Sequence[str], scheme: Scheme) -> tuple[str, ...]:
 
 
 def encode(entities: Iterable[Entity], length: int, scheme: Scheme) -> list[str]:
-    """One tag for each of `length` words.
-
-    Raises:
-        DataError: When entities overlap.
-    """
+    """One tag for each of `length` words. Raises `DataError` when entities overlap."""
     tags = [OUTSIDE] * length
     for entity in entities:
         if any(tag != OUTSIDE for tag in tags[entity.start : entity.end]):

@@ -127,11 +127,7 @@ def fetch(name: str, folder: Path, *, corpora: Mapping[str, PublicCorpus] = PUBL
           progress: Progress | None = None) -> list[Path]:
     """Download the files of a public corpus that are not in the folder yet; partial downloads resume.
 
-    Args:
-        name: Name of the corpus.
-        folder: Folder for its files.
-        corpora: The known corpora.
-        progress: Called with the name of a file, bytes so far, and bytes in all if known.
+    `progress` is called with the name of a file, bytes so far, and bytes in all if known.
 
     Raises:
         DataError: When a file cannot be downloaded from any address, or has another checksum.

@@ -19,18 +19,9 @@ Signature = tuple[str, str, str]  # relation type, head type, tail type
 
 @dataclass(slots=True)
 class SplitCounts:
-    """Counts of one split; lengths and distances are in words.
+    """Counts of one split; lengths and distances are in words, a counter maps a type, length or number to its frequency.
 
     Args:
-        documents: Number of documents.
-        words: Number of words.
-        entities: Type → number of entities.
-        relations: Type → number of relations.
-        document_lengths: Words of a document → number of documents.
-        entity_lengths: Words of an entity → number of entities.
-        entities_per_document: Entities of a document → number of documents.
-        relations_per_document: Relations of a document → number of documents.
-        distances: Words between the arguments of a relation → number of relations.
         signatures: Type of a relation and of its arguments → number of relations.
         both_ways: Type → relations whose reverse is annotated too.
         crossing: Pairs of entities that share words, neither inside the other.
@@ -113,8 +104,7 @@ class CorpusStatistics:
         texts_in_several_splits: Names of splits → number of texts that occur in each of them.
         repeated_texts: Number of texts that occur more than once in a split.
         repeated_ids: Split → id → number of documents with it, for ids of several documents.
-        ids_in_several_splits: Names of splits → number of ids that occur in each of them; sentences of one text (`doc1#1`,
-            `doc1#2`) count as the text.
+        ids_in_several_splits: As for texts; sentences of one text (`doc1#1`, `doc1#2`) count as the text.
     """
 
     splits: dict[str, SplitCounts] = field(default_factory=dict)
@@ -145,19 +135,17 @@ class CorpusStatistics:
 
     def to_json(self) -> dict[str, Any]:
         """The statistics as JSON values."""
-        return {
-            "splits": {name: _split_json(counts) for name, counts in self.splits.items()},
-            "texts_in_several_splits": [
-                {"splits": list(names), "texts": count} for names, count in sorted(self.texts_in_several_splits.items())
-            ],
-            "texts_repeated_within_a_split": self.repeated_texts,
-            "ids_repeated_within_a_split": {name: len(ids) for name, ids in self.repeated_ids.items()},
-            "ids_in_several_splits": [
-                {"splits": list(names), "ids": count} for names, count in sorted(self.ids_in_several_splits.items())
-            ],
-            "types_that_train_lacks": self.unseen_types(),
-            "perhaps_symmetric": {type: round(share, 4) for type, share in self.symmetric_candidates().items()},
-        }
+        return {"splits": {name: _split_json(counts) for name, counts in self.splits.items()},
+                "texts_in_several_splits": [
+                    {"splits": list(names), "texts": count} for names, count in sorted(self.texts_in_several_splits.items())
+                ],
+                "texts_repeated_within_a_split": self.repeated_texts,
+                "ids_repeated_within_a_split": {name: len(ids) for name, ids in self.repeated_ids.items()},
+                "ids_in_several_splits": [
+                    {"splits": list(names), "ids": count} for names, count in sorted(self.ids_in_several_splits.items())
+                ],
+                "types_that_train_lacks": self.unseen_types(),
+                "perhaps_symmetric": {type: round(share, 4) for type, share in self.symmetric_candidates().items()}}
 
 
 def corpus_statistics(streams: Mapping[str, Iterable[Document]]) -> CorpusStatistics:
@@ -266,24 +254,22 @@ def _sum(parts: Iterable[SplitCounts]) -> SplitCounts:
 
 
 def _split_json(counts: SplitCounts) -> dict[str, Any]:
-    return {
-        "documents": counts.documents,
-        "words": counts.words,
-        "entities": dict(sorted(counts.entities.items())),
-        "relations": dict(sorted(counts.relations.items())),
-        "document_lengths": _sorted(counts.document_lengths),
-        "entity_lengths": _sorted(counts.entity_lengths),
-        "entities_per_document": _sorted(counts.entities_per_document),
-        "relations_per_document": _sorted(counts.relations_per_document),
-        "words_between_arguments": _sorted(counts.distances),
-        "argument_types": [
-            {"relation": type, "head": head, "tail": tail, "count": count}
-            for (type, head, tail), count in sorted(counts.signatures.items())
-        ],
-        "overlaps": {"same_words": counts.same_words, "nested": counts.nested, "crossing": counts.crossing,
-                     "documents": counts.overlapping_documents},
-        "pairs_of_several_relation_types": counts.several_types,
-    }
+    return {"documents": counts.documents,
+            "words": counts.words,
+            "entities": dict(sorted(counts.entities.items())),
+            "relations": dict(sorted(counts.relations.items())),
+            "document_lengths": _sorted(counts.document_lengths),
+            "entity_lengths": _sorted(counts.entity_lengths),
+            "entities_per_document": _sorted(counts.entities_per_document),
+            "relations_per_document": _sorted(counts.relations_per_document),
+            "words_between_arguments": _sorted(counts.distances),
+            "argument_types": [
+                {"relation": type, "head": head, "tail": tail, "count": count}
+                for (type, head, tail), count in sorted(counts.signatures.items())
+            ],
+            "overlaps": {"same_words": counts.same_words, "nested": counts.nested, "crossing": counts.crossing,
+                         "documents": counts.overlapping_documents},
+            "pairs_of_several_relation_types": counts.several_types}
 
 
 def _sorted(counter: Counter[int]) -> dict[str, int]:

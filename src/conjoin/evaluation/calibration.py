@@ -104,9 +104,8 @@ def fit(gold: Sequence[Document], predicted: Sequence[Document], *, relation_typ
         candidates: The minimum score of relations in `predicted`.
 
     Returns:
-        The calibration and a report on these documents: for each task `found` (the number of predictions),
-        `temperature`, `ece` and `bins` before and after calibration; bins are rows of (count, mean score, share of
-        correct predictions).
+        The calibration, and for each task `found` (the number of predictions), `temperature`, and `ece` and `bins` before
+        and after calibration; bins are rows of (count, mean score, share of correct predictions).
     """
     predictions = {"entities": _entities(gold, predicted), "relations": _relations(gold, predicted, symmetric)}
     temperatures = {task: fit_temperature(items) for task, items in predictions.items()}
@@ -188,9 +187,7 @@ def _thresholds(predictions: Sequence[ScoredPrediction], gold_counts: Mapping[st
 def best_threshold(scores: Sequence[tuple[float, bool]], gold_count: int) -> float:
     """The threshold with the best F1, half way between two scores; 0 when all predictions together are best.
 
-    Args:
-        scores: Score and correctness of each prediction of a type, highest score first.
-        gold_count: Number of gold annotations of the type.
+    `scores` has score and correctness of each prediction of a type, highest score first.
     """
     best, place, correct = -1.0, 0, 0
     for number, (score, right) in enumerate(scores, start=1):
@@ -223,10 +220,8 @@ def _mean(values: Iterable[float]) -> float:
 
 def _report(predictions: Sequence[ScoredPrediction], temperature: float) -> dict[str, Any]:
     both = {"before": predictions, "after": _calibrate(predictions, temperature)}
-    return {
-        "found": len(predictions),
-        "temperature": round(temperature, 4),
-        "ece": {when: round(expected_calibration_error(items), 4) for when, items in both.items()},
-        "bins": {when: [[count, round(mean, 4), round(share, 4)] for count, mean, share in reliability(items)]
-                 for when, items in both.items()},
-    }
+    return {"found": len(predictions),
+            "temperature": round(temperature, 4),
+            "ece": {when: round(expected_calibration_error(items), 4) for when, items in both.items()},
+            "bins": {when: [[count, round(mean, 4), round(share, 4)] for count, mean, share in reliability(items)]
+                     for when, items in both.items()}}

@@ -53,11 +53,7 @@ class ErrorAnalysis:
 
 def analyze_errors(gold: Sequence[Document], predicted: Sequence[Document], *,
                    symmetric: frozenset[str] = frozenset()) -> ErrorAnalysis:
-    """Find the errors of predicted documents, paired with the gold ones by position.
-
-    Raises:
-        DataError: When the two documents of a pair do not have the same words.
-    """
+    """Pair predicted with gold documents by position; raises `DataError` when the documents of a pair have other words."""
     errors = (document_errors(*pair, symmetric=symmetric) for pair in zip(gold, predicted, strict=True))
     return ErrorAnalysis(tuple(gold), tuple(predicted), tuple(map(tuple, errors)))
 
@@ -75,18 +71,15 @@ def document_errors(gold: Document, predicted: Document, *,
 def _partners(gold: Sequence[Entity], predicted: Sequence[Entity]) -> dict[Entity, Entity]:
     """Predicted entity → the gold entity that it is matched with, each gold entity once.
 
-    Equal entities are matched first, then those on the same words, then those that share most words, then those of the
-    same type.
+    Equal entities go first, then those on the same words, those that share most words, and those of the same type.
     """
     annotated = set(gold)
     partners = {entity: entity for entity in predicted if entity in annotated}
-    pairs = [
-        (_words(ours) == _words(theirs), _shared(ours, theirs), ours.type == theirs.type, ours, theirs)
-        for theirs in dict.fromkeys(predicted)
-        if theirs not in partners
-        for ours in dict.fromkeys(gold)
-        if ours.overlaps(theirs) and ours not in partners
-    ]
+    pairs = [(_words(ours) == _words(theirs), _shared(ours, theirs), ours.type == theirs.type, ours, theirs)
+             for theirs in dict.fromkeys(predicted)
+             if theirs not in partners
+             for ours in dict.fromkeys(gold)
+             if ours.overlaps(theirs) and ours not in partners]
     pairs.sort(key=lambda pair: pair[:3], reverse=True)
     matched = set(partners.values())
     for _, _, _, ours, theirs in pairs:

@@ -104,11 +104,9 @@ class Report:
                 continue
             figures = "".join(f"{100 * figure:8.2f}" for figure in (score.precision, score.recall, score.f1))
             lines.append(f"{label}{figures}{score.support:8}{score.predicted:11}{score.correct:9}")
-        lines += [
-            "",
-            "P, R and F1 in per cent; the first column names the match, the second the average or the type;",
-            "macro is the mean over the types seen in gold or prediction.",
-        ]
+        lines += ["",
+                  "P, R and F1 in per cent; the first column names the match, the second the average or the type;",
+                  "macro is the mean over the types seen in gold or prediction."]
         return "\n".join(lines[1:])
 
 
@@ -188,8 +186,7 @@ def document_counts(gold: Sequence[Document], predicted: Sequence[Document], *,
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
     """The mean and the sample standard deviation (divisor n - 1), which is 0.0 for one value.
 
-    Raises:
-        DataError: When there are no values.
+    Raises `DataError` when there are no values.
     """
     if not values:
         raise DataError("there are no values to average; score at least one run")

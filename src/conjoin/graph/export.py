@@ -48,17 +48,10 @@ class Summary:
 
 def export_graph(records: Iterable[Record], folder: Path, format: str, *, entity_threshold: float = 0.0,
                  relation_threshold: float = 0.0, alone: bool = False) -> Summary:
-    """Write the graph of the documents as files of a folder, atomically.
+    """Write the graph of the documents as files of a folder, atomically; a folder with an earlier graph is replaced.
 
-    An edge is one assertion of one document, with the characters of both mentions and its score.
-
-    Args:
-        records: The extracted documents.
-        folder: The folder; one with an earlier graph is replaced.
-        format: A key of `FORMATS`.
-        entity_threshold: Minimum score of mentions.
-        relation_threshold: Minimum score of assertions.
-        alone: Include entities without a relation.
+    An edge is one assertion of one document, with the characters of both mentions and its score. `format` is a key of
+    `FORMATS`, the thresholds are minimum scores, and `alone` includes entities without a relation.
     """
     nodes = Nodes()
     documents = mentions = edges = 0

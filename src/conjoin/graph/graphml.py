@@ -30,19 +30,16 @@ class GraphMl:
         self._file.write('<graph edgedefault="directed">\n')
 
     def close(self) -> None:
-        """As `Writer.close`."""
         self._file.write("</graph>\n</graphml>\n")
         self._file.close()
 
     def edge(self, document: str, assertion: Assertion, head: Node, tail: Node) -> None:
-        """As `Writer.edge`."""
         values = {"relation": assertion.type, "document": document, "head_start": assertion.head.char_start,
                   "head_end": assertion.head.char_end, "tail_start": assertion.tail.char_start,
                   "tail_end": assertion.tail.char_end, "score": assertion.score}
         self._file.write(f'<edge source="{head.id}" target="{tail.id}">{_data("edge", values)}</edge>\n')
 
     def nodes(self, nodes: Iterable[Node]) -> None:
-        """As `Writer.nodes`."""
         for node in nodes:
             values = {"name": node.name, "type": node.type, "mentions": node.mentions, "score": node.score,
                       "spellings": " | ".join(sorted(node.spellings))}

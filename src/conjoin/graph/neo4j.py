@@ -27,13 +27,11 @@ class Neo4j:
         self._edges.writerow(EDGES)
 
     def close(self) -> None:
-        """As `Writer.close`."""
         self._file.close()
         script = f"#!/bin/sh\n{NOTES}{COMMAND}\n"
         (self._folder / "import.sh").write_text(script, encoding="utf-8")
 
     def edge(self, document: str, assertion: Assertion, head: Node, tail: Node) -> None:
-        """As `Writer.edge`."""
         ends = (position for end in (assertion.head, assertion.tail) for position in (end.char_start, end.char_end))
         self._edges.writerow([head.id, tail.id, assertion.type, document, *ends, assertion.score])
 

@@ -29,11 +29,8 @@ def normal_form(text: str) -> str:
 class Node:
     """All mentions with one type and normal form.
 
-    Args:
-        id: Derived from type and normal form, so that graphs of several runs can be joined.
-        type: The entity type.
-        spellings: Text of a mention → number of mentions.
-        score: The highest score of a mention; None when none has a score.
+    The id derives from both, so that graphs of several runs can be joined. `spellings` counts the texts of the mentions,
+    `score` is their highest score, or None when none has one.
     """
 
     id: str

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from conjoin.errors import require_extra
+from conjoin.errors import needs_extra
 from conjoin.graph.nodes import Node
 from conjoin.graph.records import Assertion
 
@@ -17,11 +17,9 @@ class Parquet:
     """`nodes.parquet` and `edges.parquet`."""
 
     def __init__(self, folder: Path) -> None:
-        try:
+        with needs_extra("parquet", "pyarrow"):
             import pyarrow
             from pyarrow import parquet
-        except ImportError as error:
-            raise require_extra("parquet", "pyarrow") from error
         whole, text, number = pyarrow.int64(), pyarrow.string(), pyarrow.float64()
         self._nodes = pyarrow.schema([("id", text), ("name", text), ("type", text), ("mentions", whole), ("score", number),
                                       ("spellings", pyarrow.list_(text))])
@@ -35,12 +33,10 @@ class Parquet:
         self._rows: list[dict[str, Any]] = []
 
     def close(self) -> None:
-        """As `Writer.close`."""
         self._flush()
         self._file.close()
 
     def edge(self, document: str, assertion: Assertion, head: Node, tail: Node) -> None:
-        """As `Writer.edge`."""
         self._rows.append({
             "head": head.id, "type": assertion.type, "tail": tail.id, "document": _storable(document),
             "head_start": assertion.head.char_start, "head_end": assertion.head.char_end,
@@ -50,7 +46,6 @@ class Parquet:
             self._flush()
 
     def nodes(self, nodes: Iterable[Node]) -> None:
-        """As `Writer.nodes`."""
         rows = [{"id": node.id, "name": _storable(node.name), "type": node.type, "mentions": node.mentions,
                  "score": node.score, "spellings": [_storable(spelling) for spelling in sorted(node.spellings)]}
                 for node in nodes]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conjoin.errors import DataError, require_extra
+from conjoin.errors import DataError, needs_extra
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,7 @@ class Record:
 def read_records(paths: Iterable[Path]) -> Iterator[Record]:
     """The documents of JSONL and Parquet files, and of folders of them, in order; rows with an error are empty.
 
-    Raises:
-        DataError: For other files, with the place.
+    Raises `DataError` with the place for other files.
     """
     for path in paths:
         for file in _files(path):
@@ -67,10 +66,8 @@ def _files(path: Path) -> list[Path]:
 
 def _values(file: Path) -> Iterator[tuple[str, Any]]:
     if file.suffix == ".parquet":
-        try:
+        with needs_extra("parquet", "pyarrow"):
             from pyarrow import ArrowInvalid, parquet
-        except ImportError as error:
-            raise require_extra("parquet", "pyarrow") from error
         try:
             batches = parquet.ParquetFile(file).iter_batches(batch_size=1000)
             rows = (row for batch in batches for row in batch.to_pylist())
@@ -90,11 +87,9 @@ def _values(file: Path) -> Iterator[tuple[str, Any]]:
 def _record(value: Any, place: str) -> Record:
     try:
         known = {str(entity.get("id", index)): _mention(entity) for index, entity in enumerate(value["entities"])}
-        assertions = tuple(
-            Assertion(str(relation["type"]), known[str(relation["head"])], known[str(relation["tail"])],
-                      _score(relation.get("score")))
-            for relation in value["relations"]
-        )
+        assertions = tuple(Assertion(str(relation["type"]), known[str(relation["head"])], known[str(relation["tail"])],
+                                     _score(relation.get("score")))
+                           for relation in value["relations"])
         name = value["doc_id"] if "doc_id" in value else value["id"]
         return Record(str(name), tuple(known.values()), assertions)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

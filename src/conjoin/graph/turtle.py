@@ -28,11 +28,9 @@ class Turtle:
         self._number = 0
 
     def close(self) -> None:
-        """As `Writer.close`."""
         self._file.close()
 
     def edge(self, document: str, assertion: Assertion, head: Node, tail: Node) -> None:
-        """As `Writer.edge`."""
         self._number += 1
         triple = _iri("node", head.id), _iri("relation", assertion.type), _iri("node", tail.id)
         facts = {"c:document": _literal(document),
@@ -47,7 +45,6 @@ class Turtle:
                          f"rdf:object {thing} ; {statement} .\n")
 
     def nodes(self, nodes: Iterable[Node]) -> None:
-        """As `Writer.nodes`."""
         for node in nodes:
             others = "".join(f" ; skos:altLabel {_literal(spelling)}" for spelling in sorted(node.spellings)
                              if spelling != node.name)

@@ -169,8 +169,7 @@ def target_of(folder: Path, split: str, format: Format) -> Path:
 def detect(path: str | Path) -> str:
     """The name of the format of a file, or of the files in a folder, detected from their content.
 
-    Raises:
-        DataError: When no format fits, or a folder holds several formats.
+    Raises `DataError` when no format fits, or a folder holds several formats.
     """
     path = Path(path)
     if not path.is_dir():

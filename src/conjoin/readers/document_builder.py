@@ -14,12 +14,7 @@ UNKNOWN_ID = ("unknown-id", "'{}', which is no entity's id")
 class DocumentBuilder:
     """Collects entities under the keys of the file (an id, an index, a last word) and relations between such keys.
 
-    Args:
-        text: The text.
-        tokens: Its words.
-        place: The place of the text in the file.
-        id: Id of the document.
-        missing: Kind and phrase of the problem that a relation names a key without an entity.
+    `missing` is the kind and the phrase of the problem that a relation names a key without an entity.
     """
 
     def __init__(self, text: str, tokens: Sequence[Token], place: Place, *, id: str,

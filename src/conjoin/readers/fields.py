@@ -31,10 +31,7 @@ def misspellings(value: Mapping[str, Any], required: Collection[str], known: Col
 class Fields:
     """Checks the fields of the objects in one file: misspelt ones are repairs, unknown ones a note at the end.
 
-    Args:
-        place: The file.
-        known: Fields that the reader reads.
-        noun: Name of a field in messages.
+    `known` are the fields that the reader reads, `noun` is the word for a field in messages.
     """
 
     place: Place

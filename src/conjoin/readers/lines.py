@@ -16,8 +16,7 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 def lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
     """Number (from 1) and text of each line; only a newline ends a line.
 
-    Raises:
-        DataError: When the file cannot be opened or is not UTF-8 (lenient: that line is read as Latin-1).
+    Raises `DataError` when the file cannot be opened or is not UTF-8 (lenient: that line is read as Latin-1).
     """
     with _open(path) as file:
         carriage_returns = False

@@ -32,11 +32,7 @@ class Element:
 
 
 def parse_xml(path: Path, problems: Problems) -> Element | None:
-    """The outermost element of an XML file, read without its DTD; None after the repair of malformed XML.
-
-    Raises:
-        DataError: As `lines.content` does.
-    """
+    """The outermost element of an XML file, read without its DTD; None after the repair of malformed XML."""
     outermost = Element("", 0)
     above = [outermost]
     parser = expat.ParserCreate("utf-8")

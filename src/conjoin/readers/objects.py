@@ -41,16 +41,9 @@ def text_objects(path: Path, problems: Problems, keys: Sequence[str] = ("text",)
 
 def json_list(path: Path, problems: Problems, what: str, *,
               single: Callable[[dict[str, Any]], bool] | None = None) -> list[Any]:
-    """The items of a file that is one JSON list.
+    """The items of a file that is one JSON list; an object that is a `single` item may stand alone.
 
-    Args:
-        path: The file.
-        problems: Collects the problems.
-        what: What the file should be, for the error message.
-        single: True for an object that may stand alone, without a list.
-
-    Raises:
-        DataError: When the file is no JSON list, in lenient reading too.
+    Raises `DataError`, which says `what` the file should be, for any other file, in lenient reading too.
     """
     value, wrong, line = _parse(content(path, problems))
     if wrong:
@@ -84,17 +77,9 @@ def list_field(value: Mapping[str, Any], field: str, place: Place) -> list[Any]:
 
 
 def token_list(text: str, items: Any, span: Callable[[Any], Any], form: str, place: Place) -> list[Token] | None:
-    """The words of a text that a field `tokens` lists.
+    """The words of a text from its field `tokens`; None when it is absent or, after a repair, an item is malformed.
 
-    Args:
-        text: The text.
-        items: Value of the field, None where it is absent.
-        span: Returns the pair of characters in an item, or something else for a malformed one.
-        form: The form of an item, for the message.
-        place: The place of the text in the file.
-
-    Returns:
-        The words, or None when there are none or, after a repair, some are malformed.
+    `span` returns the pair of characters in an item, `form` says what an item looks like.
     """
     if items is None:
         return None

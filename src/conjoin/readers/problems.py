@@ -15,9 +15,7 @@ from conjoin.errors import DataError
 class Problems:
     """Collects the problems of reading or writing one corpus.
 
-    Args:
-        lenient: Record repairs in `entries` and go on; otherwise the first repair raises `DataError`.
-        activity: The word for messages.
+    Lenient, it records repairs in `entries` and goes on; otherwise the first repair raises `DataError`.
     """
 
     lenient: bool = False
@@ -25,7 +23,7 @@ class Problems:
     entries: list[Problem] = field(default_factory=list)
 
     def repair(self, path: Path, line: int | None, kind: str, wrong: str, action: str, *, loss: bool = True) -> None:
-        """Record an error in the file that lenient reading repairs.
+        """Record an error in the file that lenient reading repairs; in strict mode raise `DataError`.
 
         Args:
             path: The file.
@@ -34,9 +32,6 @@ class Problems:
             wrong: What is wrong, as a clause.
             action: What lenient reading does about it, such as "leaves it out".
             loss: True when an annotation of the file is lost.
-
-        Raises:
-            DataError: In strict mode.
         """
         wrong, action = _one_line(wrong), _one_line(action)
         if not self.lenient:
@@ -59,11 +54,7 @@ class Problems:
 class Place:
     """A place in a file that problems are reported for.
 
-    Args:
-        path: The file.
-        problems: Collects the problems.
-        line: The line in the file, if it is known.
-        label: Beginning of every message, for files where lines do not identify the place.
+    `label` begins every message, for files where lines do not identify the place.
     """
 
     path: Path

@@ -43,10 +43,7 @@ def files_by_split(folder: Path, ending: str, problems: Problems) -> dict[str, l
     """All files with an ending below a folder by split, for formats with one file (or pair of files) per document.
 
     The split of a file is in the name of a folder above it, inside `folder`; else in the name of `folder`; else it is
-    `all`. If some files have a split, those without one are left out with a note.
-
-    Raises:
-        DataError: When there is no file with that ending.
+    `all`. If some files have a split, those without one are left out with a note. Raises `DataError` without any file.
     """
     splits: dict[str, list[Path]] = {}
     for file in files_below(folder, ending):

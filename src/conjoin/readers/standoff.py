@@ -52,7 +52,7 @@ class Standoff:
         place: The place of the text in the file.
         id: Id of the document, or of the whole text if it is split into sentences.
         tokens: The words of the file; without them the text is split into words.
-        missing: Kind and phrase of the problem that a relation names a key without an entity.
+        missing: As for `DocumentBuilder`.
         suffix: End of the ids of the documents, for a text that is annotated several times.
     """
 

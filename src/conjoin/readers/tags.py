@@ -12,14 +12,9 @@ NO_LAST_WORD = ("relation-end", "word {}, which is no entity's last word")  # fo
 
 
 def check_tags(tags: Iterable[tuple[str, int | None]], scheme: Scheme, place: Place) -> list[str]:
-    """The tags of a sentence, unknown ones as `O`.
+    """The tags of a sentence, given with their lines, unknown ones as `O`.
 
     An `I-` that opens an entity is noted in BIO; an illegal step is a repair in BIOES.
-
-    Args:
-        tags: Each tag and its line in the file.
-        scheme: The scheme of the file.
-        place: The place of the sentence in the file.
     """
     pattern = re.compile(r"[BIES]-.+" if scheme == "bioes" else r"[BI]-.+")
     result: list[str] = []

@@ -20,8 +20,7 @@ from conjoin.text.words import words
 def write_files(files: Mapping[Path, Iterable[Document]], format: Format, problems: Problems) -> None:
     """Write all files (or folders) or none: they get their names when all are complete.
 
-    Raises:
-        DataError: When a file cannot be written, or a text is not valid Unicode.
+    Raises `DataError` when a file cannot be written, or a text is not valid Unicode.
     """
     try:
         with ExitStack() as stack:

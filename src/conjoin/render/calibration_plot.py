@@ -22,14 +22,12 @@ def _square(task: str, report: Mapping[str, Any], number: int) -> str:
     left = _EDGE + _GAP // 2 + number * (_SIDE + _EDGE + _GAP // 2)
     middle = _EDGE + _SIDE // 2
     ece = f"{100 * report['ece']['before']:.1f} % → {100 * report['ece']['after']:.1f} %"
-    parts = [
-        f'<text x="{left}" y="{_EDGE - 12}">{task}: error {ece}</text>',
-        f'<rect x="{left}" y="{_EDGE}" width="{_SIDE}" height="{_SIDE}" fill="none" stroke="#cccccc"/>',
-        f'<line x1="{left}" y1="{_EDGE + _SIDE}" x2="{left + _SIDE}" y2="{_EDGE}" stroke="#cccccc" '
-        'stroke-dasharray="4 4"/>',
-        f'<text x="{left + _SIDE // 2}" y="{_EDGE + _SIDE + 30}" text-anchor="middle">mean score of a bin</text>',
-        f'<text transform="translate({left - 30} {middle}) rotate(-90)" text-anchor="middle">share of correct</text>',
-    ]
+    parts = [f'<text x="{left}" y="{_EDGE - 12}">{task}: error {ece}</text>',
+             f'<rect x="{left}" y="{_EDGE}" width="{_SIDE}" height="{_SIDE}" fill="none" stroke="#cccccc"/>',
+             f'<line x1="{left}" y1="{_EDGE + _SIDE}" x2="{left + _SIDE}" y2="{_EDGE}" stroke="#cccccc" '
+             'stroke-dasharray="4 4"/>',
+             f'<text x="{left + _SIDE // 2}" y="{_EDGE + _SIDE + 30}" text-anchor="middle">mean score of a bin</text>',
+             f'<text transform="translate({left - 30} {middle}) rotate(-90)" text-anchor="middle">share of correct</text>']
     parts += [f'<circle cx="{left + _SIDE - 58}" cy="{_EDGE + _SIDE - line}" r="4" fill="{_COLOURS[when]}"/>'
               f'<text x="{left + _SIDE - 48}" y="{_EDGE + _SIDE - line + 4}">{when}</text>'
               for when, line in (("before", 30), ("after", 14))]

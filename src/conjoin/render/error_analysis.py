@@ -33,21 +33,17 @@ def errors_to_html(analysis: ErrorAnalysis, *, title: str) -> str:
 def _section(number: int, gold: Document, predicted: Document, errors: Sequence[PredictionError],
              colours: dict[str, int]) -> str:
     kinds = " ".join(sorted({f"cj-has-{error.kind}" for error in errors}))
-    return (
-        f'<section class="cj-errors {kinds}">\n<h2 dir="auto">{escape(gold.id or f"Document {number}")}</h2>\n'
-        f'<ul class="cj-error-list">\n{"".join(map(_item, errors))}</ul>\n'
-        f'{document_to_html(gold, anchor=f"d{number}-gold", heading="annotated", colours=colours)}\n'
-        f'{document_to_html(predicted, anchor=f"d{number}-predicted", heading="predicted", colours=colours)}\n'
-        "</section>"
-    )
+    return (f'<section class="cj-errors {kinds}">\n<h2 dir="auto">{escape(gold.id or f"Document {number}")}</h2>\n'
+            f'<ul class="cj-error-list">\n{"".join(map(_item, errors))}</ul>\n'
+            f'{document_to_html(gold, anchor=f"d{number}-gold", heading="annotated", colours=colours)}\n'
+            f'{document_to_html(predicted, anchor=f"d{number}-predicted", heading="predicted", colours=colours)}\n'
+            "</section>")
 
 
 def _filter_row(kind: str, count: int) -> str:
-    return (
-        f'<tr><td><input type="checkbox" id="cj-show-{kind}" checked></td>'
-        f'<td><label for="cj-show-{kind}">{kind}</label></td>'
-        f'<td>{escape(KINDS[kind])}</td><td class="cj-score">{count}</td></tr>\n'
-    )
+    return (f'<tr><td><input type="checkbox" id="cj-show-{kind}" checked></td>'
+            f'<td><label for="cj-show-{kind}">{kind}</label></td>'
+            f'<td>{escape(KINDS[kind])}</td><td class="cj-score">{count}</td></tr>\n')
 
 
 def _item(error: PredictionError) -> str:

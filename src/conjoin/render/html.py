@@ -46,13 +46,9 @@ COMMON_HUES = {
 
 def to_html(documents: Iterable[Document], *, title: str = "Entities and relations", notice: str = "",
             types: Iterable[str] = ()) -> str:
-    """One self-contained page that shows the documents.
+    """One self-contained page that shows the documents, with a notice under the heading.
 
-    Args:
-        documents: The documents.
-        title: Text of the heading.
-        notice: Text under the heading.
-        types: Entity types of a model, so that all of its pages have the same colours.
+    `types` are the entity types of a model, so that all of its pages have the same colours.
     """
     documents = tuple(documents)
     colours = type_colours((*types, *(entity.type for document in documents for entity in document.entities)))
@@ -66,37 +62,26 @@ def to_html(documents: Iterable[Document], *, title: str = "Entities and relatio
 
 def page_to_html(body: str, *, title: str, notice: str = "", style: str = "", script: str = "",
                  asks_home: bool = False) -> str:
-    """The page around fragments.
+    """The page around fragments, without a heading if the title is empty.
 
-    Its content security policy allows its own style and script only, so the page cannot reach the network.
-
-    Args:
-        body: HTML of the fragments.
-        title: Text of the heading; without it there is none.
-        notice: Text of a paragraph under the heading.
-        style: CSS to add to the page's own.
-        script: JavaScript to add to the page's own.
-        asks_home: Allow requests to the server that the page came from.
+    Its content security policy allows its own style and script only, with those added here; the page cannot reach the
+    network, save the server that it came from if `asks_home`.
     """
     style, script = _asset("page.css") + style, _asset("page.js") + script
     home = "connect-src 'self'; " if asks_home else ""
-    policy = (
-        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; {home}"
-        "base-uri 'none'; form-action 'none'"
-    )
+    policy = (f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; {home}"
+              "base-uri 'none'; form-action 'none'")
     heading = f'<h1 dir="auto">{escape(title)}</h1>\n' if title else ""
     remark = f'<p class="cj-notice">{escape(notice)}</p>\n' if notice else ""
-    return (
-        "<!DOCTYPE html>\n"
-        '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        '<link rel="icon" href="data:,">\n'
-        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n"
-        f'<body class="cj-page">\n<main>\n{heading}{remark}{body}\n</main>\n'
-        f"<script>{script}</script>\n</body>\n</html>\n"
-    )
+    return ("<!DOCTYPE html>\n"
+            '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            '<meta name="color-scheme" content="light dark">\n'
+            '<link rel="icon" href="data:,">\n'
+            f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n"
+            f'<body class="cj-page">\n<main>\n{heading}{remark}{body}\n</main>\n'
+            f"<script>{script}</script>\n</body>\n</html>\n")
 
 
 def notebook_html(document: Document) -> str:
@@ -110,11 +95,7 @@ def document_to_html(document: Document, *, anchor: str = "d1", heading: str = "
                      colours: Mapping[str, int] | None = None) -> str:
     """The fragment of one document: text with marked entities, table of relations, and the document as JSON.
 
-    Args:
-        document: The document.
-        anchor: Id of the element, unique on a page.
-        heading: Text of its heading; without it there is none.
-        colours: Entity type → colour number from `type_colours`; by default from the types of the document.
+    `anchor` is the id of the element, unique on a page; the colours are those of `type_colours`.
     """
     if colours is None:
         colours = type_colours(entity.type for entity in document.entities)
@@ -123,31 +104,25 @@ def document_to_html(document: Document, *, anchor: str = "d1", heading: str = "
     pieces = _pieces(document)
     depth = min(max((piece.depth for piece in pieces if isinstance(piece, _Mark)), default=0), NESTING)
     text = "".join(_piece_html(piece, colours) for piece in pieces)
-    return (
-        f'<article class="cj-document" id="{escape(anchor)}" {label}>\n{title}'
-        f'<div class="cj-canvas"><div class="cj-text cj-deep{depth}" dir="auto" lang="">{text}</div></div>\n'
-        f"{_relation_table(document.relations, colours)}"
-        f'<script type="application/json" class="cj-data">{_json(document)}</script>\n'
-        "</article>"
-    )
+    return (f'<article class="cj-document" id="{escape(anchor)}" {label}>\n{title}'
+            f'<div class="cj-canvas"><div class="cj-text cj-deep{depth}" dir="auto" lang="">{text}</div></div>\n'
+            f"{_relation_table(document.relations, colours)}"
+            f'<script type="application/json" class="cj-data">{_json(document)}</script>\n'
+            "</article>")
 
 
 def legend_to_html(documents: Sequence[Document], *, colours: Mapping[str, int]) -> str:
     """Numbers of documents, entities and relations, by type."""
     entities = Counter(entity.type for document in documents for entity in document.entities)
     relations = Counter(relation.type for document in documents for relation in document.relations)
-    totals = (
-        f"{_counted(len(documents), 'document')} · {_counted(entities.total(), 'entity', 'entities')} · "
-        f"{_counted(relations.total(), 'relation')}"
-    )
+    totals = (f"{_counted(len(documents), 'document')} · {_counted(entities.total(), 'entity', 'entities')} · "
+              f"{_counted(relations.total(), 'relation')}")
     chips = [f'<span class="cj-chip {_colour(colours[type])}">{escape(type)}</span>' for type in sorted(entities)]
     names = [f'<span class="cj-link">{escape(type)}</span>' for type in sorted(relations)]
-    return (
-        f'<section class="cj-legend" aria-label="Legend">\n<p class="cj-quiet">{totals}</p>\n'
-        + _legend_list("Entities", chips, [entities[type] for type in sorted(entities)])
-        + _legend_list("Relations", names, [relations[type] for type in sorted(relations)])
-        + "</section>"
-    )
+    return (f'<section class="cj-legend" aria-label="Legend">\n<p class="cj-quiet">{totals}</p>\n'
+            + _legend_list("Entities", chips, [entities[type] for type in sorted(entities)])
+            + _legend_list("Relations", names, [relations[type] for type in sorted(relations)])
+            + "</section>")
 
 
 def type_colours(types: Iterable[str]) -> dict[str, int]:
@@ -249,27 +224,21 @@ def _relation_table(relations: Sequence[Relation], colours: Mapping[str, int]) -
     scored = any(relation.score is not None for relation in relations)
     score_head = '<th scope="col" class="cj-score">Score</th>' if scored else ""
     rows = "".join(_relation_row(number, relation, colours, scored) for number, relation in enumerate(relations))
-    return (
-        '<table class="cj-relations">\n<caption>Relations</caption>\n<thead><tr><th scope="col">Head</th>'
-        f'<th scope="col">Type</th><th scope="col">Tail</th>{score_head}</tr></thead>\n<tbody>\n{rows}</tbody>\n'
-        "</table>\n"
-    )
+    return ('<table class="cj-relations">\n<caption>Relations</caption>\n<thead><tr><th scope="col">Head</th>'
+            f'<th scope="col">Type</th><th scope="col">Tail</th>{score_head}</tr></thead>\n<tbody>\n{rows}</tbody>\n'
+            "</table>\n")
 
 
 def _relation_row(number: int, relation: Relation, colours: Mapping[str, int], scored: bool) -> str:
     score = f'<td class="cj-score">{score_text(relation.score)}</td>' if scored else ""
-    return (
-        f'<tr data-relation="{number}"><td>{_argument(relation.head, colours)}</td>'
-        f'<td class="cj-link"><span>{escape(relation.type)}</span></td>'
-        f"<td>{_argument(relation.tail, colours)}</td>{score}</tr>\n"
-    )
+    return (f'<tr data-relation="{number}"><td>{_argument(relation.head, colours)}</td>'
+            f'<td class="cj-link"><span>{escape(relation.type)}</span></td>'
+            f"<td>{_argument(relation.tail, colours)}</td>{score}</tr>\n")
 
 
 def _argument(entity: Entity, colours: Mapping[str, int]) -> str:
-    return (
-        f'<bdi>{escape(" ".join(entity.text.split()))}</bdi> '
-        f'<span class="cj-kind {_colour(colours[entity.type])}">{escape(entity.type)}</span>'
-    )
+    return (f'<bdi>{escape(" ".join(entity.text.split()))}</bdi> '
+            f'<span class="cj-kind {_colour(colours[entity.type])}">{escape(entity.type)}</span>')
 
 
 def _legend_list(name: str, labels: Sequence[str], counts: Sequence[int]) -> str:

@@ -17,21 +17,15 @@ def statistics_to_html(statistics: CorpusStatistics, *, title: str, problems: Ma
                        limits: Sequence[str]) -> str:
     """One self-contained page: counts of types by split, charts of lengths, argument types, problems and limits.
 
-    Args:
-        statistics: The statistics of the corpus.
-        title: Title of the page.
-        problems: Kind of problem → number of problems from reading.
-        limits: Sentences from `corpora.statistics.limits`.
+    `problems` counts those of reading by kind, `limits` are the sentences of `corpora.statistics.limits`.
     """
     total = statistics.total
     parts = [_counts_table(statistics)]
-    parts += [
-        _chart("Words in a document", total.document_lengths),
-        _chart("Words in an entity", total.entity_lengths),
-        _chart("Entities in a document", total.entities_per_document),
-        _chart("Relations in a document", total.relations_per_document),
-        _chart("Words between the arguments of a relation", total.distances),
-    ]
+    parts += [_chart("Words in a document", total.document_lengths),
+              _chart("Words in an entity", total.entity_lengths),
+              _chart("Entities in a document", total.entities_per_document),
+              _chart("Relations in a document", total.relations_per_document),
+              _chart("Words between the arguments of a relation", total.distances)]
     parts.append(_table("Argument types", ("relation", "head", "tail", "count"),
                         [(*signature, f"{count:,}") for signature, count in sorted(total.signatures.items())]))
     sentences = remarks(statistics, limits)

@@ -94,12 +94,8 @@ def folder_to_fill(path: Path) -> Iterator[None]:
 def atomic_folder(path: Path, *, replaces: Collection[str] = ()) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its name when the block succeeds, and is removed otherwise.
 
-    Args:
-        path: The folder; an existing one is replaced if it is empty or has the files in `replaces`. Links are followed.
-        replaces: Names of files by which a folder is recognised as replaceable.
-
-    Raises:
-        ModelError: When `path` exists and is not replaceable.
+    Links are followed. An existing folder is replaced if it is empty or has the files in `replaces`; otherwise raises
+    `ModelError`.
     """
     check_replaceable(path, replaces)
     path = path.resolve()

@@ -21,15 +21,9 @@ UNESCAPED = "/%:@!$&'()*+,;=~?"
 
 
 def local_file(source: str, *, sha256: str | None, cache: Path) -> Path:
-    """The local path of a file; one with an address is downloaded into the cache once.
+    """The local path of a file; one with an http(s) address is downloaded into the cache once.
 
-    Args:
-        source: A path, or an http(s) address.
-        sha256: The checksum that the file must have.
-        cache: Folder for downloads.
-
-    Raises:
-        ModelError: When the file cannot be downloaded or has another checksum.
+    Raises `ModelError` when the file cannot be downloaded or has another checksum.
     """
     scheme, separator, _ = source.partition("://")
     if not separator:
@@ -66,9 +60,8 @@ def _fetch(source: str, path: Path) -> None:
 def download(address: str, path: Path, progress: Progress) -> None:
     """Download an address into `path`; a partial file is continued if the server allows it.
 
-    Raises:
-        ConnectionError: When the connection is cut; the partial file stays.
-        OSError: When the address cannot be read; also `HTTPException` and `ValueError`.
+    Raises `ConnectionError` when the connection is cut, and the partial file stays; `OSError`, `HTTPException` or
+    `ValueError` when the address cannot be read.
     """
     done = path.stat().st_size if path.exists() else 0
     request = urllib.request.Request(_quote(address), headers={"Range": f"bytes={done}-"} if done else {})

@@ -37,8 +37,7 @@ def resumable_file(path: Path, *, plan: Mapping[str, Any], resume: bool) -> Iter
         resume: Continue an unfinished file after its last complete line.
 
     Raises:
-        DataError: When there is an unfinished file without `resume`, or one with another plan, or another process is
-            writing it.
+        DataError: For an unfinished file without `resume`, of another plan, or that another process is writing.
     """
     path = path.resolve()
     make_folder(path.parent)

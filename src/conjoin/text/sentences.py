@@ -44,18 +44,11 @@ _LOOK_BACK = 24  # characters: enough for every rule that looks at the end of th
 
 
 def sentences(text: str, *, language: str = "en") -> list[tuple[int, int]]:
-    """Split a text into sentences.
+    """Start and end (exclusive) of each sentence in characters, without the white space around it.
 
     A blank line, a form feed or a paragraph separator ends a sentence. A single line break ends one before a list item,
     after a `#` heading, and before a capital or digit when the next word would still have fitted on the line (headings,
     addresses, verse); other line breaks are those of wrapped prose. A byte-order mark counts as white space.
-
-    Args:
-        text: The text.
-        language: ISO code of its language.
-
-    Returns:
-        Start and end (exclusive) of each sentence in characters, without the white space around it.
     """
     text = text.replace(BYTE_ORDER_MARK, " ")
     spans = []

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from conjoin.errors import DataError, require_extra, unknown_name
+from conjoin.errors import DataError, needs_extra, unknown_name
 
 SUFFIXES = (".csv", ".jsonl", ".parquet", ".txt")
 STDIN = Path("-")
@@ -96,11 +96,7 @@ def find_sources(paths: Iterable[Path], *, output: Path | None = None) -> list[S
     """List the files of paths, which are files, folders or `-` for standard input.
 
     The files of a folder are those with a known ending, sorted, and are called by their path within it. Where several
-    files have one name, they are called by their path as given.
-
-    Args:
-        paths: Files, folders or `-`.
-        output: File or folder of the results; folders are read without it.
+    files have one name, they are called by their path as given. Folders are read without the file or folder `output`.
 
     Raises:
         DataError: For a path that does not exist, a folder without such files, and a file that is part of the output.
@@ -151,14 +147,9 @@ def check_sources(sources: Sequence[Source], columns: Columns) -> None:
 
 
 def read_texts(sources: Iterable[Source], columns: Columns, *, lines: bool = False) -> Iterator[TextRecord]:
-    """Read all texts of the sources, in order.
+    """Read all texts of the sources, in order; with `lines` every line of a text file is one text.
 
     A file without a known ending is read as text. A file that is damaged further down ends with a record that says so.
-
-    Args:
-        sources: Files and standard input.
-        columns: Where text and id are in JSON lines, CSV and Parquet.
-        lines: Every line of a text file is one text, rather than the whole file.
 
     Raises:
         DataError: When a file can no longer be opened: its texts still exist and would be lost.
@@ -331,11 +322,9 @@ def _values(column: Any, pyarrow: Any) -> list[Any]:
 
 
 def _parquet(source: Source) -> Any:
-    try:
+    with needs_extra("parquet", "pyarrow"):
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
-    except ImportError as error:
-        raise require_extra("parquet", "pyarrow") from error
     try:
         return ParquetFile(source.path)
     except (ArrowException, OSError) as error:

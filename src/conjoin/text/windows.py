@@ -18,14 +18,8 @@ _Scored = TypeVar("_Scored", Entity, Relation)
 class Unit:
     """A piece of a text to annotate: a sentence, or one of the overlapping windows over a long one.
 
-    Every word of the text is in the core of exactly one unit; the words around a core are context.
-
-    Args:
-        document: The words of the unit.
-        char_offset: Start of the unit in the text, in characters.
-        word_offset: Start of the unit in the text, in words.
-        core_start: First word of the core, counted in the unit.
-        core_end: End of the core (exclusive), counted in the unit.
+    Every word of the text is in the core of exactly one unit, from `core_start` to `core_end` (exclusive) in words of the
+    unit; the words around a core are context. The offsets are those of the unit's start in the text.
     """
 
     document: Document
@@ -43,13 +37,10 @@ def split(text: str, *, id: str = "", max_words: int = 300, overlap: int = 50, l
         text: The text; white space alone has no units.
         id: Id of the text; its units are called `id#1`, `id#2`, …
         max_words: Maximum words of a unit.
-        overlap: Words that neighbouring windows share (one less if odd).
+        overlap: Words that neighbouring windows share (one less if odd); smaller than `max_words`, or `SettingError`.
         language: ISO code for sentence splitting.
         hyphens: As for `words`.
         bounds: Start and end of each sentence in characters; without them the text is split into sentences.
-
-    Raises:
-        SettingError: When `overlap` is not smaller than `max_words`.
     """
     if not 0 <= overlap < max_words:
         raise SettingError(f"overlap is {overlap} words and max_words {max_words}; the overlap must be smaller")
@@ -65,21 +56,12 @@ def split(text: str, *, id: str = "", max_words: int = 300, overlap: int = 50, l
 
 
 def merge(text: str, units: Sequence[Unit], documents: Sequence[Document], *, id: str = "") -> Document:
-    """Merge the annotated documents of units into one document over the whole text.
+    """Merge the annotated documents of a text's units, in the same order, into one document over the whole text.
 
     An entity comes from the unit whose core has its first word. At the boundary of two windows, an entity that ends at
     the edge of its window is replaced by a longer one of its type from the next window; an entity of the next window
     that overlaps one crossing the boundary is dropped unless both windows have it. A relation stays when a window has it
-    and both entities stay. Of equal annotations the highest score counts.
-
-    Args:
-        text: The text that was split.
-        units: Its units.
-        documents: The annotated document of each unit, in the same order.
-        id: Id of the new document.
-
-    Raises:
-        DataError: When documents and units do not fit together.
+    and both entities stay. Of equal annotations the highest score counts. Raises `DataError` for units of another text.
     """
     _check_units(text, units, documents)
     if len(units) == 1 and units[0].document.text == text:

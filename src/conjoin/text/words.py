@@ -64,10 +64,8 @@ def words(text: str, *, hyphens: Hyphens = "cut") -> list[Token]:
     cent and currency signs are words, and so are `'s` and `n't`, as in the Penn Treebank. Numbers (`1,234.5`, `11:30`),
     dotted abbreviations (`U.S.`), initials (`J.`) and known abbreviations (`Inc.`) are one word.
 
-    Args:
-        text: The sentence.
-        hyphens: `cut` splits compounds at the hyphen (`Leeds - based`), so that a name in them can be annotated, but not
-            before digits (`IL-2`) or after leading digits (`5-FU`, `43-year`). `whole` does not split them.
+    With the hyphens `cut`, compounds are split (`Leeds - based`), so that a name in them can be annotated, but not before
+    digits (`IL-2`) or after leading digits (`5-FU`, `43-year`); with `whole` they are not.
     """
     text = text.replace(BYTE_ORDER_MARK, " ")
     end = _last_word_end(text)

@@ -91,9 +91,6 @@ def _stem(path: Path) -> str:
     return path.name.removesuffix(_ANNOTATION).removesuffix(_TEXT)
 
 
-# --- which files ---------------------------------------------------------------------------------------------------
-
-
 def _files(folder: Path, problems: Problems, options: Options) -> dict[str, list[Path]]:
     """Split → the annotation files to read."""
     rule = options["splits"]
@@ -160,9 +157,6 @@ def _lists(name: str) -> dict[str, list[str]]:
 
 def _list(name: str) -> list[str]:
     return (resources.files("conjoin.readers.formats") / "splits_ace" / f"{name}.txt").read_text(encoding="utf-8").split()
-
-
-# --- one document --------------------------------------------------------------------------------------------------
 
 
 def _documents(annotation: Path, reading: _Reading) -> Iterator[Document]:
@@ -297,9 +291,6 @@ def _add_entities(standoff: Standoff, mentions: Iterable[_Mention], place: _Plac
     return first
 
 
-# --- relations -----------------------------------------------------------------------------------------------------
-
-
 def _add_relations(standoff: Standoff, part: Element, first: Mapping[str, str], reading: _Reading) -> None:
     """Add the relations of a document; `first` maps the id of a mention to the id of its entity."""
     others = {mention.attributes.get("ID", "") for child in part.children if child.name not in ("entity", "relation")
@@ -363,9 +354,6 @@ def _arguments(mention: Element, reading: _Reading) -> tuple[str, str] | None:
     return None
 
 
-# --- detection -----------------------------------------------------------------------------------------------------
-
-
 def claims(folder: Path) -> bool:
     return any(not file.name.startswith(".") for file in folder.rglob(f"*{_ANNOTATION}"))
 
@@ -375,15 +363,13 @@ def sniff(beginning: str) -> bool:
         beginning.lstrip().startswith("<") and re.search(r"<source_file[\s>]", beginning) is not None)
 
 
-FORMAT = Format(
-    "ace", "ACE 2004 and 2005 from the LDC: .sgm with .apf.xml beside it", (_TEXT,), sniff, read,
-    options={
-        "splits": ("folders", "ace05", *(f"cv{fold}" for fold in _FOLDS)),
-        "span": ("head", "extent"),
-        "discourse": ("drop", "keep"),
-        "sentences": SENTENCE_OPTIONS["sentences"],
-        "crossing": SENTENCE_OPTIONS["crossing"],
-        "overlap": tuple(RULES),
-    },
-    claims=claims, read_folder=read_folder,
-)
+FORMAT = Format("ace", "ACE 2004 and 2005 from the LDC: .sgm with .apf.xml beside it", (_TEXT,), sniff, read,
+                options={
+                    "splits": ("folders", "ace05", *(f"cv{fold}" for fold in _FOLDS)),
+                    "span": ("head", "extent"),
+                    "discourse": ("drop", "keep"),
+                    "sentences": SENTENCE_OPTIONS["sentences"],
+                    "crossing": SENTENCE_OPTIONS["crossing"],
+                    "overlap": tuple(RULES),
+                },
+                claims=claims, read_folder=read_folder)

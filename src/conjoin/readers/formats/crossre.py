@@ -52,12 +52,10 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
     for document, place in documents_with_words(documents, path, problems):
         writable = drop_unwritable_types(document, bool, place)
-        value = {
-            "doc_key": document.id,
-            "sentence": document.words,
-            "ner": entity_rows(writable),
-            "relations": [[*row, "", False, False] for row in relation_rows(writable, place)],
-        }
+        value = {"doc_key": document.id,
+                 "sentence": document.words,
+                 "ner": entity_rows(writable),
+                 "relations": [[*row, "", False, False] for row in relation_rows(writable, place)]}
         file.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from conjoin.document import Document, Entity, Token
-from conjoin.errors import DataError, require_extra
+from conjoin.errors import DataError, needs_extra
 from conjoin.readers.format import Format, Options
 from conjoin.readers.objects import finite_score
 from conjoin.readers.overlap import RULES
@@ -75,11 +75,9 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
 
 def _read_file(path: Path) -> Iterator[_Stored]:
     """The documents of the file. Raises `DataError` when it is no DocBin."""
-    try:
+    with needs_extra("spacy", "spacy"):
         from spacy.tokens import DocBin
         from spacy.vocab import Vocab
-    except ImportError as error:
-        raise require_extra("spacy", "spacy") from error
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -88,14 +86,12 @@ def _read_file(path: Path) -> Iterator[_Stored]:
         with _garbage_collection():
             for doc in DocBin().from_bytes(raw).get_docs(Vocab()):
                 groups = [(None, doc.ents), *doc.spans.items()]
-                yield _Stored(
-                    doc.text,
-                    [Token(token.text, token.idx, token.idx + len(token.text))
-                     for token in doc if not token.text.isspace()],
-                    [_Span(name, span.start, span.end, span.label_, span.start_char, span.end_char)
-                     for name, group in groups for span in group],
-                    doc.user_data,
-                )
+                yield _Stored(doc.text,
+                              [Token(token.text, token.idx, token.idx + len(token.text))
+                               for token in doc if not token.text.isspace()],
+                              [_Span(name, span.start, span.end, span.label_, span.start_char, span.end_char)
+                               for name, group in groups for span in group],
+                              doc.user_data)
     except (ValueError, TypeError, LookupError, AttributeError, AssertionError, zlib.error) as error:
         raise DataError(f"{path}: is no DocBin that spaCy can read ({type(error).__name__}); write it again with "
                         "DocBin.to_disk") from error
@@ -110,9 +106,6 @@ def _garbage_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-# --- reading -----------------------------------------------------------------------------------------------------
 
 
 def _standoff(stored: _Stored, place: Place, options: Options) -> Standoff:
@@ -188,15 +181,10 @@ def _number(score: Any) -> float | None:
     return finite_score(score.item() if hasattr(score, "item") else score)  # a component's scores are NumPy's
 
 
-# --- writing -----------------------------------------------------------------------------------------------------
-
-
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
-    try:
+    with needs_extra("spacy", "spacy"):
         from spacy.tokens import DocBin
         from spacy.vocab import Vocab
-    except ImportError as error:
-        raise require_extra("spacy", "spacy") from error
     store, vocab = DocBin(store_user_data=True), Vocab()
     for document, place in with_places(documents, path, problems):
         store.add(_doc(drop_unwritable_types(document, bool, place), vocab, place))

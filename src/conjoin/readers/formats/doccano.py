@@ -87,14 +87,12 @@ def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Pro
 
 
 def _value(document: Document, ids: Mapping[Entity, int], first: int) -> dict[str, Any]:
-    return {
-        "id": document.id,
-        "text": document.text,
-        "entities": [{"id": ids[e], "label": e.type, "start_offset": e.char_start, "end_offset": e.char_end}
-                     for e in document.entities],
-        "relations": [{"id": number, "from_id": ids[r.head], "to_id": ids[r.tail], "type": r.type}
-                      for number, r in enumerate(document.relations, start=first)],
-    }
+    return {"id": document.id,
+            "text": document.text,
+            "entities": [{"id": ids[e], "label": e.type, "start_offset": e.char_start, "end_offset": e.char_end}
+                         for e in document.entities],
+            "relations": [{"id": number, "from_id": ids[r.head], "to_id": ids[r.tail], "type": r.type}
+                          for number, r in enumerate(document.relations, start=first)]}
 
 
 def sniff(beginning: str) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from conjoin.document import Corpus, Document
-from conjoin.errors import DataError, require_extra
+from conjoin.errors import DataError, needs_extra
 from conjoin.readers.document_builder import DocumentBuilder
 from conjoin.readers.fields import Fields
 from conjoin.readers.format import Format, Options
@@ -37,9 +37,6 @@ _KNOWN = {"id", "orig_id", "text", "ner_tags", *_ANNOTATION}
 _BATCH = 1000  # rows that are in memory at a time
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 _HUB_SPLITS = {"dev": "validation"}  # the Hub's word
-
-
-# --- rows --------------------------------------------------------------------------------------------------------
 
 
 def documents_of(rows: Iterable[Mapping[str, Any]], features: Any, path: Path, problems: Problems,
@@ -138,15 +135,10 @@ def _document_of_tags(value: Mapping[str, Any], names: list[str] | None, place: 
     return builder.build()
 
 
-# --- files, folders and objects ----------------------------------------------------------------------------------
-
-
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
-    try:
+    with needs_extra("datasets", "datasets"):
         from datasets import Features
         from pyarrow import parquet
-    except ImportError as error:
-        raise require_extra("datasets", "datasets") from error
     with _data_errors(path):
         file = parquet.ParquetFile(path)
         features = Features.from_arrow_schema(file.schema_arrow)
@@ -181,10 +173,8 @@ def _parts(folder: Path) -> Iterator[Path]:
 
 
 def _loaded(folder: Path) -> Any:
-    try:
+    with needs_extra("datasets", "datasets"):
         from datasets import load_from_disk
-    except ImportError as error:
-        raise require_extra("datasets", "datasets") from error
     with _data_errors(folder):
         return load_from_disk(str(folder))
 
@@ -210,15 +200,10 @@ def _rows(data: Any, path: Path, problems: Problems, options: Options) -> Iterat
     return documents_of(plain, getattr(data, "features", None), path, problems, options)
 
 
-# --- writing -----------------------------------------------------------------------------------------------------
-
-
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:
-    try:
+    with needs_extra("datasets", "datasets"):
         import pyarrow
         from pyarrow import parquet
-    except ImportError as error:
-        raise require_extra("datasets", "datasets") from error
     schema = _features().arrow_schema
     rows = (document.to_json() for document in documents)
     with parquet.ParquetWriter(file.buffer, schema) as writer:
@@ -231,10 +216,8 @@ def to_datasets(corpus: Corpus) -> datasets.DatasetDict:
 
     Raises `MissingExtraError` when `datasets` is not installed.
     """
-    try:
+    with needs_extra("datasets", "datasets"):
         from datasets import Dataset, DatasetDict
-    except ImportError as error:
-        raise require_extra("datasets", "datasets") from error
     features, data = _features(), DatasetDict()
     for split, documents in corpus.splits.items():
         rows = [document.to_json() for document in documents]
@@ -245,10 +228,8 @@ def to_datasets(corpus: Corpus) -> datasets.DatasetDict:
 
 def _features() -> datasets.Features:
     """The columns to write: those of `Document.to_json`, with null for an absent score."""
-    try:
+    with needs_extra("datasets", "datasets"):
         from datasets import Features, Value
-    except ImportError as error:
-        raise require_extra("datasets", "datasets") from error
     text, number, score = Value("string"), Value("int64"), Value("float64")
     entity = {"id": text, "type": text, "char_start": number, "char_end": number, "text": text, "score": score}
     relation = {"type": text, "head": text, "tail": text, "score": score}

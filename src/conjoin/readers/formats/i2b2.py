@@ -96,9 +96,6 @@ class _Line:
         return self.tokens[max(0, place.start - self.skipped) : place.end + 1 - self.skipped]
 
 
-# --- which files ---------------------------------------------------------------------------------------------------
-
-
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
     """One record, named by any of its files."""
     concepts, text, relations = (_beside(path, ending) for ending in (_CONCEPTS, _TEXT, _RELATIONS))
@@ -181,9 +178,6 @@ def _note_files(path: Path, problems: Problems, *, without_relations: int, asser
     if assertions:
         problems.note(path, None, "unread-annotation", f"{_ASSERTIONS} files, whose assertions a document has no place "
                       f"for: {assertions:d}", loss=True)
-
-
-# --- one record ----------------------------------------------------------------------------------------------------
 
 
 def _documents(record: _Record, options: Options) -> Iterator[Document]:
@@ -329,9 +323,6 @@ def _check(mark: _Mark, line: _Line, path: Path, problems: Problems) -> None:
         covered = " ".join(token.text for token in line.words_at(mark.place))
         problems.repair(path, mark.number, "text-disagrees", f"'{mark.copy}' is said to be at {mark.place}, where the text "
                         f"has '{covered}'", "trusts the position", loss=False)
-
-
-# --- detection -----------------------------------------------------------------------------------------------------
 
 
 def claims(folder: Path) -> bool:

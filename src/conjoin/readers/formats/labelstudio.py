@@ -53,9 +53,6 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
                 yield from standoff.documents(options)
 
 
-# --- tasks -------------------------------------------------------------------------------------------------------
-
-
 def _whole_tasks(items: list[Any], path: Path, problems: Problems) -> Iterator[dict[str, Any]]:
     """The tasks of a file in JSON or JSON-MIN, where every annotation is an item and items with one id are one task."""
     minimal: dict[str, dict[str, Any]] = {}
@@ -151,9 +148,6 @@ def _annotator(annotation: Mapping[str, Any], number: int) -> str:
         case {"email": str(name)} | {"id": int() | str() as name} | (int() | str() as name):
             return str(name)
     return str(number)
-
-
-# --- results -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,9 +270,6 @@ def _add_relation(regions: _Regions, arrow: Mapping[str, Any]) -> None:
             standoff.relation(label, head, tail)
         if direction in ("left", "bi"):
             standoff.relation(label, tail, head)
-
-
-# --- writing -----------------------------------------------------------------------------------------------------
 
 
 def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Problems) -> None:

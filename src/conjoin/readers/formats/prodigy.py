@@ -150,18 +150,16 @@ def write(documents: Iterable[Document], file: TextIO, path: Path, problems: Pro
 
 def _value(document: Document) -> dict[str, Any]:
     spans = {entity: _span(entity) for entity in document.entities}
-    return {
-        "text": document.text,
-        "tokens": [{"text": token.text, "start": token.char_start, "end": token.char_end, "id": number,
-                    "ws": document.text[token.char_end : token.char_end + 1] == " "}
-                   for number, token in enumerate(document.tokens)],
-        "spans": [spans[entity] | score_json(entity.score) for entity in document.entities],
-        "relations": [{"head": r.head.end - 1, "child": r.tail.end - 1, "head_span": spans[r.head],
-                       "child_span": spans[r.tail], "label": r.type} | score_json(r.score) for r in document.relations],
-        "meta": {"id": document.id} if document.id else {},
-        "answer": "accept",
-        "_view_id": "relations",
-    }
+    return {"text": document.text,
+            "tokens": [{"text": token.text, "start": token.char_start, "end": token.char_end, "id": number,
+                        "ws": document.text[token.char_end : token.char_end + 1] == " "}
+                       for number, token in enumerate(document.tokens)],
+            "spans": [spans[entity] | score_json(entity.score) for entity in document.entities],
+            "relations": [{"head": r.head.end - 1, "child": r.tail.end - 1, "head_span": spans[r.head],
+                           "child_span": spans[r.tail], "label": r.type} | score_json(r.score) for r in document.relations],
+            "meta": {"id": document.id} if document.id else {},
+            "answer": "accept",
+            "_view_id": "relations"}
 
 
 def _span(entity: Entity) -> dict[str, Any]:
