@@ -60,41 +60,22 @@ def _spert(split: str, sha256: str) -> CorpusFile:
 PUBLIC: Mapping[str, PublicCorpus] = {
     corpus.name: corpus
     for corpus in (
-        PublicCorpus(
-            "conll04",
-            (
-                _bekoulis("train", "0f560fdaa150133fc4843f72e2a8e707e7f74f06a3a3095d4b9921f8d0ce3614"),
-                _bekoulis("dev", "99e854fd2a7d19247230c3ed8c304f79022380c9d21b58f25e7ffc5fe3884e2d"),
-                _bekoulis("test", "d172819deff771c059c9c6688d67c3ff2bdaa25cf71ec56b1f7e8c6705f96700"),
-            ),
-            _ROTH,
-            "910 train, 243 dev and 288 test sentences, the cut of Gupta et al. 2016 that Crone 2020 uses",
-        ),
-        PublicCorpus(
-            "conll04-spert",
-            (
-                _spert("train", "65c52d5b6134c72c44277c74c5ecb354bf33aa352fc7b856edf6bda0bb436eea"),
-                _spert("dev", "3965a5110a79671fb74a78c0fd0113c4da6583c3833bd418c1ca414bb491e010"),
-                _spert("test", "347f45cf181b5641d2373248a1af0592954415234f72536835dde1df1b504556"),
-            ),
-            _ROTH,
-            "922 train, 231 dev and the same 288 test sentences, as SpERT has them; do not mix with the other cut",
-        ),
-        PublicCorpus(
-            "ade",
-            (
-                CorpusFile(
-                    "DRUG-AE.rel",
-                    tuple(
-                        f"{_RAW}/trunghlt/AdverseDrugReaction/{ref}/ADE-Corpus-V2/DRUG-AE.rel"
-                        for ref in ("2851af96e26050cf551a2e1f716ff861f7b1059b", "master")
-                    ),
-                    "542cdc483ccc94927762eaf2c9a8ecac49a6c10037dda2895be6a6e20160f75a",
-                ),
-            ),
-            "Gurulingappa et al. 2012; free for research, cite the paper",
-            "4,272 sentences; overlapping entities: --option overlap=keep-longer (Crone 2020) or drop-relations",
-        ),
+        PublicCorpus("conll04", (
+            _bekoulis("train", "0f560fdaa150133fc4843f72e2a8e707e7f74f06a3a3095d4b9921f8d0ce3614"),
+            _bekoulis("dev", "99e854fd2a7d19247230c3ed8c304f79022380c9d21b58f25e7ffc5fe3884e2d"),
+            _bekoulis("test", "d172819deff771c059c9c6688d67c3ff2bdaa25cf71ec56b1f7e8c6705f96700"),
+        ), _ROTH, "910 train, 243 dev and 288 test sentences, the cut of Gupta et al. 2016 that Crone 2020 uses"),
+        PublicCorpus("conll04-spert", (
+            _spert("train", "65c52d5b6134c72c44277c74c5ecb354bf33aa352fc7b856edf6bda0bb436eea"),
+            _spert("dev", "3965a5110a79671fb74a78c0fd0113c4da6583c3833bd418c1ca414bb491e010"),
+            _spert("test", "347f45cf181b5641d2373248a1af0592954415234f72536835dde1df1b504556"),
+        ), _ROTH, "922 train, 231 dev and the same 288 test sentences, as SpERT has them; do not mix with the other cut"),
+        PublicCorpus("ade", (
+            CorpusFile("DRUG-AE.rel", tuple(f"{_RAW}/trunghlt/AdverseDrugReaction/{ref}/ADE-Corpus-V2/DRUG-AE.rel"
+                                            for ref in ("2851af96e26050cf551a2e1f716ff861f7b1059b", "master")),
+                       "542cdc483ccc94927762eaf2c9a8ecac49a6c10037dda2895be6a6e20160f75a"),
+        ), "Gurulingappa et al. 2012; free for research, cite the paper",
+            "4,272 sentences; overlapping entities: --option overlap=keep-longer (Crone 2020) or drop-relations"),
     )
 }
 
@@ -124,7 +105,7 @@ def public_corpus(name: str, corpora: Mapping[str, PublicCorpus] = PUBLIC) -> Pu
 
 
 def fetch(name: str, folder: Path, *, corpora: Mapping[str, PublicCorpus] = PUBLIC,
-          progress: Progress | None = None) -> list[Path]:
+          progress: Progress = lambda name, done, total: None) -> list[Path]:
     """Download the files of a public corpus that are not in the folder yet; partial downloads resume.
 
     `progress` is called with the name of a file, bytes so far, and bytes in all if known.
@@ -135,11 +116,7 @@ def fetch(name: str, folder: Path, *, corpora: Mapping[str, PublicCorpus] = PUBL
     """
     corpus = public_corpus(name, corpora)
     with folder_to_fill(folder):
-        return [_fetch(file, folder, progress or _silent) for file in corpus.files]
-
-
-def _silent(name: str, done: int, total: int | None) -> None:
-    """Report nothing."""
+        return [_fetch(file, folder, progress) for file in corpus.files]
 
 
 def _fetch(file: CorpusFile, folder: Path, progress: Progress) -> Path:

@@ -123,17 +123,18 @@ def fit(gold: Sequence[Document], predicted: Sequence[Document], *, relation_typ
 
 
 def _entities(gold: Sequence[Document], predicted: Sequence[Document]) -> list[ScoredPrediction]:
-    return [ScoredPrediction(entity.type, entity.score, entity in known)
-            for known, document in zip((set(document.entities) for document in gold), predicted, strict=True)
+    known = (set(document.entities) for document in gold)
+    return [ScoredPrediction(entity.type, entity.score, entity in entities)
+            for entities, document in zip(known, predicted, strict=True)
             for entity in document.entities if entity.score is not None]
 
 
 def _relations(gold: Sequence[Document], predicted: Sequence[Document],
                symmetric: frozenset[str]) -> list[ScoredPrediction]:
-    links = ({canonical(relation, symmetric) for relation in document.relations} for document in gold)
-    return [ScoredPrediction(relation.type, relation.score, canonical(relation, symmetric) in known)
-            for known, document in zip(links, predicted, strict=True) for relation in document.relations
-            if relation.score is not None]
+    known = ({canonical(relation, symmetric) for relation in document.relations} for document in gold)
+    return [ScoredPrediction(relation.type, relation.score, canonical(relation, symmetric) in relations)
+            for relations, document in zip(known, predicted, strict=True)
+            for relation in document.relations if relation.score is not None]
 
 
 def _calibrate(predictions: Sequence[ScoredPrediction], temperature: float) -> list[ScoredPrediction]:

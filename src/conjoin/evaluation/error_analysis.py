@@ -76,10 +76,8 @@ def _partners(gold: Sequence[Entity], predicted: Sequence[Entity]) -> dict[Entit
     annotated = set(gold)
     partners = {entity: entity for entity in predicted if entity in annotated}
     pairs = [(_words(ours) == _words(theirs), _shared(ours, theirs), ours.type == theirs.type, ours, theirs)
-             for theirs in dict.fromkeys(predicted)
-             if theirs not in partners
-             for ours in dict.fromkeys(gold)
-             if ours.overlaps(theirs) and ours not in partners]
+             for theirs in dict.fromkeys(predicted) if theirs not in partners
+             for ours in dict.fromkeys(gold) if ours.overlaps(theirs) and ours not in partners]
     pairs.sort(key=lambda pair: pair[:3], reverse=True)
     matched = set(partners.values())
     for _, _, _, ours, theirs in pairs:

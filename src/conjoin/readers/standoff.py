@@ -14,11 +14,8 @@ from conjoin.text.sentences import sentences
 from conjoin.text.words import words
 
 # Options of the formats whose texts are longer than a sentence, the default first.
-SENTENCE_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "sentences": ("split", "whole"),
-    "crossing": ("join", "drop"),
-    "discontinuous": ("drop", "cover"),
-}
+SPLIT_OPTIONS: Mapping[str, tuple[str, ...]] = {"sentences": ("split", "whole"), "crossing": ("join", "drop")}
+SENTENCE_OPTIONS = {**SPLIT_OPTIONS, "discontinuous": ("drop", "cover")}
 
 
 @dataclass(frozen=True, slots=True)

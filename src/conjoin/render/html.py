@@ -117,11 +117,11 @@ def legend_to_html(documents: Sequence[Document], *, colours: Mapping[str, int])
     relations = Counter(relation.type for document in documents for relation in document.relations)
     totals = (f"{_counted(len(documents), 'document')} · {_counted(entities.total(), 'entity', 'entities')} · "
               f"{_counted(relations.total(), 'relation')}")
-    chips = [f'<span class="cj-chip {_colour(colours[type])}">{escape(type)}</span>' for type in sorted(entities)]
-    names = [f'<span class="cj-link">{escape(type)}</span>' for type in sorted(relations)]
+    chips = {type: f'<span class="cj-chip {_colour(colours[type])}">{escape(type)}</span>' for type in entities}
+    names = {type: f'<span class="cj-link">{escape(type)}</span>' for type in relations}
     return (f'<section class="cj-legend" aria-label="Legend">\n<p class="cj-quiet">{totals}</p>\n'
-            + _legend_list("Entities", chips, [entities[type] for type in sorted(entities)])
-            + _legend_list("Relations", names, [relations[type] for type in sorted(relations)])
+            + _legend_list("Entities", chips, entities)
+            + _legend_list("Relations", names, relations)
             + "</section>")
 
 
@@ -167,9 +167,8 @@ def _pieces(document: Document) -> list[str | _Mark]:
     numbered = list(enumerate(document.entities, start=1))
     numbered.sort(key=lambda item: (item[1].char_start, -item[1].char_end, item[0]))
     waiting = numbered[::-1]
-    borders = sorted({0, len(document.text)}.union(
-        *((entity.char_start, entity.char_end) for entity in document.entities)
-    ))  # fmt: skip
+    borders = sorted({0, len(document.text), *(edge for entity in document.entities
+                                               for edge in (entity.char_start, entity.char_end))})
     root: list[str | _Mark] = []
     active: list[tuple[int, Entity]] = []
     opened: list[_Mark] = []
@@ -241,11 +240,10 @@ def _argument(entity: Entity, colours: Mapping[str, int]) -> str:
             f'<span class="cj-kind {_colour(colours[entity.type])}">{escape(entity.type)}</span>')
 
 
-def _legend_list(name: str, labels: Sequence[str], counts: Sequence[int]) -> str:
+def _legend_list(name: str, labels: Mapping[str, str], counts: Counter[str]) -> str:
     if not labels:
         return ""
-    items = "".join(f'<li>{label} <span class="cj-count">{count}</span></li>'
-                    for label, count in zip(labels, counts, strict=True))
+    items = "".join(f'<li>{labels[type]} <span class="cj-count">{counts[type]}</span></li>' for type in sorted(labels))
     return f'<div class="cj-types"><h2>{name}</h2><ul>{items}</ul></div>\n'
 
 

@@ -17,16 +17,14 @@ def entity_rows(documents: Iterable[Document]) -> list[tuple[str, ...]]:
     """One row per entity under `ENTITY_COLUMNS`; `characters` is `start-end`, the end exclusive."""
     return [(_line(document.id), _line(entity.type), _line(entity.text), f"{entity.char_start}-{entity.char_end}",
              score_text(entity.score))
-            for document in documents
-            for entity in document.entities]
+            for document in documents for entity in document.entities]
 
 
 def relation_rows(documents: Iterable[Document]) -> list[tuple[str, ...]]:
     """One row per relation under `RELATION_COLUMNS`; head and tail are their text."""
     return [(_line(document.id), _line(relation.head.text), _line(relation.type), _line(relation.tail.text),
              score_text(relation.score))
-            for document in documents
-            for relation in document.relations]
+            for document in documents for relation in document.relations]
 
 
 def score_text(score: float | None) -> str:

@@ -28,7 +28,7 @@ def local_file(source: str, *, sha256: str | None, cache: Path) -> Path:
     scheme, separator, _ = source.partition("://")
     if not separator:
         path = Path(source).expanduser()
-        if sha256 and path.is_file():
+        if path.is_file():
             _check(path, sha256, source)
         return path
     if scheme.lower() not in ("http", "https"):
@@ -36,13 +36,11 @@ def local_file(source: str, *, sha256: str | None, cache: Path) -> Path:
     name = Path(source.partition("?")[0].partition("#")[0]).name
     path = cache / "downloads" / f"{hashlib.sha256(source.encode()).hexdigest()[:16]}-{name}"
     if path.is_file():
-        if sha256:
-            _check(path, sha256, f"{path} (downloaded from {source})", remedy="delete it, and it is downloaded again")
+        _check(path, sha256, f"{path} (downloaded from {source})", remedy="delete it, and it is downloaded again")
         return path
     with atomic_file(path) as temporary:
         _fetch(source, temporary)
-        if sha256:
-            _check(temporary, sha256, source)
+        _check(temporary, sha256, source)
     return path
 
 
@@ -117,8 +115,7 @@ def _quote(source: str) -> str:
     return urllib.parse.urlunsplit(parts._replace(path=path, query=query))
 
 
-def _check(path: Path, sha256: str, source: str, *, remedy: str = "download it again") -> None:
-    checksum = sha256_of(path)
-    if checksum != sha256.lower():
+def _check(path: Path, sha256: str | None, source: str, *, remedy: str = "download it again") -> None:
+    if sha256 and (checksum := sha256_of(path)) != sha256.lower():
         raise ModelError(f"{source}: has the SHA-256 checksum {checksum}, where {sha256.lower()} is expected; it is "
                          f"another file, or damaged: {remedy}")

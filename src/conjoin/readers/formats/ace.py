@@ -25,7 +25,7 @@ from conjoin.readers.markup import Element, parse_xml
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Place, Problems
 from conjoin.readers.splits import ALL, files_below, files_by_split
-from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
+from conjoin.readers.standoff import SPLIT_OPTIONS, Standoff
 from conjoin.text.words import without_spaces
 
 _TEXT, _ANNOTATION = ".sgm", ".apf.xml"
@@ -368,8 +368,7 @@ FORMAT = Format("ace", "ACE 2004 and 2005 from the LDC: .sgm with .apf.xml besid
                     "splits": ("folders", "ace05", *(f"cv{fold}" for fold in _FOLDS)),
                     "span": ("head", "extent"),
                     "discourse": ("drop", "keep"),
-                    "sentences": SENTENCE_OPTIONS["sentences"],
-                    "crossing": SENTENCE_OPTIONS["crossing"],
+                    **SPLIT_OPTIONS,
                     "overlap": tuple(RULES),
                 },
                 claims=claims, read_folder=read_folder)

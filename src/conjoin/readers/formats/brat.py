@@ -295,5 +295,5 @@ def claims(folder: Path) -> bool:
 
 
 FORMAT = Format("brat", "brat standoff: a text and an .ann file for each document, entities in characters", (".ann",),
-                sniff, read, options={**SENTENCE_OPTIONS, "overlap": tuple(RULES)}, claims=claims, read_folder=read_folder,
-                write_folder=write_folder)
+                sniff, read, claims=claims, read_folder=read_folder, write_folder=write_folder,
+                options={**SENTENCE_OPTIONS, "overlap": tuple(RULES)})

@@ -27,7 +27,7 @@ from conjoin.readers.format import Format, Options
 from conjoin.readers.objects import finite_score
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Place, Problems
-from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
+from conjoin.readers.standoff import SPLIT_OPTIONS, Standoff
 from conjoin.readers.writing import drop_unwritable_types, note_scores, with_places
 
 if TYPE_CHECKING:
@@ -252,5 +252,5 @@ def sniff(beginning: str) -> bool:
 
 
 FORMAT = Format("docbin", "spaCy's DocBin: entities, and relations in the user data (needs spaCy)", (".spacy",), sniff,
-                read, write, options={"groups": ("own", "sc", "all"), "sentences": ("whole", "split"),
-                                      "crossing": SENTENCE_OPTIONS["crossing"], "overlap": tuple(RULES)})
+                read, write, options={"groups": ("own", "sc", "all"), **SPLIT_OPTIONS,
+                                      "sentences": ("whole", "split"), "overlap": tuple(RULES)})

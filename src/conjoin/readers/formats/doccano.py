@@ -23,7 +23,7 @@ from conjoin.readers.format import Format, Options
 from conjoin.readers.objects import id_text, list_field, text_objects
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Place, Problems
-from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
+from conjoin.readers.standoff import SPLIT_OPTIONS, Standoff
 from conjoin.readers.writing import documents_with_characters, note_scores
 
 _TEXTS = ("text", "data")  # `data` in versions 1.5 to 1.7
@@ -105,5 +105,4 @@ def sniff(beginning: str) -> bool:
 
 FORMAT = Format("doccano", "doccano's JSONL: one text per line, entities in characters, relations by id", (".jsonl",),
                 sniff, read, write,
-                options={"sentences": SENTENCE_OPTIONS["sentences"], "crossing": SENTENCE_OPTIONS["crossing"],
-                         "offsets": ("characters", "utf-16"), "overlap": tuple(RULES)})
+                options={**SPLIT_OPTIONS, "offsets": ("characters", "utf-16"), "overlap": tuple(RULES)})

@@ -23,7 +23,7 @@ from conjoin.readers.format import Format, Options
 from conjoin.readers.objects import finite_score, json_list
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Place, Problems
-from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
+from conjoin.readers.standoff import SPLIT_OPTIONS, Standoff
 from conjoin.readers.writing import documents_with_characters, note_scores, write_json_list
 from conjoin.text.words import without_spaces
 
@@ -314,5 +314,5 @@ def sniff(beginning: str) -> bool:
 FORMAT = Format("labelstudio", "Label Studio's JSON: tasks with annotations (or predictions), entities in characters",
                 (".json",), sniff, read, write,
                 options={"annotator": ("first", "last", "each"), "predictions": ("no", "yes"),
-                         "sentences": SENTENCE_OPTIONS["sentences"], "crossing": SENTENCE_OPTIONS["crossing"],
+                         **SPLIT_OPTIONS,
                          "overlap": tuple(RULES)})

@@ -21,7 +21,7 @@ from conjoin.readers.format import Format, Options
 from conjoin.readers.objects import finite_score, list_field, text_objects, token_list
 from conjoin.readers.overlap import RULES
 from conjoin.readers.problems import Place, Problems
-from conjoin.readers.standoff import SENTENCE_OPTIONS, Standoff
+from conjoin.readers.standoff import SPLIT_OPTIONS, Standoff
 from conjoin.readers.writing import with_places
 
 _SPAN = {"label": STRING, "start": NUMBER, "end": NUMBER}
@@ -175,5 +175,4 @@ def sniff(beginning: str) -> bool:
 
 FORMAT = Format("prodigy", "Prodigy's JSONL of relations: one task per line with tokens, spans and relations", (".jsonl",),
                 sniff, read, write,
-                options={"sentences": ("whole", "split"), "crossing": SENTENCE_OPTIONS["crossing"],
-                         "overlap": tuple(RULES)})
+                options={**SPLIT_OPTIONS, "sentences": ("whole", "split"), "overlap": tuple(RULES)})
