@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import statistics
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
@@ -160,11 +161,8 @@ def score(gold: Sequence[Document], predicted: Sequence[Document], *, symmetric:
         _count_entities(entities, *({_span(entity, characters) for entity in document.entities} for document in pair))
         gold_links, predicted_links = (_links(document, characters, symmetric) for document in pair)
         _count_relations(relations, gold_links, predicted_links, symmetric)
-    return Report(_match_scores(entities), _match_scores(relations))
-
-
-def _match_scores(tallies: Mapping[Match, _Tally]) -> dict[str, MatchScores]:
-    return {match: tally.scores() for match, tally in tallies.items()}
+    return Report({match: tally.scores() for match, tally in entities.items()},
+                  {match: tally.scores() for match, tally in relations.items()})
 
 
 def document_counts(gold: Sequence[Document], predicted: Sequence[Document], *,
@@ -251,17 +249,9 @@ class _Tally:
 
     def add_types(self, gold: Iterable[_Item], recalled: Iterable[_Item], predicted: Iterable[_Item],
                   correct: Iterable[_Item]) -> None:
-        for item in gold:
-            self._of(item).gold += 1
-        for item in recalled:
-            self._of(item).recalled += 1
-        for item in predicted:
-            self._of(item).predicted += 1
-        for item in correct:
-            self._of(item).correct += 1
-
-    def _of(self, item: _Item) -> _Counts:
-        return self.per_type.setdefault(item[0], _Counts())
+        columns = [Counter(item[0] for item in items) for items in (gold, recalled, predicted, correct)]
+        for type in set[str]().union(*columns):
+            self.per_type.setdefault(type, _Counts()).add(*(column[type] for column in columns))
 
     def scores(self) -> MatchScores:
         per_type = {type: self.per_type[type].score() for type in sorted(self.per_type)}

@@ -32,7 +32,7 @@ class Element:
 
 
 def parse_xml(path: Path, problems: Problems) -> Element | None:
-    """The outermost element of an XML file, read without its DTD; None after the repair of malformed XML."""
+    """The outermost element of an XML file, read without its DTD; None when it is malformed. Raises as `content` does."""
     outermost = Element("", 0)
     above = [outermost]
     parser = expat.ParserCreate("utf-8")
@@ -43,13 +43,9 @@ def parse_xml(path: Path, problems: Problems) -> Element | None:
         above[-1].children.append(element)
         above.append(element)
 
-    def end(name: str) -> None:
-        above.pop()
-
-    def characters(text: str) -> None:
-        above[-1].characters.append(text)
-
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, characters
+    parser.StartElementHandler = start
+    parser.EndElementHandler = lambda name: above.pop()
+    parser.CharacterDataHandler = lambda text: above[-1].characters.append(text)
     try:
         parser.Parse(content(path, problems).encode("utf-8"), True)
     except expat.ExpatError as error:

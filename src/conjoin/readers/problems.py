@@ -26,8 +26,6 @@ class Problems:
         """Record an error in the file that lenient reading repairs; in strict mode raise `DataError`.
 
         Args:
-            path: The file.
-            line: The line in it, if it is known.
             kind: Short name of the problem.
             wrong: What is wrong, as a clause.
             action: What lenient reading does about it, such as "leaves it out".

@@ -45,8 +45,6 @@ class Standoff:
     `documents`, which are called last.
 
     Args:
-        text: The text.
-        place: The place of the text in the file.
         id: Id of the document, or of the whole text if it is split into sentences.
         tokens: The words of the file; without them the text is split into words.
         missing: As for `DocumentBuilder`.

@@ -265,14 +265,12 @@ def _csv_rows(source: Source, columns: Columns) -> Iterator[_Row]:
 
 def _csv_row(number: int, cells: list[str], text: int, id: int | None, bytes_read: int) -> _Row:
     name = cells[id] if id is not None and id < len(cells) and not _ESCAPED_BYTES.search(cells[id]) else ""
+    cell, error = cells[text] if text < len(cells) else "", None
     if text >= len(cells):
         error = f"the row has {len(cells)} cells, the text is in cell {text + 1}"
-        return _Row(number, bytes_read, id=name or None, error=error)
-    escaped = _ESCAPED_BYTES.search(cells[text])
-    if escaped:
+    elif escaped := _ESCAPED_BYTES.search(cell):
         error = f"not UTF-8 (byte 0x{ord(escaped[0]) - 0xDC00:02x} at character {escaped.start()})"
-        return _Row(number, bytes_read, id=name or None, error=error)
-    return _Row(number, bytes_read, cells[text], name or None)
+    return _Row(number, bytes_read, cell, name or None, error)
 
 
 def _header(rows: Iterator[list[str]], source: Source) -> list[str] | None:

@@ -118,6 +118,5 @@ def sniff(beginning: str) -> bool:
     return re.match(r"\d+\|[^\n]+\|\d+\|\d+\|[^\n|]+\|\d+\|\d+\n", beginning) is not None
 
 
-FORMAT = Format("ade", "DRUG-AE.rel of the ADE corpus: a relation per line, offsets within the abstract", (".rel",),
-                sniff, read,
-                options={"overlap": tuple(RULES), "direction": ("effect-drug", "drug-effect")})
+FORMAT = Format("ade", "DRUG-AE.rel of the ADE corpus: a relation per line, offsets within the abstract", (".rel",), sniff,
+                read, options={"overlap": tuple(RULES), "direction": ("effect-drug", "drug-effect")})

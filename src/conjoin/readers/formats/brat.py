@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from conjoin.document import Document, Entity
+from conjoin.document import Document, Entity, Relation
 from conjoin.readers.characters import trim
 from conjoin.readers.format import Format, Options
 from conjoin.readers.lines import lines, raw_content
@@ -226,8 +226,10 @@ def write_folder(documents: Iterable[Document], folder: Path, path: Path, proble
         name = _file_name(document.id or f"document-{number}", names)
         if name != document.id:
             place.note("file-name", f"it is called '{name}', a name that every system takes and no other document has")
-        note_scores((*document.entities, *document.relations), place)
-        types |= {type: _one_word(type, path, problems) for type in _types(document) if type not in types}
+        annotations: list[Entity | Relation] = [*document.entities, *document.relations]
+        note_scores(annotations, place)
+        unseen = dict.fromkeys(annotation.type for annotation in annotations if annotation.type not in types)
+        types |= {type: _one_word(type, path, problems) for type in unseen}
         rows = _rows(document, types, place)
         (folder / f"{name}.txt").write_bytes(document.text.encode())
         (folder / f"{name}.ann").write_bytes("".join(f"{row}\n" for row in rows).encode())
@@ -248,11 +250,6 @@ def _file_name(id: str, names: set[str]) -> str:
         name = f"{plain}-{number}"
     names.add(folded)
     return name
-
-
-def _types(document: Document) -> dict[str, None]:
-    return dict.fromkeys([*(entity.type for entity in document.entities),
-                          *(relation.type for relation in document.relations)])
 
 
 def _one_word(type: str, path: Path, problems: Problems) -> str:

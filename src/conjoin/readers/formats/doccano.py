@@ -104,5 +104,4 @@ def sniff(beginning: str) -> bool:
 
 
 FORMAT = Format("doccano", "doccano's JSONL: one text per line, entities in characters, relations by id", (".jsonl",),
-                sniff, read, write,
-                options={**SPLIT_OPTIONS, "offsets": ("characters", "utf-16"), "overlap": tuple(RULES)})
+                sniff, read, write, options={**SPLIT_OPTIONS, "offsets": ("characters", "utf-16"), "overlap": tuple(RULES)})

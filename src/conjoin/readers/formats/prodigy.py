@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from conjoin.document import Document, Entity, score_json
-from conjoin.readers.fields import NUMBER, STRING, wrong_key
+from conjoin.readers.fields import NUMBER, STRING, Fields, wrong_key
 from conjoin.readers.format import Format, Options
 from conjoin.readers.objects import finite_score, list_field, text_objects, token_list
 from conjoin.readers.overlap import RULES
@@ -30,7 +30,7 @@ _OWN = {"text", "tokens", "spans", "relations", "answer", "meta", "id"}
 
 
 def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]:
-    unread: set[str] = set()
+    fields = Fields(Place(path, problems), _OWN)
     hashes: set[int] = set()
     for place, task in text_objects(path, problems):
         if not _is_accepted(task, place):
@@ -40,10 +40,9 @@ def read(path: Path, problems: Problems, options: Options) -> Iterator[Document]
                 place.note("annotated-twice", "an earlier line has the same text; both are read")
             case int(hash):
                 hashes.add(hash)
-        unread |= {key for key in task.keys() - _OWN if not key.startswith("_")}
+        fields.unread |= {key for key in task.keys() - _OWN if not key.startswith("_")}
         yield from _standoff(task, place).documents(options)
-    if unread:
-        problems.note(path, None, "unread-field", f"fields that are not read: {', '.join(sorted(unread))}")
+    fields.note_unread()
 
 
 def _is_accepted(task: Mapping[str, Any], place: Place) -> bool:
@@ -174,5 +173,4 @@ def sniff(beginning: str) -> bool:
 
 
 FORMAT = Format("prodigy", "Prodigy's JSONL of relations: one task per line with tokens, spans and relations", (".jsonl",),
-                sniff, read, write,
-                options={**SPLIT_OPTIONS, "sentences": ("whole", "split"), "overlap": tuple(RULES)})
+                sniff, read, write, options={**SPLIT_OPTIONS, "sentences": ("whole", "split"), "overlap": tuple(RULES)})

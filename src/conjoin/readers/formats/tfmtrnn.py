@@ -59,11 +59,9 @@ def read_folder(folder: Path, problems: Problems, options: Options) -> Mapping[s
         if document.id in documents:
             problems.repair(path, None, "duplicate-id", f"two sentences are numbered {document.id}", "keeps the first")
         documents.setdefault(document.id, document)
-    lists = _list_files(folder)
-    splits: dict[str, list[Document]] = {}
     unlisted = dict(documents)
-    for split, file in lists.items():
-        splits[split] = [documents[id] for id in _ids(file, documents, unlisted, problems)]
+    splits = {split: [documents[id] for id in _ids(file, documents, unlisted, problems)]
+              for split, file in _list_files(folder).items()}
     if options["relation-free"] == "yes":
         splits[_EXTRA] = list(unlisted.values())
     elif unlisted:
