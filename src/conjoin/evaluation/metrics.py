@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import statistics
 from bisect import bisect_left
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
@@ -234,7 +234,7 @@ class _Tally:
     """The counts under one match, in all and by type."""
 
     micro: _Counts = field(default_factory=_Counts)
-    per_type: dict[str, _Counts] = field(default_factory=dict)
+    per_type: defaultdict[str, _Counts] = field(default_factory=lambda: defaultdict(_Counts))
 
     def add_equal(self, gold: set[Any], predicted: set[Any]) -> None:
         """Count items that match when they are equal."""
@@ -249,9 +249,14 @@ class _Tally:
 
     def add_types(self, gold: Iterable[_Item], recalled: Iterable[_Item], predicted: Iterable[_Item],
                   correct: Iterable[_Item]) -> None:
-        columns = [Counter(item[0] for item in items) for items in (gold, recalled, predicted, correct)]
-        for type in set[str]().union(*columns):
-            self.per_type.setdefault(type, _Counts()).add(*(column[type] for column in columns))
+        for item in gold:
+            self.per_type[item[0]].gold += 1
+        for item in recalled:
+            self.per_type[item[0]].recalled += 1
+        for item in predicted:
+            self.per_type[item[0]].predicted += 1
+        for item in correct:
+            self.per_type[item[0]].correct += 1
 
     def scores(self) -> MatchScores:
         per_type = {type: self.per_type[type].score() for type in sorted(self.per_type)}
