@@ -62,7 +62,6 @@ class SplitCounts:
         self._add_relations(document.relations)
 
     def _add_overlaps(self, document: Document) -> None:
-        """Count the pairs of entities that share words."""
         spans = sorted((entity.start, entity.end) for entity in document.entities)
         if all(first[1] <= second[0] for first, second in pairwise(spans)):
             return

@@ -53,7 +53,7 @@ class ErrorAnalysis:
 
 def analyze_errors(gold: Sequence[Document], predicted: Sequence[Document], *,
                    symmetric: frozenset[str] = frozenset()) -> ErrorAnalysis:
-    """Pair predicted with gold documents by position; raises `DataError` when the documents of a pair have other words."""
+    """The errors of predicted documents, paired by position; raises `DataError` where the words of a pair differ."""
     errors = (document_errors(*pair, symmetric=symmetric) for pair in zip(gold, predicted, strict=True))
     return ErrorAnalysis(tuple(gold), tuple(predicted), tuple(map(tuple, errors)))
 

@@ -59,7 +59,8 @@ def export_graph(records: Iterable[Record], folder: Path, format: str, *, entity
         with closing(FORMATS[format](temporary)) as writer:
             for record in records:
                 documents += 1
-                assertions = [assertion for assertion in record.assertions if at_least(assertion.score, relation_threshold)
+                assertions = [assertion for assertion in record.assertions
+                              if at_least(assertion.score, relation_threshold)
                               and all(at_least(end.score, entity_threshold) for end in (assertion.head, assertion.tail))]
                 ends = {end for assertion in assertions for end in (assertion.head, assertion.tail)}
                 included = [mention for mention in dict.fromkeys(record.mentions)

@@ -92,7 +92,6 @@ def _stem(path: Path) -> str:
 
 
 def _files(folder: Path, problems: Problems, options: Options) -> dict[str, list[Path]]:
-    """Split → the annotation files to read."""
     rule = options["splits"]
     by_split = files_by_split(folder, _ANNOTATION, problems) if rule == "folders" else {
         ALL: files_below(folder, _ANNOTATION)}

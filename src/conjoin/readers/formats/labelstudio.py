@@ -36,8 +36,6 @@ _RELATION = {"from_id": NAME, "to_id": NAME}
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """One task of the file."""
-
     value: dict[str, Any]
     place: Place
 
