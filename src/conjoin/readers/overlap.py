@@ -19,11 +19,6 @@ def overlapping_pairs(document: Document) -> list[tuple[Entity, Entity]]:
     return [(entities[first], entities[second]) for first, second in sorted(pairs)]
 
 
-def keep(document: Document) -> Document:
-    """The document as it is."""
-    return document
-
-
 def keep_longer(document: Document) -> Document:
     """Of overlapping entities the longest (in words); of equal length the first, then the first type by name.
 
@@ -46,7 +41,7 @@ def drop_relations(document: Document) -> Document:
 
 
 RULES: Mapping[str, Callable[[Document], Document]] = {
-    "keep": keep,
+    "keep": lambda document: document,
     "keep-longer": keep_longer,
     "drop-relations": drop_relations,
 }

@@ -48,9 +48,9 @@ def split(text: str, *, id: str = "", max_words: int = 300, overlap: int = 50, l
     word_offset = 0
     for start, end in sentences(text, language=language) if bounds is None else bounds:
         tokens = words(text[start:end], hyphens=hyphens)
-        for window in _windows(tokens, max_words, overlap // 2):
+        for window, core in _windows(tokens, max_words, overlap // 2):
             name = f"{id}#{len(units) + 1}" if id else ""
-            units.append(_unit(text, start, word_offset, tokens, window, name))
+            units.append(_unit(text, start, word_offset, tokens, window, core, name))
         word_offset += len(tokens)
     return units
 
@@ -82,25 +82,15 @@ def merge(text: str, units: Sequence[Unit], documents: Sequence[Document], *, id
     return Document(text, tuple(tokens), tuple(best[entity] for entity in entities), tuple(relations.values()), id)
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """Words `start` to `end` of a sentence, with the core from `core_start` to `core_end`."""
-
-    start: int
-    end: int
-    core_start: int
-    core_end: int
-
-
-def _windows(tokens: Sequence[Token], max_words: int, context: int) -> Iterator[_Window]:
-    """Windows with at least `context` words on both sides of adjacent cores."""
+def _windows(tokens: Sequence[Token], max_words: int, context: int) -> Iterator[tuple[range, range]]:
+    """The words of each window and of its core, with at least `context` words on both sides of adjacent cores."""
     start = core_start = 0
     while start + max_words < len(tokens):
         end = start + max_words
         core_end = _cut(tokens, max(core_start + 1, end - 2 * context), end - context)
-        yield _Window(start, end, core_start, core_end)
+        yield range(start, end), range(core_start, core_end)
         start, core_start = core_end - context, core_end
-    yield _Window(start, len(tokens), core_start, len(tokens))
+    yield range(start, len(tokens)), range(core_start, len(tokens))
 
 
 def _cut(tokens: Sequence[Token], low: int, high: int) -> int:
@@ -111,12 +101,12 @@ def _cut(tokens: Sequence[Token], low: int, high: int) -> int:
     return high
 
 
-def _unit(text: str, offset: int, word_offset: int, tokens: Sequence[Token], window: _Window, id: str) -> Unit:
-    inside = tokens[window.start : window.end]
+def _unit(text: str, offset: int, word_offset: int, tokens: Sequence[Token], window: range, core: range, id: str) -> Unit:
+    inside = tokens[window.start : window.stop]
     begin, end = inside[0].char_start, inside[-1].char_end
     document = Document(text[offset + begin : offset + end], tuple(token.moved(-begin) for token in inside), id=id)
     return Unit(document, offset + begin, word_offset + window.start,
-                window.core_start - window.start, window.core_end - window.start)
+                core.start - window.start, core.stop - window.start)
 
 
 def _check_units(text: str, units: Sequence[Unit], documents: Sequence[Document]) -> None:

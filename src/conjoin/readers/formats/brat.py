@@ -26,12 +26,8 @@ from conjoin.text.words import BYTE_ORDER_MARK, without_spaces
 
 # First letter of an id → name of annotations that are counted but not read, and whether that is a loss.
 _UNREAD: Mapping[str, tuple[str, bool]] = {
-    "E": ("events", True),
-    "*": ("equivalences", True),
-    "N": ("normalisations", False),
-    "A": ("attributes", False),
-    "M": ("attributes", False),
-    "#": ("notes", False),
+    "E": ("events", True), "*": ("equivalences", True), "N": ("normalisations", False), "A": ("attributes", False),
+    "M": ("attributes", False), "#": ("notes", False),
 }
 _MENTION = re.compile(r"(T\S*)\t(\S+) +(\d{1,15} \d{1,15}(?:;\d{1,15} \d{1,15})*) *(?:\t(.*))?")
 _RELATION = re.compile(r"(R\S*)\t(\S+) +([^\s:]+):(\S+) +([^\s:]+):(\S+)\s*")
