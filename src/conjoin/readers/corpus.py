@@ -68,7 +68,7 @@ def read_corpus(
         DataError: At the first error in the files, unless `lenient`.
         SettingError: For an unknown format or option.
 
-    Example:
+    Examples:
         >>> read_corpus("sample")
         Corpus(train=435, dev=75, test=140, format='jsonl')
     """
