@@ -80,7 +80,7 @@ class Document:
     Raises:
         DataError: When a token, entity or relation does not fit the text.
 
-    Example:
+    Examples:
         >>> document = Document.from_words(["Ann", "lives", "in", "Bonn"], [Entity("Peop", 0, 1), Entity("Loc", 3, 4)])
         >>> document
         Document('Ann lives in Bonn', words=4, entities=2, relations=0)
@@ -210,7 +210,7 @@ class Document:
         A row of an entity also has `id` (unique in the document), `text`, `char_start` and `char_end` (end exclusive),
         a row of a relation `head`, `head_type`, `head_id`, `tail`, `tail_type` and `tail_id`.
 
-        Example:
+        Examples:
             A table of all relations in pandas:
 
             >>> rows = pandas.DataFrame(row for document in documents for row in document.to_rows())

@@ -40,7 +40,7 @@ class Extractor:
         config: Settings; they say how scores become annotations.
         schema: Entity and relation types, in the order of the scores.
 
-    Example:
+    Examples:
         >>> extractor = Extractor.load("run")
         >>> document = extractor("Maria Ortiz leads Halden Steel of Leeds.")
         >>> for document in extractor.pipe(texts): ...

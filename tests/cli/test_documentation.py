@@ -54,6 +54,7 @@ PLACEHOLDER = re.compile(r"(?<!\S)(?!DATA\b)[A-Z]+(?!\S)|…")
 TRAINING = ("train", "demo", "tune", "affinity", "experiment", "reproduce")
 LIMITS = {"--workers": 1, "--trials": 1, "--folds": 2, "--max-folds": 2, "--seeds": 1, "--max-seeds": 1}
 SHORT = ("training.epochs=1", "stack.size=8", "relations.size=16")
+LONG = ("depth.md", "experiments.md", "export.md")  # these train several models or export one
 TABLES: tuple[Any, ...] = (ARCHITECTURES, FEATURISERS, FORMATS, SCORERS)  # docs/extending.md adds to them
 
 
@@ -390,7 +391,9 @@ def reader(
     return reader
 
 
-@pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES])
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, id=page.name, marks=[pytest.mark.long] * (page.name in LONG)) for page in PAGES]
+)
 def test_a_page(page: Path, reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_files(page, reader.documents, tmp_path)
     if "load_dataset(" in page.read_text("utf-8"):

@@ -150,7 +150,7 @@ def score(gold: Sequence[Document], predicted: Sequence[Document], *, symmetric:
     Raises:
         DataError: When the numbers of documents, the texts of a pair, or (without `characters`) its words differ.
 
-    Example:
+    Examples:
         >>> report = score(corpus.test, extractor.annotate(corpus.test))
         >>> print(report)
     """

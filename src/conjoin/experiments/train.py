@@ -86,7 +86,7 @@ def train(
         DataError: There is nothing to train on, or the data cannot be learnt as it is.
         ModelError: `output` holds a finished model, or checkpoints of another run.
 
-    Example:
+    Examples:
         >>> extractor = train(load_config("conjoin-base"), read_corpus("sample"), output="run")  # doctest: +SKIP
     """
     folder = Path(output) if output is not None else None

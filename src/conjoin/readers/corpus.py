@@ -67,7 +67,7 @@ def read_corpus(path: str | Path, format: str | None = None, *, lenient: bool = 
         DataError: At the first error in the files, unless `lenient`.
         SettingError: For an unknown format or option.
 
-    Example:
+    Examples:
         >>> read_corpus("sample")
         Corpus(train=435, dev=75, test=140, format='jsonl')
     """
