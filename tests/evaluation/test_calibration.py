@@ -47,6 +47,7 @@ def test_the_least_score_by_hand() -> None:
     scores = [(0.9, True), (0.8, True), (0.4, False), (0.2, False)]
     assert best_threshold(scores, 2) == pytest.approx(0.6)  # 2·2/(2+2) = 1
     assert best_threshold([(0.9, True), (0.4, True)], 2) == 0.0
+    assert best_threshold([(5e-324, True), (0.0, False)], 1) == 5e-324, "the smallest numbers have no middle"
 
 
 def test_cooling_keeps_the_order_and_the_middle() -> None:

@@ -77,9 +77,9 @@ def read_contents(path: Path) -> Contents:
                          f"reads {FORMAT_VERSION}; train again, or install the version that wrote it")
     types = read_json(folder / "schema.json")
     name = values.get("architecture", DEFAULT)
-    find_architecture(name)
+    settings = find_architecture(name).settings
     try:
-        config = parse_config(values.get("config", {}), str(folder / "config.json"))
+        config = parse_config(values.get("config", {}), str(folder / "config.json"), settings=settings)
         schema = Schema.from_json(types)
     except READ_ERRORS as error:
         raise broken_folder(folder, error) from error

@@ -42,10 +42,10 @@ def load_config(source: str | Path, overrides: Iterable[str] = ()) -> Config:
     return parse_config(values, str(source))
 
 
-def parse_config(values: Mapping[str, Any], source: str) -> Config:
-    """Settings from plain values; `source` names their file or preset in errors."""
+def parse_config(values: Mapping[str, Any], source: str, *, settings: type[Config] = Config) -> Config:
+    """Settings of a type from plain values; `source` names their file or preset in errors."""
     try:
-        return Config.model_validate(values)
+        return settings.model_validate(values)
     except ValidationError as error:
         raise SettingError(f"{source}: {_first_problem(error)}") from error
 

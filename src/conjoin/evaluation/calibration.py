@@ -198,7 +198,10 @@ def best_threshold(scores: Sequence[tuple[float, bool]], gold_count: int) -> flo
         f1 = 2 * correct / (number + gold_count)
         if f1 >= best:
             best, place = f1, number
-    return 0.0 if place == len(scores) else (scores[place - 1][0] + scores[place][0]) / 2
+    if place == len(scores):
+        return 0.0
+    upper, lower = scores[place - 1][0], scores[place][0]
+    return middle if (middle := (upper + lower) / 2) > lower else upper  # the smallest numbers have no middle
 
 
 def expected_calibration_error(predictions: Sequence[ScoredPrediction]) -> float:

@@ -33,7 +33,7 @@ class JoinedFeaturiser:
 Load = Callable[[Mapping[str, Any], dict[str, Featuriser]], Featuriser]
 
 # kind → a featuriser of that kind, from its JSON and its parts
-FEATURISERS: Mapping[str, Load] = {
+FEATURISERS: dict[str, Load] = {
     JoinedFeaturiser.kind: lambda value, parts: JoinedFeaturiser(parts),
     PieceFeaturiser.kind: PieceFeaturiser.from_json,
     WordFeaturiser.kind: lambda value, parts: WordFeaturiser(value["words"], width=value["width"]),

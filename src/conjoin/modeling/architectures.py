@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +64,7 @@ def _joint_backend(model: JointModel, precision: Precision) -> TorchBackEnd:
     return TorchBackEnd(model, precision=precision)
 
 
-ARCHITECTURES: Mapping[str, Architecture] = {
+ARCHITECTURES: dict[str, Architecture] = {
     "joint": Architecture(Config, fit_documents, data_warnings, _build_joint, _load_joint, _joint_backend),
 }
 

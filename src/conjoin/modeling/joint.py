@@ -100,7 +100,7 @@ class JointModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.entities.output.weight.device
+        return next(self.parameters()).device
 
     def sizes(self, documents: Sequence[Document]) -> list[int]:
         """The cost of each document in pieces, by which batches are filled."""

@@ -37,7 +37,7 @@ from conjoin.readers.splits import ALL, split_of, split_order
 from conjoin.readers.writing import write_files
 
 # Detection takes the first format whose `sniff` recognises a file: strict ones stand before loose ones.
-FORMATS: Mapping[str, Format] = {
+FORMATS: dict[str, Format] = {
     module.FORMAT.name: module.FORMAT
     for module in (prodigy, labelstudio, doccano, jsonl, bekoulis, spert, tfmtrnn, giorgi, ade, ace, i2b2, brat,
                    dygie, crossre, pubtator, docbin, huggingface)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -159,7 +159,7 @@ def _feedforward(s: ScorerSizes) -> nn.Module:
 
 
 # The scorers by the names of `config.options.Scorer`.
-SCORERS: Mapping[str, Callable[[ScorerSizes], nn.Module]] = {
+SCORERS: dict[str, Callable[[ScorerSizes], nn.Module]] = {
     "biaffine": _biaffine,
     "feedforward": _feedforward,
     "biaffine+feedforward": lambda s: SummedPairs(_biaffine(s), _feedforward(s)),
