@@ -85,10 +85,8 @@ def training(documents: list, cache: FeatureCache) -> dict[str, float]:
     for start in range(0, len(documents), 64):  # fills the cache
         model.collate(documents[start : start + 64])
     settings = config.training
-    optimizer = build_optimizer(
-        model, learning_rate=settings.learning_rate, head_learning_rate=None, layer_decay=1.0, weight_decay=0.0,
-        optimizer=settings.optimizer,
-    )
+    rest = {"head_learning_rate": None, "layer_decay": 1.0, "weight_decay": 0.0}
+    optimizer = build_optimizer(model, settings.model_copy(update=rest))
     bare = BareStack(model.embedder.width, config.stack.size)
     batches = shuffled_batches(
         model.sizes(documents), documents=BATCH, pieces=10**6, bucket_batches=16, seed=0, epoch=0

@@ -65,7 +65,7 @@ def group_of(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> tuple
 
 
 def test_every_trainable_parameter_is_in_one_group_and_biases_and_norms_do_not_decay(model: JointModel) -> None:
-    optimizer = build_optimizer(model, learning_rate=1e-3, head_learning_rate=1e-2, layer_decay=1.0, weight_decay=0.1)
+    optimizer = build_optimizer(model, TrainingSettings(learning_rate=1e-3, head_learning_rate=1e-2, weight_decay=0.1))
     parameters = 0
     for name, parameter in model.named_parameters():
         rate, decay = group_of(optimizer, parameter)
@@ -79,28 +79,28 @@ def test_every_trainable_parameter_is_in_one_group_and_biases_and_norms_do_not_d
 def test_transitions_and_diagonals_do_not_decay(shrunk: Callable[..., Config], documents: list[Document]) -> None:
     config = shrunk("crone2020-conll04-minilm", "stack.shared=2", "stack.residual=true")
     model = build_model(config, Schema.from_documents(documents), documents=documents)
-    optimizer = build_optimizer(model, learning_rate=1.0, head_learning_rate=None, layer_decay=1.0, weight_decay=0.1)
+    optimizer = build_optimizer(model, TrainingSettings(learning_rate=1.0, weight_decay=0.1))
     undecayed = {name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.ndim > 1
                  and group_of(optimizer, parameter)[1] == 0}
     assert undecayed == {"entities.crf.transitions", "relations.scorer.distmult.diagonals"}
 
 
 def test_nadam_is_nadam_with_decoupled_decay(model: JointModel) -> None:
-    optimizer = build_optimizer(model, learning_rate=1e-3, head_learning_rate=None, layer_decay=1.0, weight_decay=0.1,
-                                optimizer="nadam")
+    optimizer = build_optimizer(model, TrainingSettings(learning_rate=1e-3, weight_decay=0.1, optimizer="nadam"))
     assert isinstance(optimizer, torch.optim.NAdam)
     assert {(group["weight_decay"], group["decoupled_weight_decay"]) for group in optimizer.param_groups} \
         == {(0.0, True), (0.1, True)}
 
 
 def test_heads_learn_at_the_encoders_rate_unless_told(model: JointModel) -> None:
-    optimizer = build_optimizer(model, learning_rate=1e-3, head_learning_rate=None, layer_decay=1.0, weight_decay=0.1)
+    optimizer = build_optimizer(model, TrainingSettings(learning_rate=1e-3, weight_decay=0.1))
     assert {group["lr"] for group in optimizer.param_groups} == {1e-3}
 
 
 def test_layer_decay_by_hand(model: JointModel) -> None:
     """Two layers: the upper at the full rate, the lower at half, the embeddings at a quarter."""
-    optimizer = build_optimizer(model, learning_rate=1e-3, head_learning_rate=1e-2, layer_decay=0.5, weight_decay=0.0)
+    settings = TrainingSettings(learning_rate=1e-3, head_learning_rate=1e-2, layer_decay=0.5, weight_decay=0.0)
+    optimizer = build_optimizer(model, settings)
     rates = {name: group_of(optimizer, parameter)[0] for name, parameter in model.named_parameters()}
     for name, rate in rates.items():
         if ".layer.1." in name:
@@ -118,7 +118,7 @@ def test_biases_and_embeddings_of_xlnet(tmp_path: Path) -> None:
     from transformers import XLNetConfig, XLNetModel
 
     xlnet = nn.ModuleDict({"encoder": XLNetModel(XLNetConfig(vocab_size=9, d_model=8, n_layer=2, n_head=2, d_inner=8))})
-    optimizer = build_optimizer(xlnet, learning_rate=1.0, head_learning_rate=None, layer_decay=0.5, weight_decay=0.1)
+    optimizer = build_optimizer(xlnet, TrainingSettings(learning_rate=1.0, layer_decay=0.5, weight_decay=0.1))
     groups = {name: group_of(optimizer, parameter) for name, parameter in xlnet.named_parameters()}
     assert groups["encoder.word_embedding.weight"] == (0.25, 0.1)
     assert groups["encoder.layer.0.rel_attn.r_w_bias"] == (0.5, 0.0)
@@ -128,7 +128,7 @@ def test_biases_and_embeddings_of_xlnet(tmp_path: Path) -> None:
 def test_frozen_parameters_are_left_out(shrunk: Callable[..., Config], schema: Schema) -> None:
     frozen = build_model(shrunk("conjoin-base"), schema)
     table = frozen.embedder.encoder.get_input_embeddings().weight  # type: ignore[operator]
-    optimizer = build_optimizer(frozen, learning_rate=1e-3, head_learning_rate=None, layer_decay=1.0, weight_decay=0.1)
+    optimizer = build_optimizer(frozen, TrainingSettings(learning_rate=1e-3, weight_decay=0.1))
     assert not any(value is table for group in optimizer.param_groups for value in group["params"])
 
 

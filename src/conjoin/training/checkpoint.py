@@ -16,8 +16,8 @@ from torch import Tensor
 
 from conjoin.errors import ModelError
 from conjoin.storage.atomic import atomic_folder
-from conjoin.training.distributed import Processes, set_random_state
-from conjoin.training.optimizer import AveragedWeights
+from conjoin.training.distributed import set_random_state
+from conjoin.training.step import Stepper
 from conjoin.training.trainable import NamedParameters
 
 PREFIX = "step-"
@@ -52,7 +52,6 @@ def _copied(value: Tensor) -> Tensor:
 
 
 def load_trainable(model: NamedParameters, state: Mapping[str, Tensor]) -> None:
-    """Put parameters saved by `trainable_state` back."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
@@ -60,19 +59,12 @@ def load_trainable(model: NamedParameters, state: Mapping[str, Tensor]) -> None:
 
 
 def save_checkpoint(
-    folder: Path,
-    position: Position,
-    *,
-    model: NamedParameters,
-    optimizer: torch.optim.Optimizer,
-    averaged: AveragedWeights | None,
-    scaler: Any,
-    random: Sequence[Mapping[str, Tensor]],
+    folder: Path, position: Position, stepper: Stepper[Any], random: Sequence[Mapping[str, Tensor]]
 ) -> None:
     """Write a checkpoint and then remove the older ones. `random` holds the random state of each process."""
-    tensors = {f"model.{name}": value for name, value in trainable_state(model).items()}
-    state = optimizer.state_dict()
-    for number, entries in state["state"].items():
+    averaged, scaler = stepper.averaged, stepper.accelerator.scaler
+    tensors = {f"model.{name}": value for name, value in trainable_state(stepper.model).items()}
+    for number, entries in stepper.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": value for name, value in entries.items()}
     if averaged:
         tensors |= {f"average.{number}": value for number, value in enumerate(averaged.values)}
@@ -91,23 +83,14 @@ def save_checkpoint(
         shutil.rmtree(old)
 
 
-def load_checkpoint(
-    folder: Path,
-    *,
-    model: NamedParameters,
-    optimizer: torch.optim.Optimizer,
-    averaged: AveragedWeights | None,
-    scaler: Any,
-    plan: str,
-    processes: Processes,
-) -> Position | None:
+def load_checkpoint(folder: Path, stepper: Stepper[Any], *, plan: str) -> Position | None:
     """Restore the newest checkpoint of a folder; None when there is none.
 
     Raises:
         ModelError: It cannot be read, or is of a run with other settings or data (another `plan`), or with another number
             of processes, which have other batches and random states.
     """
-    checkpoints = _checkpoints(folder)
+    processes, checkpoints = stepper.processes, _checkpoints(folder)
     if not checkpoints:
         return None
     path = checkpoints[-1]
@@ -123,14 +106,14 @@ def load_checkpoint(
     if count != processes.count:
         raise ModelError(f"{path}: this checkpoint is of a run in {_counted(count)}, and this one has "
                          f"{processes.count}; start as many, or give another --output or --overwrite")
-    load_trainable(model, _under("model.", tensors))
-    _restore_optimizer(optimizer, _under("optimizer.", tensors))
-    if averaged:
-        averaged.updates = values["updates"]
-        for number, value in enumerate(averaged.values):
+    load_trainable(stepper.model, _under("model.", tensors))
+    _restore_optimizer(stepper.optimizer, _under("optimizer.", tensors))
+    if stepper.averaged:
+        stepper.averaged.updates = values["updates"]
+        for number, value in enumerate(stepper.averaged.values):
             value.copy_(tensors[f"average.{number}"])
-    if scaler is not None and values["scaler"]:
-        scaler.load_state_dict(values["scaler"])
+    if stepper.accelerator.scaler is not None and values["scaler"]:
+        stepper.accelerator.scaler.load_state_dict(values["scaler"])
     set_random_state(_under(f"random.{processes.rank}.", tensors))
     return position
 
@@ -140,12 +123,11 @@ def _counted(processes: int) -> str:
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    state = optimizer.state_dict()
     entries: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         number, _, key = name.partition(".")
         entries.setdefault(int(number), {})[key] = value
-    optimizer.load_state_dict({"state": entries, "param_groups": state["param_groups"]})
+    optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -46,9 +46,6 @@ def training_events(
     documents, and all yield the same events.
 
     Args:
-        model: Any `Trainable`.
-        documents: Training documents.
-        settings: Settings of the loop.
         dev: Documents that are scored after each epoch, to find the best one.
         folder: Where checkpoints go. A run that was killed continues from the newest, if settings, data, the model's
             parameters and `fingerprint` agree.
@@ -71,15 +68,8 @@ def training_events(
 
 class _Loop(Generic[Batch]):
     def __init__(
-        self,
-        model: Trainable[Batch],
-        documents: Sequence[Document],
-        settings: TrainingSettings,
-        dev: DevSet | None,
-        folder: Path | None,
-        stop_epoch: int | None,
-        fingerprint: str,
-        processes: Processes,
+        self, model: Trainable[Batch], documents: Sequence[Document], settings: TrainingSettings, dev: DevSet | None,
+        folder: Path | None, stop_epoch: int | None, fingerprint: str, processes: Processes,
     ) -> None:
         set_seed(settings.seed + processes.rank)  # each process draws its own dropout
         self.model, self.documents, self.settings, self.dev = model, documents, settings, dev
@@ -107,12 +97,8 @@ class _Loop(Generic[Batch]):
         settings = self.settings
         shares = self.processes.count * settings.accumulation
         return shuffled_batches(
-            self.sizes,
-            documents=settings.batch_size * shares,
-            pieces=settings.batch_pieces * shares,
-            bucket_batches=settings.bucket_batches,
-            seed=settings.seed,
-            epoch=epoch,
+            self.sizes, documents=settings.batch_size * shares, pieces=settings.batch_pieces * shares,
+            bucket_batches=settings.bucket_batches, seed=settings.seed, epoch=epoch,
         )
 
     def events(self) -> Iterator[Event]:
@@ -198,28 +184,12 @@ class _Loop(Generic[Batch]):
             return
         random = self.processes.gathered(random_state())
         if self.processes.main:
-            save_checkpoint(
-                self.folder,
-                self.position,
-                model=self.model,
-                optimizer=self.stepper.optimizer,
-                averaged=self.stepper.averaged,
-                scaler=self.stepper.accelerator.scaler,
-                random=random,
-            )
+            save_checkpoint(self.folder, self.position, self.stepper, random)
 
     def _resume(self) -> None:
         if not self.folder:
             return
         self.processes.wait()  # until the one that removes old checkpoints has done so
-        position = load_checkpoint(
-            self.folder,
-            model=self.model,
-            optimizer=self.stepper.optimizer,
-            averaged=self.stepper.averaged,
-            scaler=self.stepper.accelerator.scaler,
-            plan=self.position.plan,
-            processes=self.processes,
-        )
+        position = load_checkpoint(self.folder, self.stepper, plan=self.position.plan)
         self.processes.wait()  # until all have read it
         self.position = position or self.position

@@ -9,22 +9,15 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from conjoin.config.options import Optimizer, Schedule
+from conjoin.config.options import Schedule
+from conjoin.config.settings import TrainingSettings
 from conjoin.training.trainable import NamedParameters
 
 # Of two dimensions, and no weights of a product all the same: XLNet's biases, CRF transitions, DistMult's diagonals.
 UNDECAYED = ("bias", ".transitions", ".diagonals")
 
 
-def build_optimizer(
-    model: NamedParameters,
-    *,
-    learning_rate: float,
-    head_learning_rate: float | None,
-    layer_decay: float,
-    weight_decay: float,
-    optimizer: Optimizer = "adamw",
-) -> torch.optim.Optimizer:
+def build_optimizer(model: NamedParameters, settings: TrainingSettings) -> torch.optim.Optimizer:
     """Adam, or with Nesterov momentum NAdam, over the trainable parameters, with decoupled decay, none of it on biases,
     norms, the transitions of a CRF and the diagonals of DistMult; the encoder and the rest at their own rates.
 
@@ -37,13 +30,13 @@ def build_optimizer(
             continue
         if ".encoder." in f".{name}":
             above = depth - 1 - _layer(name) if _layer(name) >= 0 else (depth if "embedding" in name else 0)
-            rate = learning_rate * layer_decay**above
+            rate = settings.learning_rate * settings.layer_decay**above
         else:
-            rate = head_learning_rate or learning_rate
-        decay = 0.0 if parameter.ndim < 2 or name.endswith(UNDECAYED) else weight_decay
+            rate = settings.head_learning_rate or settings.learning_rate
+        decay = 0.0 if parameter.ndim < 2 or name.endswith(UNDECAYED) else settings.weight_decay
         groups.setdefault((rate, decay), []).append(parameter)
     tables = [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]
-    if optimizer == "nadam":
+    if settings.optimizer == "nadam":
         return torch.optim.NAdam(tables, decoupled_weight_decay=True)
     return torch.optim.AdamW(tables, fused=True)
 

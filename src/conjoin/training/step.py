@@ -28,14 +28,7 @@ class Stepper(Generic[Batch]):
         self.model, self.settings, self.processes = model, settings, processes
         self.steps, self.epoch_steps = steps, epoch_steps
         self.accelerator = build_accelerator(processes, settings.precision)
-        optimizer = build_optimizer(
-            model,
-            learning_rate=settings.learning_rate,
-            head_learning_rate=settings.head_learning_rate,
-            layer_decay=settings.layer_decay,
-            weight_decay=settings.weight_decay,
-            optimizer=settings.optimizer,
-        )
+        optimizer = build_optimizer(model, settings)
         self.wrapped, self.optimizer = self.accelerator.prepare(model, optimizer)  # wrapped: for several processes
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.averaged = AveragedWeights(model.parameters(), settings.averaging) if settings.averaging else None
