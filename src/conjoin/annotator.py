@@ -84,12 +84,8 @@ class Annotator:
     thresholds: Thresholds = Thresholds()
 
     def annotate(self, documents: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
-        """The documents with predicted annotations, in their order.
-
-        Args:
-            documents: Any number; they are annotated in batches of like lengths.
-            gold_entities: Keep their entities and predict only relations.
-        """
+        """The documents with predicted annotations, in their order; `gold_entities` keeps their entities and predicts only
+        relations. They are annotated in batches of like lengths."""
         with BatchThreads[Document](self.backend.compute) as threads:
             return self.begin(documents, threads, gold_entities=gold_entities)()
 
@@ -118,11 +114,8 @@ class Annotator:
         ]
 
     def uncertainty(self, documents: Sequence[Document]) -> NDArray[np.float64]:
-        """The expected number of wrong tags and of wrong decisions on pairs, by the model's own probabilities.
-
-        Returns:
-            [document, 2].
-        """
+        """The expected number of wrong tags and of wrong decisions on pairs, by the model's own probabilities
+        [document, 2]."""
 
         def uncertainty(members: list[int]) -> list[NDArray[np.float64]]:
             return list(self._batch_uncertainty([documents[index] for index in members]))
@@ -131,7 +124,6 @@ class Annotator:
             return np.array(threads.begin(uncertainty, self.backend.sizes(documents))()).reshape(-1, 2)
 
     def _batch_uncertainty(self, documents: Sequence[Document]) -> NDArray[np.float64]:
-        """[document, 2]."""
         result = np.zeros((len(documents), 2))
         if not any(document.tokens for document in documents):
             return result
@@ -167,11 +159,7 @@ class Annotator:
 
 
 def build_annotator(
-    backend: BackEnd,
-    config: Config,
-    schema: Schema,
-    *,
-    calibration: Calibration | None = None,
+    backend: BackEnd, config: Config, schema: Schema, *, calibration: Calibration | None = None,
     thresholds: Thresholds | None = None,
 ) -> Annotator:
     """The annotator of a model's settings and schema."""

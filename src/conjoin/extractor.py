@@ -47,15 +47,8 @@ class Extractor:
     """
 
     def __init__(
-        self,
-        backend: BackEnd,
-        config: Config,
-        schema: Schema,
-        *,
-        record: RunRecord | None = None,
-        thresholds: Thresholds | None = None,
-        calibration: Calibration | None = None,
-        architecture: str = DEFAULT,
+        self, backend: BackEnd, config: Config, schema: Schema, *, record: RunRecord | None = None,
+        thresholds: Thresholds | None = None, calibration: Calibration | None = None, architecture: str = DEFAULT,
     ) -> None:
         self.config = config
         self.schema = schema
@@ -70,15 +63,8 @@ class Extractor:
 
     @classmethod
     def from_model(
-        cls,
-        model: JointModel,
-        config: Config,
-        *,
-        precision: Precision = "no",
-        record: RunRecord | None = None,
-        thresholds: Thresholds | None = None,
-        calibration: Calibration | None = None,
-        architecture: str = DEFAULT,
+        cls, model: JointModel, config: Config, *, precision: Precision = "no", record: RunRecord | None = None,
+        thresholds: Thresholds | None = None, calibration: Calibration | None = None, architecture: str = DEFAULT,
     ) -> Extractor:
         """An extractor of a torch model, which leaves training mode."""
         backend = find_architecture(architecture).backend(model, precision)
@@ -111,16 +97,11 @@ class Extractor:
     def __call__(self, text: str, *, id: str = "") -> Document:
         """Entities and relations of a raw text, sentence by sentence.
 
-        Args:
-            text: Any length; character offsets in the result refer to it.
-            id: Of the resulting document.
-
-        Raises:
-            TypeError: Anything else than one text.
+        Character offsets in the result refer to the text. Raises `TypeError` for anything else than one text.
         """
         if not isinstance(text, str):
-            raise TypeError(f"extractor(text) takes one text, not {_named(text)}; for several call extractor.pipe(texts), "
-                            "for documents extractor.annotate(documents)")
+            raise TypeError(f"extractor(text) takes one text, not a {type(text).__name__}; for several call "
+                            "extractor.pipe(texts), for documents extractor.annotate(documents)")
         return self.pipeline.extract([(id, text)])[0]
 
     @overload
@@ -164,11 +145,9 @@ class Extractor:
         return pipe_in_processes(self._loader, named, workers=workers)
 
     def annotate(self, documents: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
-        """The documents, on their own words, with predicted annotations.
+        """The documents, each read as a whole on its own words, with predicted annotations.
 
-        Args:
-            documents: Each is read as a whole; the words stay as they are.
-            gold_entities: Keep their entities and predict only relations.
+        `gold_entities` keeps their entities and predicts only relations.
 
         Raises:
             DataError: Gold entities of types that the model does not know.
@@ -229,7 +208,6 @@ class Extractor:
         """Scores on annotated documents, under every match.
 
         Args:
-            documents: Gold documents.
             gold_entities: Give the model their entities, and score relations.
             raw_text: Give the model the bare text, which it splits itself; spans are then compared by characters.
 
@@ -267,17 +245,12 @@ class Extractor:
     @classmethod
     @needs_train_extra()
     def load(
-        cls,
-        path: str | Path,
-        *,
-        device: str | None = None,
-        precision: Precision = "no",
+        cls, path: str | Path, *, device: str | None = None, precision: Precision = "no",
         thresholds: Thresholds | None = None,
     ) -> Extractor:
         """Load a model folder, an export or a training run. No code of the folder is run.
 
         Args:
-            path: A folder; for an export torch is not loaded.
             device: As torch names it; a GPU if there is one when absent.
             precision: `bf16` runs a transformer in half precision, `auto` where the hardware computes that; scores then
                 differ in the third digit.
@@ -309,14 +282,8 @@ class Extractor:
 
     @classmethod
     def from_pretrained(
-        cls,
-        name: str | Path,
-        *,
-        revision: str | None = None,
-        token: str | None = None,
-        device: str | None = None,
-        precision: Precision = "no",
-        thresholds: Thresholds | None = None,
+        cls, name: str | Path, *, revision: str | None = None, token: str | None = None, device: str | None = None,
+        precision: Precision = "no", thresholds: Thresholds | None = None,
     ) -> Extractor:
         """As `load`, of a folder or of a model on a model hub, `owner/name`, which is kept in the hub's cache.
 
@@ -332,11 +299,7 @@ class Extractor:
     ) -> str:
         """Save into the repository `owner/name` of a model hub, which is created when it is not there.
 
-        Returns:
-            The address of the commit.
-
-        Raises:
-            ModelError: The model is an export, or the hub refuses.
+        Returns the address of the commit. Raises `ModelError` if the model is an export, or the hub refuses.
         """
         from conjoin.artifacts.hub import upload_model
 
@@ -378,10 +341,6 @@ def _with_size(record: ModelRecord, model: JointModel) -> ModelRecord:
     size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     parameters = sum(value.numel() for value in model.parameters())
     return replace(record, parameters=parameters, megabytes=round(size / 2**20, 1))
-
-
-def _named(value: object) -> str:
-    return f"a {type(value).__name__}"
 
 
 def _first_of_pairs(pairs: Iterable[Any]) -> Iterator[str]:

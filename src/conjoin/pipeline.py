@@ -19,11 +19,8 @@ Sentences = Sequence[tuple[int, int]]  # as pairs of characters
 class TextPipeline:
     """Extracts from raw texts with an annotator.
 
-    Services, bulk jobs and processes use it; `Extractor` is the front door.
-
-    Args:
-        annotator: Annotates sentences.
-        hyphens: Whether compounds are words, as in the training data, or cut at their hyphens.
+    Services, bulk jobs and processes use it; `Extractor` is the front door. Compounds are words, as in the training data,
+    or cut at their `hyphens`.
     """
 
     def __init__(self, annotator: Annotator, hyphens: Hyphens) -> None:
@@ -31,12 +28,8 @@ class TextPipeline:
         self.hyphens: Hyphens = hyphens
 
     def extract(self, texts: Sequence[Text], *, sentences: Sequence[Sentences | None] | None = None) -> list[Document]:
-        """A document for each pair of id and text, in order.
-
-        Args:
-            texts: They are read together, so that batches hold sentences of like lengths.
-            sentences: Those of each text, or None for a text whose sentences are to be split.
-        """
+        """A document for each pair of id and text, in order. They are read together, so that batches hold sentences of like
+        lengths. `sentences` are those of each text, or None for a text to be split."""
         with BatchThreads[Document](self.annotator.backend.compute) as threads:
             return self._begin(texts, threads, sentences)()
 

@@ -51,11 +51,8 @@ class OnnxBackEnd:
     def __init__(
         self, config: Config, *, featuriser: Featuriser, words: Any, pairs: Any | None, transitions: Transitions | None
     ) -> None:
-        self.config = config
-        self.featuriser = featuriser
-        self.words = words
-        self.pairs = pairs
-        self.transitions = transitions
+        self.config, self.featuriser = config, featuriser
+        self.words, self.pairs, self.transitions = words, pairs, transitions
         graphs = [graph for graph in (words, pairs) if graph is not None]
         self._inputs = {graph: {value.name for value in graph.get_inputs()} for graph in graphs}
 
@@ -93,14 +90,10 @@ class OnnxBackEnd:
 
 
 def read_export(contents: Contents) -> OnnxBackEnd:
-    """Load the exported model of a folder.
-
-    Raises:
-        ModelError: The folder is broken.
-    """
+    """Load the exported model of a folder. Raises `ModelError` if it is broken."""
     from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf, NoSuchFile
 
-    folder = contents.folder
+    folder, crf = contents.folder, contents.config.entities.output == "crf"
     description = read_json(folder / EXPORTED)
     if description.get("format") != FORMAT:
         raise ModelError(f"{folder / EXPORTED}: export format {description.get('format')!r}, this version of conjoin reads "
@@ -111,17 +104,13 @@ def read_export(contents: Contents) -> OnnxBackEnd:
             featuriser=load_featuriser(description["featuriser"]),
             words=_graph(folder / WORDS),
             pairs=_graph(folder / PAIRS) if contents.schema.relation_types else None,
-            transitions=_transitions(folder) if contents.config.entities.output == "crf" else None,
+            transitions=Transitions(**load_file(folder / TRANSITIONS)) if crf else None,
         )
     except (OSError, LookupError, TypeError, ValueError, SafetensorError) as error:
         raise broken_folder(folder, error) from error
     except (Fail, InvalidGraph, InvalidProtobuf, NoSuchFile) as error:
         problem = short_message(error)
         raise ModelError(f"{folder}: a graph is missing or damaged ({problem}); export the model again") from error
-
-
-def _transitions(folder: Path) -> Transitions:
-    return Transitions(**load_file(folder / TRANSITIONS))
 
 
 def _graph(path: Path) -> Any:

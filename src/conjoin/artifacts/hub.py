@@ -21,10 +21,7 @@ PATTERNS = ("*.json", "*.safetensors", "*.onnx", "*.txt", "*.md", "*.svg", "*.mo
 
 def download_model(name: str, *, revision: str | None = None, token: str | None = None) -> Path:
     """The folder of a model: `name` itself where it is a folder, else the hub's repository `owner/name` in its cache.
-
-    Raises:
-        ModelError: Neither is there, or the repository is no conjoin model.
-    """
+    Raises `ModelError` if neither is there, or the repository is no conjoin model."""
     if Path(name).exists():
         return model_folder(Path(name))
     with _hub_errors(f"cannot fetch the model '{name}'", "give a folder, or owner/name of a model on the hub"):
@@ -39,14 +36,7 @@ def download_model(name: str, *, revision: str | None = None, token: str | None 
 def upload_model(
     folder: Path, name: str, *, private: bool | None = None, token: str | None = None, message: str
 ) -> str:
-    """Put a model folder into the hub's repository `owner/name`, which is created when it is not there.
-
-    Returns:
-        The address of the commit.
-
-    Raises:
-        ModelError: The hub refuses.
-    """
+    """Put a model folder into the hub's repository `owner/name`, as `Extractor.push_to_hub`; the address of the commit."""
     hub = HfApi(endpoint=_endpoint(), token=token)
     remedy = "see that the name is owner/name, and that the token (token=, HF_TOKEN or hf auth login) may write there"
     with _hub_errors(f"cannot put the model on the hub as '{name}'", remedy):

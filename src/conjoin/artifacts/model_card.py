@@ -20,21 +20,11 @@ tags: [named-entity-recognition, relation-extraction]
 
 
 def model_card(
-    config: Config,
-    schema: Schema,
-    record: RunRecord,
-    *,
-    calibration: Calibration | None = None,
-    picture: str | None = None,
+    config: Config, schema: Schema, record: RunRecord, *, calibration: Calibration | None = None, picture: str | None = None
 ) -> str:
     """Write the card: what the model extracts, how it was trained, how well it does and where it does not.
 
-    Args:
-        config: Settings of the model and its training.
-        schema: Types that the model predicts.
-        record: Data, scores, size and speed; what it does not know is left out of the card.
-        calibration: Temperatures and minimum scores, for a calibrated model.
-        picture: Name of the file that plots the calibration.
+    Whatever the record does not know is left out. `picture` names the file that plots the calibration.
     """
     parts = [f"{HUB_FACTS}\n# A conjoin model", _purpose(schema), _use(), _data(record.data)]
     reports = (("dev", record.dev), ("test", record.test))
@@ -118,8 +108,7 @@ def _scores(split: str, report: Report) -> str:
 
 def _probe(probe: ProbeRecord) -> str:
     return "\n".join([
-        "## Entities that merely co-occur",
-        "",
+        "## Entities that merely co-occur", "",
         f"On {probe.cooccurring} sentences that name entities without relating them, the model asserted a relation in "
         f"{100 * probe.false_share:.0f} % of them; on {probe.related} closely similar sentences that do state "
         f"relations it found {100 * probe.found_share:.0f} % of those.",

@@ -45,16 +45,12 @@ class Contents:
 
     @property
     def exported(self) -> bool:
-        """Whether the model is an export, with graphs in place of weights."""
+        """True for an export, with graphs in place of weights."""
         return (self.folder / EXPORTED).is_file()
 
 
 def model_folder(path: Path) -> Path:
-    """The model folder at `path`, which is one itself or the folder of a training run.
-
-    Raises:
-        ModelError: There is none.
-    """
+    """The model folder at `path`, which is one itself or the folder of a training run. Raises `ModelError` without one."""
     for folder in (path / "model", path):
         if all((folder / name).is_file() for name in MODEL_FILES):
             return folder
@@ -65,11 +61,8 @@ def model_folder(path: Path) -> Path:
 
 
 def read_contents(path: Path) -> Contents:
-    """Read settings, types, scores and calibration of a model folder or a training run.
-
-    Raises:
-        ModelError: A file is missing or broken, or of another version.
-    """
+    """Read settings, types, scores and calibration of a model folder or a training run. Raises `ModelError` if a file is
+    missing or broken, or of another version."""
     folder = model_folder(path)
     values = read_json(folder / "config.json")
     if values.get("format") != FORMAT_VERSION:
@@ -123,7 +116,6 @@ def short_message(error: Exception) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file for people to read."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -25,7 +25,6 @@ class AnnotationCounts:
 
     @classmethod
     def of(cls, documents: Sequence[Document]) -> AnnotationCounts:
-        """Count the annotations of some documents."""
         return cls(len(documents), sum(len(document.entities) for document in documents),
                    sum(len(document.relations) for document in documents))
 
@@ -93,11 +92,7 @@ class RunRecord:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> RunRecord:
-        """The inverse of `to_json`.
-
-        Raises:
-            DataError: A key is missing or has a value of another type.
-        """
+        """The inverse of `to_json`. Raises `DataError` if a key is missing or has a value of another type."""
         try:
             return _adapter().validate_python(value)
         except ValidationError as error:

@@ -28,14 +28,9 @@ def write_model(model: JointModel, folder: Path) -> None:
 
 
 def read_model(contents: Contents, *, device: str | None = None, training: bool = True) -> JointModel:
-    """The model of a folder.
+    """The model of a folder, on a GPU if there is one and no other device is named.
 
-    Args:
-        device: Name of a torch device; None: a GPU if there is one.
-        training: Whether it may be trained or exported.
-
-    Raises:
-        ModelError: The folder is broken.
+    Only with `training` it may be trained or exported. Raises `ModelError` for a broken folder.
     """
     try:
         _check_encoder(contents.config, contents.folder)

@@ -18,17 +18,12 @@ ALIAS = "minilm"  # of an encoder in a package; a folder of that name is ignored
 
 
 def preset_names() -> list[str]:
-    """The names of the built-in presets."""
     folder = resources.files("conjoin.config") / "presets"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
 def load_config(source: str | Path, overrides: Iterable[str] = ()) -> Config:
-    """Load settings.
-
-    Args:
-        source: Name of a preset, or a TOML file.
-        overrides: Such as `training.learning_rate=2e-5`.
+    """Load the settings of a preset or a TOML file, with overrides such as `training.learning_rate=2e-5`.
 
     Raises:
         SettingError: A name or key is unknown, or a value is out of range.
@@ -179,7 +174,6 @@ def _toml_value(value: Any) -> str:
 
 
 def unknown_setting(key: str) -> str:
-    """The error sentence for an unknown key."""
     return unknown_name("setting", key, all_keys(), listed_by="conjoin presets conjoin-base")
 
 

@@ -26,20 +26,13 @@ class RelationDecoder:
     class of a pair (Giorgi et al. 2019, eq. 8), or with a `threshold` the best relation type if its probability is above
     it; `sigmoid` predicts every type above the threshold (0.5), so a pair may have several (Crone 2020, eq. 6). Types
     that the constraints exclude are never predicted, a symmetric type only for the pair whose head comes first.
-
-    Attributes:
-        schema: Entity and relation types.
-        allowed: [entity type of head, entity type of tail, relation type].
-        decision: `softmax` or `sigmoid`.
-        threshold: Minimum probability of a relation, or None for the rules above.
-        labels: [entity type, 2] rows of the label embedding of entities of one word and of several, or None.
     """
 
     schema: Schema
-    allowed: Flags
+    allowed: Flags  # [entity type of head, entity type of tail, relation type]
     decision: Decision
     threshold: float | None = None
-    labels: Numbers | None = None
+    labels: Numbers | None = None  # [entity type, 2] rows of the label embedding of entities of one word and of several
 
     @classmethod
     def of(
@@ -60,11 +53,8 @@ class RelationDecoder:
         return 0.5 if self.threshold is None and self.decision == "sigmoid" else self.threshold
 
     def candidates(self, entities: Sequence[Sequence[Entity]]) -> tuple[Spans, Numbers]:
-        """The entities of a batch, with their labels, and the ordered pairs of them that may hold a relation.
-
-        Returns:
-            The spans, and pairs [2, pair] of their indices; the head varies slowest.
-        """
+        """The entities of a batch, with their labels, and the ordered pairs [2, pair] of them that may hold a relation; the
+        head varies slowest."""
         spans = Spans.of(entities, self.schema.entity_types)
         if self.labels is not None:
             several = (spans.ends - spans.starts > 1).astype(np.int64)
@@ -120,10 +110,7 @@ class RelationDecoder:
     ) -> list[list[Relation]]:
         """The relations of each row, with their probabilities.
 
-        Args:
-            scores: [pair, relation], with NEG at index 0 under softmax.
-            spans, pairs: From `candidates(entities)`.
-            entities: Of each row.
+        scores: [pair, relation], with NEG at index 0 under softmax; spans, pairs: from `candidates(entities)`.
         """
         probabilities, predicted = self._decide(scores, self.possible(spans, pairs))
         flat = [entity for row in entities for entity in row]
@@ -161,13 +148,9 @@ class RelationDecoder:
 
 
 def ordered_pairs(counts: Numbers) -> Numbers:
-    """All ordered pairs of spans of the same row, without self pairs.
+    """All ordered pairs of spans of the same row, without self pairs [2, pair]; the head varies slowest.
 
-    Args:
-        counts: [batch] spans of each row, which lie row by row.
-
-    Returns:
-        [2, pair]; the head varies slowest.
+    counts: [batch] spans of each row, which lie row by row.
     """
     per_span = np.repeat(counts, counts)  # [span]: spans of its row
     firsts = np.repeat(np.cumsum(counts) - counts, counts)  # [span]: first span of its row
@@ -179,12 +162,8 @@ def ordered_pairs(counts: Numbers) -> Numbers:
 
 
 def between(spans: Spans, pairs: Numbers) -> tuple[Numbers, Numbers, Numbers]:
-    """The words between the two entities of each pair, and the bucket of their distance.
-
-    Returns:
-        Start and end (exclusive) of the words between, and the row of the distance embedding, which is signed by the
-        order of the two; all [pair].
-    """
+    """Start and end (exclusive) of the words between the two entities of each pair, and the row of the distance embedding,
+    which is signed by the order of the two; all [pair]."""
     head, tail = pairs
     start = np.minimum(spans.ends[head], spans.ends[tail])
     length = np.maximum(np.maximum(spans.starts[head], spans.starts[tail]) - start, 0)

@@ -17,24 +17,15 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """The entities of a batch, row by row.
+    """The entities of a batch, row by row."""
 
-    Attributes:
-        rows: [span] row of the batch.
-        starts, ends: [span] words, end exclusive.
-        types: [span] index of the entity type.
-        batch: Number of rows.
-        scores: [span] probabilities, or None.
-        labels: [span] rows of the label embedding, or None where the model has none.
-    """
-
-    rows: Numbers
-    starts: Numbers
-    ends: Numbers
-    types: Numbers
-    batch: int
-    scores: NDArray[np.float64] | None = None
-    labels: Numbers | None = None
+    rows: Numbers  # [span] row of the batch
+    starts: Numbers  # [span] first word
+    ends: Numbers  # [span] last word, exclusive
+    types: Numbers  # [span] index of the entity type
+    batch: int  # number of rows
+    scores: NDArray[np.float64] | None = None  # [span] probabilities
+    labels: Numbers | None = None  # [span] rows of the label embedding; None where the model has none
 
     @classmethod
     def of(cls, entities: Sequence[Sequence[Entity]], types: Sequence[str]) -> Spans:
@@ -65,12 +56,7 @@ class Spans:
 def range_max(states: Floats, rows: Numbers, starts: Numbers, ends: Numbers) -> Floats:
     """Element-wise maximum over ranges of words, as `modeling.nn.layers.RangeMax`.
 
-    Args:
-        states: [batch, word, width].
-        rows, starts, ends: [range].
-
-    Returns:
-        [range, width]; zeros for an empty range.
+    states: [batch, word, width]; rows, starts, ends: [range] → [range, width]; zeros for an empty range.
     """
     lengths = ends - starts
     result = np.zeros((len(lengths), states.shape[-1]), dtype=states.dtype)

@@ -17,31 +17,20 @@ IGNORED = -100  # the tag of padding, in training targets
 
 @dataclass(frozen=True, slots=True)
 class Transitions:
-    """Weights of first tags, steps and last tags; minus infinity for illegal ones.
+    """Weights of first tags, steps and last tags; minus infinity for illegal ones."""
 
-    Attributes:
-        starts, ends: [tag].
-        steps: [tag before, tag after].
-    """
-
-    starts: Floats
-    steps: Floats
-    ends: Floats
+    starts: Floats  # [tag]
+    steps: Floats  # [tag before, tag after]
+    ends: Floats  # [tag]
 
 
 @dataclass(frozen=True, slots=True)
 class TagScores:
-    """Scores of a tagger for a batch.
+    """Scores of a tagger for a batch."""
 
-    Attributes:
-        emissions: [batch, word, tag].
-        lengths: [batch] words of each row.
-        transitions: Of a CRF, or None for a softmax over the tags of each word.
-    """
-
-    emissions: Floats
-    lengths: Numbers
-    transitions: Transitions | None = None
+    emissions: Floats  # [batch, word, tag]
+    lengths: Numbers  # [batch] words of each row
+    transitions: Transitions | None = None  # of a CRF; None for a softmax over the tags of each word
 
 
 class TagDecoder:
@@ -99,11 +88,8 @@ class TagDecoder:
         return tags
 
     def encode(self, entities: Sequence[Sequence[Entity]], lengths: Sequence[int]) -> Numbers:
-        """The tags of one list of entities per row [batch, word], `IGNORED` for padding.
-
-        Raises:
-            DataError: Entities overlap, which one tag per word cannot hold.
-        """
+        """The tags of one list of entities per row [batch, word], `IGNORED` for padding. Raises `DataError` if entities
+        overlap, which one tag per word cannot hold."""
         spans = Spans.of(entities, self.types)
         tags = np.where(np.arange(max(lengths, default=0)) < np.array(lengths)[:, None], 0, IGNORED)
         sizes = spans.ends - spans.starts
@@ -174,16 +160,7 @@ def legal_transitions(tags: Sequence[str], scheme: Scheme) -> Transitions:
 
 
 def viterbi(emissions: Floats, lengths: Numbers, transitions: Transitions) -> Numbers:
-    """The best tag sequence of every row.
-
-    Args:
-        emissions: [batch, word, tag].
-        lengths: [batch].
-        transitions: Weights to add.
-
-    Returns:
-        [batch, word], 0 for padding.
-    """
+    """emissions: [batch, word, tag]; lengths: [batch] → the best tag sequence of every row [batch, word], 0 for padding."""
     batch, words, _ = emissions.shape
     into = transitions.steps.T[None]  # [1, tag after, tag before]
     alive = np.arange(words)[:, None] < np.maximum(lengths, 1)  # [word, batch]
@@ -223,11 +200,8 @@ def _crf_log_probabilities(
 
 
 def forward_backward(emissions: Floats, lengths: Numbers, transitions: Transitions) -> tuple[Floats, Floats, Floats]:
-    """Log-sums over all tag sequences, as `modeling.nn.crf.forward_backward`, which has a gradient for training.
-
-    Returns:
-        forward [batch, word, tag], backward [batch, word, tag], log partition [batch].
-    """
+    """As `modeling.nn.crf.forward_backward`, which has a gradient for training: forward and backward log-sums
+    [batch, word, tag], log partition [batch]."""
     batch, words, _ = emissions.shape
     mirror = np.maximum(lengths[:, None] - 1 - np.arange(words), 0)[..., None]  # [batch, word, 1]
     both = np.stack([emissions, np.take_along_axis(emissions, mirror, axis=1)])  # [way, batch, word, tag]

@@ -29,14 +29,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A document of the pool to be annotated next.
+    """A document of the pool to be annotated next, with the model's annotations, and its index in the pool.
 
-    Attributes:
-        document: The text with the model's annotations.
-        place: Its index in the pool.
-        value: How much is to be learnt from it, before its likeness to others is taken off.
-        uncertain_words: Expected number of words with a wrong tag.
-        uncertain_pairs: Expected number of wrong decisions on pairs of entities.
+    `value` is how much is to be learnt from it, before its likeness to others is taken off. Words with a wrong tag and
+    wrong decisions on pairs of entities are expected numbers.
     """
 
     document: Document
@@ -47,16 +43,11 @@ class Suggestion:
 
 
 def suggest(extractor: Extractor, pool: Sequence[Document], count: int, *, diversity: float = 0.5) -> list[Suggestion]:
-    """Choose documents of a pool for annotation.
+    """Choose `count` documents of a pool for annotation, best first.
 
     Args:
-        extractor: A model or an export.
         pool: Documents without annotations, best one sentence each; those without words are never suggested.
-        count: How many to choose.
         diversity: From 0 (uncertainty alone) to 1: the weight of a document's likeness to those that are chosen already.
-
-    Returns:
-        The documents, best first, with the model's annotations.
 
     Raises:
         SettingError: `count` or `diversity` is out of range.

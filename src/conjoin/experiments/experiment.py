@@ -44,11 +44,9 @@ class Experiment:
         config: Settings of every run; the seed is replaced.
         parts: The corpora by name.
         folder: Holds a folder for each run.
-        seeds: Random seeds of training.
         dev: Use of a dev part: to `choose` the epoch; to choose it and then `retrain` on train and dev for as many epochs;
             or to `join` the training data, where the last epoch counts.
         lenient: Train on the longest of overlapping entities.
-        keep_models: Keep the model of every run.
         cache_limit: GB for vectors of frozen encoders.
         notes: More facts for the result file.
     """
@@ -111,10 +109,7 @@ class Run:
         extractor = self._train()
         training, scores = extractor.record.training, _scores(extractor, self.corpus.test)
         result = {
-            "part": self.part,
-            "seed": self.seed,
-            "epoch": training.epoch,
-            "trainable": training.trainable,
+            "part": self.part, "seed": self.seed, "epoch": training.epoch, "trainable": training.trainable,
             "version": __version__,
             "resumed": resumed,  # the seconds are then those since it continued
             "seconds": round(time.perf_counter() - wall, 1),
@@ -175,13 +170,8 @@ def conduct(
 ) -> Results:
     """Execute all runs that are not done yet and write a summary, `results.json`.
 
-    An experiment that was stopped continues when it is called again.
-
-    Args:
-        experiment: Settings, data and seeds.
-        workers: Processes, each with its share of the threads.
-        threads: Threads of each process.
-        listen: Called with the result of each run, those done earlier first.
+    An experiment that was stopped continues when it is called again. Each of several `workers` is a process with its share
+    of the threads. `listen` is called with the result of each run, those done earlier first.
 
     Raises:
         ModelError: The folder holds another experiment or one that is running, or a worker died; the runs that are done

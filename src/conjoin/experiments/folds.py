@@ -26,7 +26,6 @@ class Folding:
         hold_out: Share set aside before folding, the dev part of every fold (Crone 2020 on ADE).
         dev_share: Share of all folded documents that each fold takes for dev, from those that it does not test on (Giorgi
             et al. 2019).
-        seed: Random seed.
     """
 
     folds: int = 0

@@ -69,12 +69,7 @@ def paired_bootstrap(
     The p-value is the share of differences, the observed one and those of the resamples, that are at least as far from
     the observed one as that is from 0: (e + 1) / (samples + 1).
 
-    Args:
-        first: Gold, predicted and correct items of each document [document, 3].
-        second: The same of the other system.
-        task: Name of what is counted.
-        samples: Number of resamples.
-        seed: Random seed.
+    first, second: gold, predicted and correct items of each document [document, 3].
     """
     if samples < 1:
         raise SettingError(f"samples = {samples}: give at least 1")

@@ -81,12 +81,8 @@ class Results:
         between_gold = {
             average: asdict(self.figure("relations", average=average, gold_entities=True)) for average in AVERAGES
         }
-        return {
-            **self.description,
-            "figures": figures,
-            "relations_between_gold_entities": between_gold,
-            "runs": list(self.runs),
-        }
+        return {**self.description, "figures": figures, "relations_between_gold_entities": between_gold,
+                "runs": list(self.runs)}
 
     @classmethod
     def load(cls, path: Path) -> Results:
@@ -126,7 +122,6 @@ def _score(run: Mapping[str, Any], task: Task, match: Match, average: Average, g
 
 
 def _means(values: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """The mean of the values of each name."""
     groups: dict[str, list[float]] = {}
     for name, value in values:
         groups.setdefault(name, []).append(value)

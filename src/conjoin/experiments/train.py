@@ -29,7 +29,7 @@ from conjoin.experiments.training_data import (
 )
 from conjoin.extractor import Extractor
 from conjoin.features.vector_table import WordCoverage
-from conjoin.modeling.architectures import ARCHITECTURES, DEFAULT
+from conjoin.modeling.architectures import ARCHITECTURES, DEFAULT, Architecture
 from conjoin.modeling.embedders.feature_cache import FeatureCache
 from conjoin.modeling.embedders.static import word_coverage
 from conjoin.schema import Schema
@@ -47,26 +47,17 @@ DEV_SCORES_OF_FIRST_MODEL = "of the model trained on train alone, which chose th
 
 @needs_train_extra()
 def train(
-    config: Config,
-    corpus: Corpus,
-    *,
-    output: str | Path | None = None,
-    retrain_on_dev: bool = False,
-    relation_free: Sequence[Document] = (),
-    lenient: bool = False,
-    overwrite: bool = False,
-    cache_limit: float = CACHE_LIMIT,
-    progress: bool | None = None,
-    listen: Listener | None = None,
+    config: Config, corpus: Corpus, *, output: str | Path | None = None, retrain_on_dev: bool = False,
+    relation_free: Sequence[Document] = (), lenient: bool = False, overwrite: bool = False,
+    cache_limit: float = CACHE_LIMIT, progress: bool | None = None, listen: Listener | None = None,
 ) -> Extractor:
-    """Train on the train split, choose the epoch on dev, score on test, and save under `output`/model.
+    """Train on the train split, choose the epoch on dev, score on test (in `record`), save under `output`/model.
 
     A run that was killed continues when it is called again with the same arguments but without `overwrite`. Processes that
     were started together (torchrun, accelerate launch) train one model: each calls this with the same arguments and gets
     the same result, and the first one writes the files, where all of them can read.
 
     Args:
-        config: Settings of the model and its training, as from `load_config`.
         corpus: Splits `train`, `dev` and `test`, of which only `train` must be there.
         output: Folder of the run; None saves nothing.
         retrain_on_dev: Find the best epoch on dev, whatever `training.select` says, then train a new model on train and
@@ -74,39 +65,34 @@ def train(
         relation_free: More training sentences: those that hold no relation and are in no split.
         lenient: Train on the longest of overlapping entities, which are an error otherwise.
         overwrite: Start anew and replace a finished model, which stays until the new one is saved.
-        cache_limit: GB that vectors of frozen encoders may take between runs, under $CONJOIN_CACHE or conjoin/ in the
-            user's cache folder; 0 for no cache.
+        cache_limit: GB of frozen encoders' vectors kept in $CONJOIN_CACHE or the user's cache folder; 0 for no cache.
         progress: Show progress on standard error; None shows it on a terminal.
-        listen: Called with every event of training.
-
-    Returns:
-        The trained model, with scores and counts in its `record`.
 
     Raises:
         DataError: There is nothing to train on, or the data cannot be learnt as it is.
         ModelError: `output` holds a finished model, or checkpoints of another run.
-
-    Examples:
-        >>> extractor = train(load_config("conjoin-base"), read_corpus("sample"), output="run")  # doctest: +SKIP
     """
     folder = Path(output) if output is not None else None
     config = with_absolute_paths(config)
     architecture = ARCHITECTURES[DEFAULT]
     data = training_corpus(corpus, architecture, relation_free=relation_free, lenient=lenient)
-    if retrain_on_dev and not data.dev:
-        raise DataError("--retrain-on-dev (retrain_on_dev=True) needs a dev split to find the epoch on; the data has none")
+    train_and_dev = _train_and_dev(data, architecture, lenient) if retrain_on_dev else ()
     warn_about_other_splits(corpus)
-    train_and_dev = (*data.train, *architecture.fit(data.dev, lenient)) if retrain_on_dev else ()
     warn_about_lost_annotations(train_and_dev or data.train, config, architecture)
     processes = join_processes()
     with run_folder(folder, overwrite, processes), _listener(progress, listen, folder, processes) as listener:
         cache = FeatureCache(cache_folder(), limit=round(cache_limit * 1e9)) if cache_limit > 0 else None
         trainer = _Trainer(_with_hyphens(config, data.train), folder, listener, cache, processes)
         trained = trainer.retrain(data, train_and_dev) if retrain_on_dev else trainer.fit(data.train, data.dev)
-        extractor = trained.extractor
-        extractor.record = trainer.measure(trained, data)
-        save_run(extractor, folder, processes)
-    return extractor
+        trained.extractor.record = trainer.measure(trained, data)
+        save_run(trained.extractor, folder, processes)
+    return trained.extractor
+
+
+def _train_and_dev(data: Corpus, architecture: Architecture, lenient: bool) -> tuple[Document, ...]:
+    if not data.dev:
+        raise DataError("--retrain-on-dev (retrain_on_dev=True) needs a dev split to find the epoch on; the data has none")
+    return *data.train, *architecture.fit(data.dev, lenient)
 
 
 @contextmanager

@@ -33,7 +33,6 @@ class CasingFeaturiser:
     """The casing of each word."""
 
     kind = "casing"
-
     sizes = staticmethod(word_counts)
 
     def arrays(self, texts: Texts) -> Arrays:

@@ -48,6 +48,5 @@ class CharacterFeaturiser:
 
 
 def saved_alphabet(folder: Path) -> str:
-    """The alphabet of a saved model."""
     value: str = json.loads((folder / SAVED).read_text(encoding="utf-8"))
     return value

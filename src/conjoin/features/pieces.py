@@ -42,22 +42,14 @@ class PieceFeaturiser:
     kind = "pieces"
 
     def __init__(
-        self,
-        tokenizer: Tokenizer,
-        vocabulary: Vocabulary,
-        *,
-        window: int,
-        overlap: int,
-        first_only: bool,
+        self, tokenizer: Tokenizer, vocabulary: Vocabulary, *, window: int, overlap: int, first_only: bool,
         inputs: Mapping[str, Featuriser] | None = None,
     ) -> None:
         self.tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
-        self.vocabulary = vocabulary
-        self.window = window
-        self.overlap = overlap
-        self.first_only = first_only
+        self.vocabulary, self.first_only = vocabulary, first_only
+        self.window, self.overlap = window, overlap
         self.inputs = dict(inputs or {})
         self._cache: dict[str, tuple[int, ...]] = {}
         self._context_free = self._is_context_free()
@@ -77,10 +69,7 @@ class PieceFeaturiser:
         return counts
 
     def arrays(self, texts: Texts, *, padded_to: int = 1) -> Arrays:
-        """Make the arrays of a batch.
-
-        Args:
-            padded_to: The length of windows becomes a multiple of it.
+        """Make the arrays of a batch. The length of windows becomes a multiple of `padded_to`.
 
         Returns:
             `pieces` and `mask` [window, piece]; `words` [batch, word, piece of the word], positions in the flattened
@@ -130,7 +119,6 @@ class PieceFeaturiser:
         return {"pieces": pieces, "mask": mask, "words": words}
 
     def to_json(self) -> dict[str, Any]:
-        """The tokenizer, its special pieces and the windows."""
         return {
             "kind": self.kind, "tokenizer": self.tokenizer.to_str(), "vocabulary": asdict(self.vocabulary),
             "window": self.window, "overlap": self.overlap, "first_only": self.first_only,
@@ -179,15 +167,10 @@ class PieceFeaturiser:
 
 
 def plan_windows(sizes: Sequence[int], limit: int, overlap: int) -> list[tuple[int, int]]:
-    """Split words into windows.
+    """Split words of these sizes in pieces into windows, (start, end) in words.
 
-    Args:
-        sizes: Pieces of each word.
-        limit: Maximum pieces of a window; a word with more has a window of its own.
-        overlap: Pieces shared by neighbours, rounded up to whole words where windows hold several.
-
-    Returns:
-        (start, end) of each window in words.
+    A word with more pieces than the `limit` has a window of its own. Neighbours share `overlap` pieces, rounded up to whole
+    words where windows hold several.
     """
     windows: list[tuple[int, int]] = []
     start = 0

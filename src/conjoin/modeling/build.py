@@ -44,13 +44,8 @@ MIN_COVERAGE = 0.1  # of the words of the training data; with less it is hardly 
 
 
 def build_model(
-    config: Config,
-    schema: Schema,
-    *,
-    documents: Sequence[Document] = (),
-    folder: Path | None = None,
-    cache: FeatureCache | None = None,
-    training: bool = True,
+    config: Config, schema: Schema, *, documents: Sequence[Document] = (), folder: Path | None = None,
+    cache: FeatureCache | None = None, training: bool = True,
 ) -> JointModel:
     """Build a model for a schema.
 
@@ -79,17 +74,13 @@ def assemble_model(config: Config, schema: Schema, embedder: Embedder) -> JointM
             labels=label_count(config.relations, decoder.entities),
         )
     return JointModel(
-        schema, decoder, embedder=embedder, shared=shared, entity_stack=entity_stack, entities=entities,
-        relation_stack=relation_stack, relations=relations, settings=config.relations,
+        schema, decoder, config.relations, embedder=embedder, shared=shared, entity_stack=entity_stack, entities=entities,
+        relation_stack=relation_stack, relations=relations,
     )
 
 
 def build_embedder(
-    config: Config,
-    *,
-    documents: Sequence[Document] = (),
-    folder: Path | None = None,
-    cache: FeatureCache | None = None,
+    config: Config, *, documents: Sequence[Document] = (), folder: Path | None = None, cache: FeatureCache | None = None,
     training: bool = True,
 ) -> Embedder:
     """Build all embedders of the settings, joined; arguments as for `build_model`."""

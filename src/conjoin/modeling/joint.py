@@ -22,18 +22,12 @@ from conjoin.schema import Schema
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Documents as tensors.
-
-    Attributes:
-        features: Of the embedder.
-        lengths: [batch] words of each document.
-        targets: [batch, word] gold tags, or None without annotations.
-    """
+    """Documents as tensors."""
 
     documents: tuple[Document, ...]
-    features: Mapping[str, Tensor]
-    lengths: Tensor
-    targets: Tensor | None
+    features: Mapping[str, Tensor]  # of the embedder
+    lengths: Tensor  # [batch] words of each document
+    targets: Tensor | None  # [batch, word] gold tags, or None without annotations
 
     def to(self, device: torch.device) -> Batch:
         return replace(
@@ -52,28 +46,15 @@ class JointModel(nn.Module):
     """
 
     def __init__(
-        self,
-        schema: Schema,
-        decoder: Decoder,
-        *,
-        embedder: Embedder,
-        shared: RecurrentStack,
-        entity_stack: RecurrentStack,
-        entities: TaggerHead,
-        relation_stack: RecurrentStack | None,
+        self, schema: Schema, decoder: Decoder, settings: RelationSettings, *, embedder: Embedder, shared: RecurrentStack,
+        entity_stack: RecurrentStack, entities: TaggerHead, relation_stack: RecurrentStack | None,
         relations: RelationHead | None,
-        settings: RelationSettings,
     ) -> None:
         super().__init__()
-        self.schema = schema
-        self.decoder = decoder
-        self.embedder = embedder
-        self.shared = shared
-        self.entity_stack = entity_stack
-        self.entities = entities
-        self.relation_stack = relation_stack
-        self.relations = relations
-        self.settings = settings
+        self.schema, self.decoder, self.settings = schema, decoder, settings
+        self.embedder, self.shared = embedder, shared
+        self.entity_stack, self.entities = entity_stack, entities
+        self.relation_stack, self.relations = relation_stack, relations
 
     @property
     def device(self) -> torch.device:

@@ -14,13 +14,9 @@ CHUNK_CHARACTERS = 200_000
 
 
 def fill_batches(order: Sequence[int], sizes: Sequence[int], *, documents: int, pieces: int) -> Iterator[list[int]]:
-    """Cut an order of documents into batches.
+    """Cut an order of documents, whose sizes are in pieces, into batches.
 
-    Args:
-        order: Indices of documents.
-        sizes: The size of each document in pieces.
-        documents: Maximum number of documents in a batch.
-        pieces: Maximum number of pieces in a batch, padding included; a larger document makes a batch of one.
+    A batch has at most `documents` documents and `pieces` pieces, padding included; a larger document makes a batch of one.
     """
     batch: list[int] = []
     longest = 0
@@ -58,13 +54,8 @@ def shuffled_batches(
 
 
 def chunks(texts: Iterable[Text], *, first: int = FIRST_CHUNK_CHARACTERS) -> Iterator[list[Text]]:
-    """Cut a stream of texts into chunks, in order; a chunk ends after the text that fills it.
-
-    Where the stream fails, the texts before the error make a last chunk, then the error is raised.
-
-    Args:
-        first: Minimum number of characters in the first chunk.
-    """
+    """Cut a stream of texts into chunks, the first with at least `first` characters; a chunk ends after the text that fills
+    it. Where the stream fails, the texts before the error make a last chunk, then the error is raised."""
     chunk: list[Text] = []
     size, min_size = 0, first
     try:

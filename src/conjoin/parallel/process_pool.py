@@ -58,11 +58,7 @@ class ProcessPool(Generic[Item, Result]):
     """
 
     def __init__(
-        self,
-        prepare: Callable[[int], Work[Item, Result]],
-        *,
-        workers: int,
-        threads: int | None = None,
+        self, prepare: Callable[[int], Work[Item, Result]], *, workers: int, threads: int | None = None,
         retry: Callable[[Item, object], Item] | None = None,
     ) -> None:
         share = threads or thread_share(workers)

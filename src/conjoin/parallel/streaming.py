@@ -33,7 +33,6 @@ class StreamExtractor(Protocol):
 
 
 def identity(document: Document) -> Document:
-    """The document itself."""
     return document
 
 
@@ -61,12 +60,8 @@ def pipe_in_processes(
 
     Args:
         load: Called in each process with its number, returns its extractor; picklable, as functions of modules are.
-        texts: Pairs of id and text.
         render: Called with each document in the process that extracted it; picklable.
         skip: Leave out so many first results; the others do not depend on it.
-
-    Returns:
-        The rendered documents, in order.
 
     Raises:
         WorkerError: A process died. This and errors of the stream or the model are raised after the results before them.

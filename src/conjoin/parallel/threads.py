@@ -22,17 +22,11 @@ def _keep_threads(count: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """The batch size and threads of a model.
+    """The batch size and threads of a model."""
 
-    Attributes:
-        batch_pieces: Pieces of a batch, padding included, with which it is fastest.
-        threads: Threads that it computes with; 1 where parallel batches gain nothing.
-        use_threads: Sets the number of threads that the calling thread computes with.
-    """
-
-    batch_pieces: int
-    threads: int = 1
-    use_threads: Callable[[int], None] = _keep_threads
+    batch_pieces: int  # of the fastest batch, padding included
+    threads: int = 1  # that it computes with; 1 where parallel batches gain nothing
+    use_threads: Callable[[int], None] = _keep_threads  # sets the number that the calling thread computes with
 
 
 def parallel_batches(threads: int) -> int:
@@ -62,14 +56,10 @@ class BatchThreads(Generic[T]):
             self._pool.shutdown(cancel_futures=True)
 
     def begin(self, work: Callable[[list[int]], Sequence[T]], sizes: Sequence[int]) -> Callable[[], list[T]]:
-        """Start work on items, the largest first, in batches of like sizes.
+        """Start work on items, given by their sizes in pieces, the largest first, in batches of like sizes.
 
-        Args:
-            work: Takes the indices of a batch's items and returns their results.
-            sizes: The size of each item in pieces.
-
-        Returns:
-            A function that waits and returns the results in the order of the items.
+        `work` takes the indices of a batch's items. The returned function waits and returns the results in the order of
+        the items.
         """
         order = sorted(range(len(sizes)), key=lambda index: -sizes[index])
         batches = list(fill_batches(order, sizes, documents=MAX_DOCUMENTS, pieces=self.compute.batch_pieces))

@@ -50,7 +50,7 @@ class Processes:
 
     @property
     def main(self) -> bool:
-        """Whether this is the process that writes files."""
+        """True for the process that writes files."""
         return self.rank == 0
 
     def wait(self) -> None:
@@ -86,8 +86,7 @@ class Processes:
 def join_processes() -> Processes:
     """Connect to the processes that were started together with this one, if there are any.
 
-    Raises:
-        SettingError: There are fewer GPUs than processes.
+    Raises `SettingError` when there are fewer GPUs than processes.
     """
     count = launched_processes()
     if count > 1 and not distributed.is_initialized():
@@ -148,7 +147,6 @@ def random_state() -> dict[str, Tensor]:
 
 
 def set_random_state(state: dict[str, Tensor]) -> None:
-    """Put a state from `random_state` back."""
     torch.set_rng_state(state["cpu"])
     if torch.cuda.is_available() and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"])

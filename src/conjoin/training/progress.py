@@ -40,7 +40,6 @@ class TrainingProgress:
         self.progress.stop()
 
     def listen(self, event: Event) -> None:
-        """Show an event."""
         if not self.shown:
             return
         if isinstance(event, Started):

@@ -92,7 +92,6 @@ def _notes(table: Mapping[str, Any]) -> list[str]:
 
 
 def _in_all(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The deviations that all of several rows have."""
     lists = [row["deviations"] for row in rows if "deviations" in row]
     return [item for item in lists[0] if all(item in others for others in lists)] if len(lists) > 1 else []
 

@@ -37,10 +37,8 @@ class Options:
         encoder: Replaces the paper's encoder; in Crone 2020's model, frozen, ELMo and GloVe.
         settings: Overrides of every row's settings.
         quick: A smoke run of one epoch on a few sentences, whose scores mean nothing.
-        seeds: Run only the first seeds of the protocol.
-        folds: Run only the first folds of the protocol.
+        seeds, folds: Run only so many first ones of the protocol.
         rows: Names of the rows that are run; all when empty.
-        workers: Processes.
         cache_limit: GB for vectors of frozen encoders.
         samples: Resamples of the significance test.
     """
@@ -57,21 +55,11 @@ class Options:
 
 
 def reproduce(
-    name: str,
-    data: Path,
-    output: Path,
-    options: Options = Options(),
-    *,
-    listen: Listener | None = None,
+    name: str, data: Path, output: Path, options: Options = Options(), *, listen: Listener | None = None
 ) -> dict[str, Any]:
-    """Run the rows of a table whose corpora are under `data`; a run that was stopped continues.
+    """Run the rows of a table whose corpora are under `data` (see `SOURCES`); a run that was stopped continues.
 
-    Args:
-        name: Name of the table.
-        data: Folder of the corpora, see `SOURCES`.
-        output: Folder of the experiments.
-        options: How the table is run.
-        listen: Called with the name of the row and the result of each finished training run.
+    `listen` is called with the name of the row and the result of each finished training run.
 
     Returns:
         The table for `render.markdown` and `render.latex`.
@@ -232,7 +220,6 @@ def _deviations(row: Row, experiment: Experiment, options: Options) -> list[str]
 
 
 def _flat(config: Config) -> dict[str, Any]:
-    """Settings by dotted key."""
     flat: dict[str, Any] = {}
     for name, value in config.model_dump(mode="json", exclude={"paper"}).items():
         flat |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}

@@ -16,7 +16,6 @@ class Source:
 
     Attributes:
         places: Paths under the data folder, of which the first that exists is read.
-        options: Options of the format.
         format: Name of the format; detected when None.
         lenient: Leave out what is wrong in the files.
         folds: Values of the option `splits`, one for each fold.
@@ -31,11 +30,9 @@ class Source:
     form: str = ""
 
     def place(self, data: Path) -> Path | None:
-        """The first file or folder that exists, or None."""
         return next((data / place for place in self.places if (data / place).exists()), None)
 
     def missing(self, data: Path) -> str:
-        """The message for a corpus that is not there."""
         form = f"; this table needs {self.form}" if self.form else ""
         return f"the corpus is not under {data}: looked for {', '.join(self.places)}{form}"
 

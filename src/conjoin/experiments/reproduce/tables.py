@@ -8,11 +8,7 @@ from typing import Literal
 
 from conjoin.experiments.folds import DevUse, Folding
 
-Column = Literal[
-    "entities micro", "relations micro", "entities macro", "relations macro", "gold relations micro"
-]
-
-
+Column = Literal["entities micro", "relations micro", "entities macro", "relations macro", "gold relations micro"]
 OWN_SPLITS = Folding()
 
 
@@ -23,10 +19,7 @@ class Row:
     Attributes:
         name: As in the paper.
         corpus: Key of `SOURCES`.
-        preset: Settings.
         reported: The paper's figures in per cent, by column.
-        folding: Folds and parts.
-        dev: Use of a dev part.
         seeds: Number of runs that the paper takes the mean of.
         overrides: Settings that differ from the preset.
         same_size: Add layers to the shared stack until the model has about as many trained parameters as its preset (Crone

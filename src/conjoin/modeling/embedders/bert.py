@@ -86,17 +86,11 @@ class SavedTokenizer:
 
 @dataclass(frozen=True, slots=True)
 class EncoderOutput:
-    """The output of an encoder; the last two only on request.
+    """The output of an encoder; the last two only on request."""
 
-    Attributes:
-        last_hidden_state: [window, piece, width].
-        hidden_states: [window, piece, width] of each layer, the input embeddings first.
-        attentions: [window, head, piece, piece] of each layer.
-    """
-
-    last_hidden_state: Tensor
-    hidden_states: tuple[Tensor, ...] | None
-    attentions: tuple[Tensor, ...] | None
+    last_hidden_state: Tensor  # [window, piece, width]
+    hidden_states: tuple[Tensor, ...] | None  # the same of each layer, the input embeddings first
+    attentions: tuple[Tensor, ...] | None  # [window, head, piece, piece] of each layer
 
 
 class BertEncoder(nn.Module):
@@ -119,13 +113,8 @@ class BertEncoder(nn.Module):
         return self
 
     def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        *,
-        inputs_embeds: Tensor | None = None,
-        output_hidden_states: bool = False,
-        output_attentions: bool = False,
+        self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, *,
+        inputs_embeds: Tensor | None = None, output_hidden_states: bool = False, output_attentions: bool = False,
     ) -> EncoderOutput:
         """input_ids: [window, piece], or inputs_embeds: [window, piece, width]; attention_mask: [window, piece], 0 for
         padding, or None without any."""

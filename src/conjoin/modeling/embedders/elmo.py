@@ -125,14 +125,8 @@ class Elmo(nn.Module):
         return result
 
     def run(self, texts: Texts, states: Sequence[State] | None = None) -> tuple[Tensor, list[State]]:
-        """Compute a batch.
-
-        Args:
-            states: Initial states of each LSTM layer; zero when absent.
-
-        Returns:
-            Vectors [batch, word, layer, width], and the states after the last word of each text.
-        """
+        """Vectors [batch, word, layer, width], and the states of each LSTM layer after the last word of each text; initial
+        states are zero when absent."""
         lengths = torch.tensor([len(words) + 2 for words in texts], device=self.device)
         inputs = self._tokens(texts, lengths)  # [batch, word with boundaries, projection]
         positions = torch.arange(inputs.shape[1], device=self.device)
@@ -258,11 +252,6 @@ def saved_elmo(folder: Path) -> Elmo:
 
 
 def _build(path: Path) -> Elmo:
-    options = _read_options(path)
-    return Elmo(ElmoShape.from_options(options, str(path)), options).eval()
-
-
-def _read_options(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -272,7 +261,7 @@ def _read_options(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path}: not readable as JSON ({error}); download it again") from error
     if not isinstance(value, dict):
         raise ModelError(f"{path}: not the options of an ELMo model; give the options.json of the weights")
-    return value
+    return Elmo(ElmoShape.from_options(value, str(path)), value).eval()
 
 
 def _fill(elmo: Elmo, path: Path) -> None:

@@ -30,17 +30,11 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OpenedEncoder:
-    """An encoder and its tokenizer.
-
-    Attributes:
-        module: The encoder.
-        tokenizer: A fast tokenizer of transformers, or a compatible object.
-        layer_lock: Held while all layers of a batch are computed.
-    """
+    """An encoder and its tokenizer, a fast one of transformers or a compatible object."""
 
     module: Encoder
     tokenizer: Any
-    layer_lock: AbstractContextManager[object]
+    layer_lock: AbstractContextManager[object]  # held while all layers of a batch are computed
 
 
 def open_encoder(
@@ -48,13 +42,12 @@ def open_encoder(
 ) -> OpenedEncoder:
     """Open a pre-trained encoder. No remote code is run.
 
-    Without `training`, BERT is computed by `bert.py`: importing transformers takes seconds.
-
     Args:
         name: Hub name, folder or alias.
         dropout: None keeps the encoder's own setting.
         folder: A saved conjoin model, whose encoder is opened without its weights.
-        training: Whether it may be trained or exported.
+        training: Whether it may be trained or exported; otherwise BERT is computed by `bert.py`, since importing
+            transformers takes seconds.
 
     Raises:
         ModelError: There is no such encoder.

@@ -32,8 +32,7 @@ class LayeredEncoder(Protocol):
     def transformer(self) -> TransformerEmbedder | None:
         """The transformer inside, or None for ELMo."""
 
-    def sizes(self, texts: Texts) -> list[int]:
-        """The cost of each text."""
+    def sizes(self, texts: Texts) -> list[int]: ...
 
     def vectors(self, texts: Texts) -> list[Tensor]:
         """[word, layer, width] of each text, on the CPU."""
@@ -154,7 +153,6 @@ class FrozenTransformer(nn.Module):
         return [rows[: len(words)].cpu() for rows, words in zip(layers, texts, strict=True)]
 
     def settings(self) -> str:
-        """Pooling, windows, layers, tokenizer and configuration."""
         transformer = self.transformer
         pieces = transformer.featuriser
         parts = [transformer.word_pooling, pieces.window, pieces.overlap, self.all_layers, pieces.tokenizer.to_str()]

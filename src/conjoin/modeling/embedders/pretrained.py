@@ -25,15 +25,9 @@ ENCODER_REMEDY = "give a hub name, a folder with config.json, tokenizer.json and
 
 
 def load_transformer(name: str, *, dropout: float | None, saved: Path | None = None) -> tuple[Any, Any]:
-    """Load an encoder and its fast tokenizer. No remote code is run.
+    """Load an encoder and its fast tokenizer, as `encoder.open_encoder`.
 
-    Args:
-        name: Hub name, folder or alias.
-        dropout: None keeps the encoder's own setting.
-        saved: Folder of a saved model's configuration and tokenizer; the encoder is returned without its weights.
-
-    Raises:
-        ModelError: There is no such encoder.
+    `saved` is the folder of a saved model's configuration and tokenizer; the encoder is then returned without its weights.
     """
     source = str(saved) if saved else resolve_name(name)
     if source.startswith(("/", ".", "~")) and not Path(source).is_dir():

@@ -29,12 +29,8 @@ DIGESTED_WORDS = 200  # vectors in the digest that identifies a file
 class WordVectors(nn.Module):
     """Frozen word vectors (GloVe in Crone 2020 §3.1).
 
-    A word is looked up as spelt, then in lower case; without a match its vector is 0.
-
-    Args:
-        words: Words of the training data that have a vector; they are part of the model.
-        vectors: [word, width].
-        table: The file of all vectors, for other words.
+    A word is looked up as spelt, then in lower case; without a match its vector is 0. Words of the training data and their
+    vectors [word, width] are part of the model, others come from the `table` of the file.
 
     Attributes:
         coverage: Of a new model, how many distinct words of the training data have a vector, and how many there are.

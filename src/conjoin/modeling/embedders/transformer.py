@@ -148,7 +148,6 @@ class TransformerEmbedder(nn.Module):
         return torch.where(draws & ~torch.isin(pieces, special), self.tokenizer.mask_token_id, pieces)
 
     def save(self, folder: Path) -> None:
-        """Write the configuration, the tokenizer and the files of the inputs."""
         (folder / SAVED).mkdir()
         self.encoder.config.save_pretrained(folder / SAVED)
         self.tokenizer.save_pretrained(folder / SAVED)
@@ -185,8 +184,7 @@ def find_transformer(embedder: Embedder) -> tuple[str, TransformerEmbedder] | No
 def vocabulary_of(tokenizer: Any) -> Vocabulary:
     """The special pieces of a tokenizer."""
     prefix, suffix = _special_pieces(tokenizer.backend_tokenizer)
-    padding = tokenizer.pad_token_id or 0
-    unknown = tokenizer.unk_token_id
+    padding, unknown = tokenizer.pad_token_id or 0, tokenizer.unk_token_id
     return Vocabulary(tuple(prefix), tuple(suffix), padding, padding if unknown is None else unknown)
 
 

@@ -18,27 +18,18 @@ from conjoin.modeling.nn.term import Term
 
 @dataclass(frozen=True, slots=True)
 class PairInputs:
-    """Entities and pairs of a batch as tensors.
+    """Entities and pairs of a batch as tensors."""
 
-    Attributes:
-        rows, starts, ends: [span] row of the batch and words, end exclusive.
-        labels: [span] rows of the label embedding, -1 for none; or None where the head has no label embedding.
-        pairs: [2, pair] indices of spans.
-        between: [2, pair] first and last (exclusive) of the words between.
-        buckets: [pair] rows of the distance embedding.
-    """
-
-    rows: Tensor
-    starts: Tensor
-    ends: Tensor
-    labels: Tensor | None
-    pairs: Tensor
-    between: Tensor
-    buckets: Tensor
+    rows: Tensor  # [span] row of the batch
+    starts: Tensor  # [span] first word
+    ends: Tensor  # [span] last word, exclusive
+    labels: Tensor | None  # [span] rows of the label embedding, -1 for none; None where the head has none
+    pairs: Tensor  # [2, pair] indices of spans
+    between: Tensor  # [2, pair] first and last (exclusive) of the words between
+    buckets: Tensor  # [pair] rows of the distance embedding
 
     @classmethod
     def of(cls, spans: Spans, pairs: Numbers, device: torch.device) -> PairInputs:
-        """The inputs of candidates, as from `RelationDecoder.candidates`."""
         labels = spans.starts if spans.labels is None else spans.labels
         of_spans = torch.from_numpy(np.stack([spans.rows, spans.starts, spans.ends, labels])).to(device)
         of_pairs = torch.from_numpy(np.concatenate([pairs, np.stack(between(spans, pairs))])).to(device)
@@ -86,15 +77,8 @@ class RelationHead(nn.Module):
     """Scores of relation types for ordered pairs of entities, with NEG at index 0 under softmax."""
 
     def __init__(
-        self,
-        *,
-        pooling: SpanPooling,
-        labels: nn.Linear | None,
-        projections: Projections,
-        features: PairFeatures,
-        scorer: nn.Module,
-        decision: Decision,
-        dropout: float,
+        self, *, pooling: SpanPooling, labels: nn.Linear | None, projections: Projections, features: PairFeatures,
+        scorer: nn.Module, decision: Decision, dropout: float,
     ) -> None:
         super().__init__()
         self.pooling = pooling

@@ -13,15 +13,9 @@ def forward_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Log-sums over all tag sequences. The backward pass is the forward pass over reversed rows, so one loop does both.
 
-    Args:
-        emissions: [batch, word, tag].
-        lengths: [batch], at least 1.
-        starts, ends: [tag].
-        transitions: [tag before, tag after]; minus infinity for a forbidden step.
-
-    Returns:
-        Forward sums up to and including the word [batch, word, tag], backward sums of all words after it
-        [batch, word, tag], and the log partition [batch].
+    emissions: [batch, word, tag]; lengths: [batch], at least 1; starts, ends: [tag]; transitions: [tag before, tag after],
+    minus infinity for a forbidden step → forward sums up to and including the word [batch, word, tag], backward sums of
+    all words after it [batch, word, tag], and the log partition [batch].
     """
     words, tags = emissions.shape[1:]
     positions = torch.arange(words, device=lengths.device)
@@ -71,9 +65,7 @@ class _LogPartition(torch.autograd.Function):
 class ChainCRF(nn.Module):
     """Linear-chain conditional random field over tags (Lafferty et al. 2001; Crone 2020 §3.2).
 
-    Args:
-        legal_starts, legal_ends: [tag].
-        legal: [tag before, tag after]. Illegal steps have probability 0, in training as in decoding.
+    legal_starts, legal_ends: [tag]; legal: [tag before, tag after]. Illegal steps have probability 0, in training too.
     """
 
     legal_starts: Tensor

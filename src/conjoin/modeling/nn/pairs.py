@@ -130,19 +130,11 @@ class SummedPairs(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class ScorerSizes:
-    """The sizes of a pair scorer.
+    """The sizes of a pair scorer."""
 
-    Attributes:
-        width: Of the head and tail vectors.
-        relations: Number of scores per pair, including NEG if it is a class.
-        features: Width of the pair features; 0 for none.
-        hidden: Width of hidden layers.
-        bilinear: Whether a biaffine scorer has a bilinear term.
-    """
-
-    width: int
-    relations: int
-    features: int
+    width: int  # of the head and tail vectors
+    relations: int  # scores per pair, including NEG if it is a class
+    features: int  # width of the pair features; 0 for none
     hidden: int
     activation: Activation
     dropout: float

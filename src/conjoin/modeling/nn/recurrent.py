@@ -16,12 +16,11 @@ CELLS: dict[Cell, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LST
 
 
 class RecurrentStack(nn.Module):
-    """A stack of bidirectional recurrent layers with dropout before each (Crone 2020 §3.1 to 3.4).
+    """A stack of bidirectional recurrent layers with dropout before each (Crone 2020 §3.1 to 3.4); zero are the identity.
 
     Outputs of a row depend neither on other rows nor on padding.
 
     Args:
-        layers: Zero layers are the identity.
         size: Of each direction.
         residual: A layer as wide as its input adds its output, times a trained vector that starts at zero, to the input,
             so that an encoder below it starts undisturbed. ReZero (Bachlechner et al. 2021) has one factor per layer,
