@@ -73,7 +73,6 @@ def train(
         ModelError: `output` holds a finished model, or checkpoints of another run.
     """
     folder = Path(output) if output is not None else None
-    config = with_absolute_paths(config)
     architecture = ARCHITECTURES[DEFAULT]
     data = training_corpus(corpus, architecture, relation_free=relation_free, lenient=lenient)
     train_and_dev = _train_and_dev(data, architecture, lenient) if retrain_on_dev else ()
@@ -82,7 +81,7 @@ def train(
     processes = join_processes()
     with run_folder(folder, overwrite, processes), _listener(progress, listen, folder, processes) as listener:
         cache = FeatureCache(cache_folder(), limit=round(cache_limit * 1e9)) if cache_limit > 0 else None
-        trainer = _Trainer(_with_hyphens(config, data.train), folder, listener, cache, processes)
+        trainer = _Trainer(_with_hyphens(with_absolute_paths(config), data.train), folder, listener, cache, processes)
         trained = trainer.retrain(data, train_and_dev) if retrain_on_dev else trainer.fit(data.train, data.dev)
         trained.extractor.record = trainer.measure(trained, data)
         save_run(trained.extractor, folder, processes)
