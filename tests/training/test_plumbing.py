@@ -41,13 +41,15 @@ def the_other_way_round(documents: Sequence[Document]) -> list[Document]:
 
 
 class Spy:
-    """Calls a function and keeps what it was called with by name."""
+    """Calls a function and keeps its arguments."""
 
     def __init__(self, called: Any) -> None:
         self.called = called
+        self.positional: list[tuple[Any, ...]] = []
         self.named: list[dict[str, Any]] = []
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
+        self.positional.append(arguments)
         self.named.append(named)
         return self.called(*arguments, **named)
 
@@ -67,9 +69,9 @@ def test_batches_and_optimizer_are_made_as_set(values: dict[str, Any], monkeypat
     for call in batches.named:
         assert (call["documents"], call["pieces"]) == (values["batch_size"], values["batch_pieces"])
         assert (call["bucket_batches"], call["seed"]) == (values["bucket_batches"], values["seed"])
-    (built,) = optimizer.named
+    ((_, settings),) = optimizer.positional
     names = ("optimizer", "learning_rate", "head_learning_rate", "layer_decay", "weight_decay")
-    assert built == {name: values[name] for name in names}
+    assert {name: getattr(settings, name) for name in names} == {name: values[name] for name in names}
 
 
 @pytest.mark.parametrize(("symmetric", "f1"), [(frozenset({"Married"}), 1.0), (frozenset[str](), 0.0)])
