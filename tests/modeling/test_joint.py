@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from conjoin.annotator import Annotator
 from conjoin.config.presets import load_config
-from conjoin.config.settings import Config, EncoderSettings
+from conjoin.config.settings import Config
 from conjoin.decoding.spans import Numbers, Spans
 from conjoin.document import Document, Entity, Relation
 from conjoin.evaluation.metrics import score
@@ -33,7 +34,7 @@ LONG = ("the mayor of oslo joined acme corp in norway " * 4).split()
 @pytest.fixture(scope="module")
 def embedder(encoder: str) -> TransformerEmbedder:
     torch.manual_seed(0)
-    return TransformerEmbedder(open_encoder(encoder), EncoderSettings()).eval()
+    return TransformerEmbedder(open_encoder(encoder)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +151,7 @@ def test_a_document_alone_equals_itself_in_a_batch(
 def test_word_poolings_do_not_see_padding(
     encoder: str, symmetric: Schema, documents: list[Document], pooling: str
 ) -> None:
-    model = TransformerEmbedder(open_encoder(encoder), EncoderSettings(word_pooling=pooling)).eval()  # type: ignore[arg-type]
+    model = TransformerEmbedder(open_encoder(encoder), word_pooling=pooling).eval()  # type: ignore[arg-type]
     joint = assemble(model, symmetric)
     longer = Document.from_words([*LONG, "antidisestablishment"])
     close(emissions_of(joint, documents[:1])[0], emissions_of(joint, [longer, documents[0]])[1, :9])
@@ -263,7 +264,7 @@ def test_proposals_are_gold_predicted_their_union_or_a_mixture(
     assert proposed_by(models["both"], documents) == [left | right for left, right in zip(gold, found, strict=True)]
     mixed = {tuple(rows[0] == gold[0] for rows in [proposed_by(models["mixture"], documents)]) for _ in range(40)}
     assert mixed == {(True,), (False,)}
-    models["mixture"].settings = models["mixture"].settings.model_copy(update={"mixture": 1.0})
+    models["mixture"].candidates = replace(models["mixture"].candidates, mixture=1.0)
     assert proposed_by(models["mixture"], documents) == found
 
 

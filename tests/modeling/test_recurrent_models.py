@@ -82,7 +82,7 @@ def test_about_six_million_parameters_are_trained() -> None:
     """With ELMo 5.5B (1,024) and GloVe (300); the paper says approximately 6 million."""
     config = load_config("crone2020-conll04")
     schema = Schema(("Loc", "Org", "Other", "Peop"), tuple(f"r{n}" for n in range(5)))
-    characters = CharacterEmbedder("x" * 80, config.characters.model_copy(update={"size": 32, "cell": "gru"}))
+    characters = CharacterEmbedder("x" * 80, embedding_size=config.characters.embedding_size, size=32, cell="gru")
     model = assemble_model(config, schema, Stub(1024 + 300 + characters.width + 7))  # type: ignore[arg-type]
     trained = sum(value.numel() for part in (model, characters, LayerMix(3)) for value in part.parameters())
     assert 5.8e6 < trained < 6.25e6

@@ -13,10 +13,12 @@ from conjoin.config.settings import (
     Config,
     ElmoSettings,
     EncoderSettings,
+    EntitySettings,
     RelationSettings,
     StackSettings,
 )
 from conjoin.decoding.decoder import build_decoder, label_count
+from conjoin.decoding.tags import TagDecoder
 from conjoin.document import Document
 from conjoin.errors import SettingError
 from conjoin.features.characters import saved_alphabet
@@ -31,7 +33,7 @@ from conjoin.modeling.embedders.static import CasingEmbedder, WordVectors, saved
 from conjoin.modeling.embedders.transformer import InputEmbedder, TransformerEmbedder
 from conjoin.modeling.heads.relations import PairFeatures, Projections, RelationHead
 from conjoin.modeling.heads.tagger import TaggerHead
-from conjoin.modeling.joint import JointModel
+from conjoin.modeling.joint import CandidateSettings, JointModel
 from conjoin.modeling.nn.layers import FeedForward, SpanPooling
 from conjoin.modeling.nn.pairs import SCORERS, ScorerSizes
 from conjoin.modeling.nn.recurrent import RecurrentStack
@@ -65,7 +67,7 @@ def assemble_model(config: Config, schema: Schema, embedder: Embedder) -> JointM
     stack = config.stack
     shared = build_stack(stack, embedder.width, stack.shared)
     entity_stack = build_stack(stack, shared.width, stack.entities)
-    entities = TaggerHead(entity_stack.width, decoder.entities, config.entities)
+    entities = build_entity_head(config.entities, decoder.entities, entity_stack.width)
     relation_stack = relations = None
     if schema.relation_types:
         relation_stack = build_stack(stack, shared.width, stack.relations)
@@ -73,9 +75,11 @@ def assemble_model(config: Config, schema: Schema, embedder: Embedder) -> JointM
             config.relations, relation_stack.width, types=len(schema.relation_types),
             labels=label_count(config.relations, decoder.entities),
         )
+    settings = config.relations
+    candidates = CandidateSettings(settings.proposals, settings.mixture, settings.label_embedding, settings.label_source)
     return JointModel(
-        schema, decoder, config.relations, embedder=embedder, shared=shared, entity_stack=entity_stack, entities=entities,
-        relation_stack=relation_stack, relations=relations,
+        schema, decoder, embedder=embedder, shared=shared, entity_stack=entity_stack, entities=entities,
+        relation_stack=relation_stack, relations=relations, candidates=candidates,
     )
 
 
@@ -110,17 +114,29 @@ def build_characters(
     settings: CharacterSettings, texts: Sequence[Sequence[str]], *, folder: Path | None
 ) -> CharacterEmbedder:
     """An embedder of characters, with the alphabet of the texts or of a saved model."""
-    return CharacterEmbedder(saved_alphabet(folder) if folder else alphabet_of(texts), settings)
+    return CharacterEmbedder(
+        saved_alphabet(folder) if folder else alphabet_of(texts), embedding_size=settings.embedding_size,
+        size=settings.size, cell=settings.cell, masking=settings.masking,
+    )
 
 
 def build_transformer(
-    settings: EncoderSettings, *, inputs: Mapping[str, InputEmbedder], folder: Path | None, cache: FeatureCache | None,
+    settings: EncoderSettings,
+    *,
+    inputs: Mapping[str, InputEmbedder],
+    folder: Path | None,
+    cache: FeatureCache | None,
     training: bool,
 ) -> TransformerEmbedder | FrozenEmbedder:
     """A Hugging Face encoder, fine-tuned or frozen."""
     encoder = open_encoder(str(settings.name), dropout=settings.dropout, folder=folder, training=training)
-    embedder = TransformerEmbedder(encoder, settings, inputs=inputs)
-    if not settings.frozen:
+    fine_tuned = not settings.frozen
+    embedder = TransformerEmbedder(
+        encoder, word_pooling=settings.word_pooling, max_pieces=settings.max_pieces, overlap=settings.overlap,
+        train_word_table=settings.train_word_table, masking=settings.masking, inputs=inputs,
+        mix=settings.layers == "mix" and fine_tuned,
+    )
+    if fine_tuned:
         return embedder
     return FrozenEmbedder(FrozenTransformer(embedder, all_layers=settings.layers == "mix"), cache=cache)
 
@@ -149,6 +165,15 @@ def build_stack(settings: StackSettings, width: int, layers: int) -> RecurrentSt
     """Recurrent layers over states [batch, word, width]."""
     return RecurrentStack(
         width, layers=layers, size=settings.size, cell=settings.cell, dropout=settings.dropout, residual=settings.residual
+    )
+
+
+def build_entity_head(settings: EntitySettings, decoder: TagDecoder, width: int) -> TaggerHead:
+    """The entity head over states [batch, word, width]."""
+    return TaggerHead(
+        width, decoder, layers=settings.layers, size=settings.size, activation=settings.activation,
+        dropout=settings.dropout, output=settings.output, reduction=settings.reduction,
+        outside_prior=settings.outside_prior,
     )
 
 

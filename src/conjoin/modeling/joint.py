@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from conjoin.config.settings import RelationSettings
+from conjoin.config.options import LabelEmbedding, LabelSource, Proposals
 from conjoin.decoding.decoder import Decoder
 from conjoin.decoding.spans import Numbers, Spans
 from conjoin.document import Document, Entity
@@ -38,6 +38,29 @@ class Batch:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class CandidateSettings:
+    """The entities of candidate pairs in training.
+
+    Attributes:
+        proposals: `predicted` (Giorgi et al. 2019 §2), `gold` (Crone 2020 §3.3), `both` joined, or a `mixture`.
+        mixture: Share of sentences with predicted entities; the others have gold ones.
+        label_embedding: Labels are entity types, tags of last words, or none.
+        label_source: `own` label of the proposed entity, or that of the tag `predicted` for its last word (Crone 2020,
+            footnote 2).
+    """
+
+    proposals: Proposals
+    mixture: float
+    label_embedding: LabelEmbedding
+    label_source: LabelSource
+
+    @property
+    def needs_predictions(self) -> bool:
+        """True if training predicts entities."""
+        return self.proposals != "gold" or self.label_source == "predicted"
+
+
 class JointModel(nn.Module):
     """Scores and losses of joint entity and relation extraction.
 
@@ -46,12 +69,12 @@ class JointModel(nn.Module):
     """
 
     def __init__(
-        self, schema: Schema, decoder: Decoder, settings: RelationSettings, *, embedder: Embedder, shared: RecurrentStack,
-        entity_stack: RecurrentStack, entities: TaggerHead, relation_stack: RecurrentStack | None,
-        relations: RelationHead | None,
+        self, schema: Schema, decoder: Decoder, *, embedder: Embedder, shared: RecurrentStack, entity_stack: RecurrentStack,
+        entities: TaggerHead, relation_stack: RecurrentStack | None, relations: RelationHead | None,
+        candidates: CandidateSettings,
     ) -> None:
         super().__init__()
-        self.schema, self.decoder, self.settings = schema, decoder, settings
+        self.schema, self.decoder, self.candidates = schema, decoder, candidates
         self.embedder, self.shared = embedder, shared
         self.entity_stack, self.entities = entity_stack, entities
         self.relation_stack, self.relations = relation_stack, relations
@@ -117,13 +140,12 @@ class JointModel(nn.Module):
             raise ValueError("a model with a relation head needs a decoder of relations")
         gold: Sequence[Sequence[Entity]] = [document.entities for document in batch.documents]
         predicted = gold
-        own_labels = self.settings.label_source == "own"
-        if self.settings.proposals != "gold" or not own_labels:
+        if self.candidates.needs_predictions:
             scores = self.entities.scores(emissions, batch.lengths)
             predicted = self.decoder.entities.decode(scores).entities(self.schema.entity_types)
         proposed = self._proposed(gold, predicted)
         spans, pairs = decoder.candidates(proposed)
-        if spans.labels is not None and not own_labels:
+        if spans.labels is not None and self.candidates.label_source == "predicted":
             spans = replace(spans, labels=self._predicted_labels(spans, predicted, batch.lengths.tolist()))
         related = [document.relations for document in batch.documents]
         targets = torch.from_numpy(decoder.targets(spans, pairs, proposed, related)).to(self.device)
@@ -142,9 +164,8 @@ class JointModel(nn.Module):
     def _proposed(
         self, gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Entity]]
     ) -> Sequence[Sequence[Entity]]:
-        """The entities of each row for candidate pairs in training: `predicted` (Giorgi et al. 2019 §2), `gold` (Crone 2020
-        §3.3), `both` joined, or for a share of the sentences predicted and for the others gold ones (`mixture`)."""
-        match self.settings.proposals:
+        """The entities of each row for candidate pairs in training."""
+        match self.candidates.proposals:
             case "gold":
                 return gold
             case "predicted":
@@ -152,13 +173,12 @@ class JointModel(nn.Module):
             case "both":
                 return [list(dict.fromkeys([*row, *others])) for row, others in zip(gold, predicted, strict=True)]
             case "mixture":
-                draws = (torch.rand(len(gold)) < self.settings.mixture).tolist()
+                draws = (torch.rand(len(gold)) < self.candidates.mixture).tolist()
                 return [others if draw else row for row, others, draw in zip(gold, predicted, draws, strict=True)]
 
     def _predicted_labels(
         self, spans: Spans, predicted: Sequence[Sequence[Entity]], lengths: Sequence[int]
     ) -> Numbers:
-        """The label [span] of the tag predicted for the last word of each span (Crone 2020, footnote 2); -1 for the type of
-        O."""
+        """The label [span] of the tag predicted for the last word of each span; -1 for the type of O."""
         tags: Numbers = self.decoder.entities.encode(predicted, lengths)[spans.rows, spans.ends - 1]
-        return tags if self.settings.label_embedding == "tag" else self.decoder.entities.tag_types[tags]
+        return tags if self.candidates.label_embedding == "tag" else self.decoder.entities.tag_types[tags]

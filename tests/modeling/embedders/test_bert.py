@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 from conjoin import Extractor
 from conjoin.artifacts.model_folder import read_contents
 from conjoin.artifacts.weights import read_model
-from conjoin.config.settings import EncoderSettings
 from conjoin.document import Document
 from conjoin.errors import ModelError
 from conjoin.modeling.embedders.bert import BertEncoder, saved_bert
@@ -30,7 +29,7 @@ TEXTS = [["Maria", "Ortiz", "leads", "the", "Halden", "Steel"], ["Oslo"], ["Ωme
 
 def saved(folder: str, target: Path, **changes: object) -> Path:
     """A folder as a saved model has it: configuration and tokenizer."""
-    TransformerEmbedder(open_encoder(folder), EncoderSettings()).save(target)
+    TransformerEmbedder(open_encoder(folder)).save(target)
     config = target / "encoder" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), **changes}))
     return target / "encoder"
@@ -38,11 +37,11 @@ def saved(folder: str, target: Path, **changes: object) -> Path:
 
 def both(folder: str, target: Path, **options: Any) -> tuple[TransformerEmbedder, TransformerEmbedder]:
     """The embedder over transformers' encoder, and over ours with its weights."""
-    theirs, settings = open_encoder(folder), EncoderSettings(**options)
+    theirs = open_encoder(folder)
     ours = open_encoder("no-such-name", folder=saved(folder, target).parent, training=False)
     assert isinstance(ours.module, BertEncoder) and not isinstance(theirs.module, BertEncoder)
     ours.module.load_state_dict(theirs.module.state_dict())
-    return TransformerEmbedder(theirs, settings).eval(), TransformerEmbedder(ours, settings).eval()
+    return TransformerEmbedder(theirs, **options).eval(), TransformerEmbedder(ours, **options).eval()
 
 
 @pytest.fixture(params=["tiny", "minilm"])

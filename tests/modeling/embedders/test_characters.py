@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from conjoin.config.settings import CharacterSettings
 from conjoin.features.characters import MAX_CHARACTERS, UNKNOWN, saved_alphabet
 from conjoin.modeling.embedders.characters import CharacterEmbedder, alphabet_of
 from conjoin.modeling.nn.recurrent import Cell
@@ -15,9 +14,7 @@ TEXTS = [["Maria", "in", "Oslo", "in"], [], ["Acme"]]
 
 def embedder_of(cell: Cell = "gru", *, masking: float = 0.0) -> CharacterEmbedder:
     torch.manual_seed(0)
-    return CharacterEmbedder(
-        alphabet_of(TEXTS), CharacterSettings(embedding_size=5, size=4, cell=cell, masking=masking)
-    )
+    return CharacterEmbedder(alphabet_of(TEXTS), embedding_size=5, size=4, cell=cell, masking=masking)
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
@@ -64,7 +61,7 @@ def test_odd_input() -> None:
 
 
 def test_the_alphabet_is_saved(tmp_path: Path) -> None:
-    odd = CharacterEmbedder(alphabet_of([["a\"\\\n\u4e2d\U0001f600\ud83d"]]), CharacterSettings(embedding_size=2, size=2))
+    odd = CharacterEmbedder(alphabet_of([["a\"\\\n\u4e2d\U0001f600\ud83d"]]), embedding_size=2, size=2, cell="gru")
     odd.save(tmp_path)
     assert saved_alphabet(tmp_path) == odd.featuriser.alphabet
     assert alphabet_of(TEXTS) == "AMOaceilmnors"

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from conjoin.config.options import WordPooling
-from conjoin.config.settings import Config, EncoderSettings
+from conjoin.config.settings import Config
 from conjoin.document import Document
 from conjoin.errors import SettingError
 from conjoin.modeling.build import build_embedder, build_model
@@ -27,8 +27,7 @@ TEXTS = [["Maria", "Ortiz", "leads", "Acme"], [], ["oslo"], [*"abcdefgh" * 30]]
 
 
 def transformer(encoder: str, pooling: WordPooling = "first", **options: Any) -> TransformerEmbedder:
-    settings = EncoderSettings(max_pieces=80, word_pooling=pooling)
-    return TransformerEmbedder(open_encoder(encoder), settings, **options).eval()
+    return TransformerEmbedder(open_encoder(encoder), max_pieces=80, word_pooling=pooling, **options).eval()
 
 
 def frozen(
@@ -125,7 +124,7 @@ def test_other_weights_or_settings_have_other_vectors(encoder: str) -> None:
     with torch.no_grad():
         next(first.encoder.parameters())[0] += 1e-3  # type: ignore[attr-defined]
     prints.add(first.fingerprint())
-    pooled = TransformerEmbedder(open_encoder(encoder), EncoderSettings(word_pooling="mean", max_pieces=80))
+    pooled = TransformerEmbedder(open_encoder(encoder), word_pooling="mean", max_pieces=80)
     prints.add(FrozenEmbedder(FrozenTransformer(pooled, all_layers=True)).fingerprint())
     assert len(prints) == 4
 

@@ -11,7 +11,6 @@ import torch
 from transformers import ElectraConfig, ElectraModel
 
 from conjoin.config.presets import load_config
-from conjoin.config.settings import EncoderSettings
 from conjoin.document import Document
 from conjoin.extractor import Extractor
 from conjoin.features.casing import casing
@@ -150,7 +149,7 @@ def test_encoders_whose_input_is_narrower_than_their_states_see_casing_too(encod
                            intermediate_size=64)
     ElectraModel(config).save_pretrained(tmp_path / "electra")
     opened = open_encoder(str(tmp_path / "electra"))
-    embedder = TransformerEmbedder(opened, EncoderSettings(), inputs={"casing": CasingEmbedder()}).eval()
+    embedder = TransformerEmbedder(opened, inputs={"casing": CasingEmbedder()}).eval()
     learn(embedder)
     lower, upper = (embedder(embedder.features([[word]])) for word in ("oslo", "OSLO"))
     assert lower.shape == (1, 1, 32)

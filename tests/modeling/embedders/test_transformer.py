@@ -12,7 +12,6 @@ from encoders import FAMILIES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conjoin.config.settings import EncoderSettings
 from conjoin.errors import ModelError, SettingError
 from conjoin.features.pieces import MAX_PIECES_PER_WORD, _owners, plan_windows
 from conjoin.modeling.embedders.encoder import open_encoder
@@ -22,7 +21,7 @@ SIZES = st.lists(st.integers(1, 9), max_size=60)
 
 
 def embedder_of(folder: str, **options: Any) -> TransformerEmbedder:
-    return TransformerEmbedder(open_encoder(folder), EncoderSettings(**options)).eval()
+    return TransformerEmbedder(open_encoder(folder), **options).eval()
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +283,7 @@ def test_a_saved_encoder_comes_back_without_its_weights(tmp_path: Path) -> None:
     (tmp_path / "saved").mkdir()
     first.save(tmp_path / "saved")
     assert {path.suffix for path in (tmp_path / "saved" / "encoder").iterdir()} == {".json"}
-    second = TransformerEmbedder(open_encoder("no-such-name", folder=tmp_path / "saved"), EncoderSettings()).eval()
+    second = TransformerEmbedder(open_encoder("no-such-name", folder=tmp_path / "saved")).eval()
     second.load_state_dict(first.state_dict())
     words = ["maria", "leeds", "x"]
     assert second.featuriser.pieces([words]) == first.featuriser.pieces([words])

@@ -21,7 +21,7 @@ TYPES = ("Loc", "Peop")
 def head(scheme: Scheme = "bioes", **changes: Any) -> TaggerHead:
     settings: dict[str, Any] = {"layers": 1, "size": 6, "activation": "gelu", "dropout": 0.0, "output": "softmax",
                                 "reduction": "words", "outside_prior": 3.0}
-    return TaggerHead(4, TagDecoder(TYPES, scheme), EntitySettings(**(settings | changes)))
+    return TaggerHead(4, TagDecoder(TYPES, scheme), **(settings | changes))
 
 
 def targets(rows: list[list[Entity]], lengths: list[int], scheme: Scheme = "bio") -> torch.Tensor:

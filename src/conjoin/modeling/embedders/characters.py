@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from conjoin.config.settings import CharacterSettings
+from conjoin.config.options import Cell
 from conjoin.features.arrays import Texts
 from conjoin.features.characters import PADDING, SAVED, UNKNOWN, CharacterFeaturiser
 from conjoin.modeling.embedders.embedder import Features, as_tensors
@@ -21,20 +21,23 @@ class CharacterEmbedder(nn.Module):
 
     Each distinct word of a batch is computed once.
 
-    Characters outside the alphabet, that of the training data, share the vector of the unknown one. Masking in training
-    trains that vector and keeps the model from learning names by heart.
+    Args:
+        alphabet: The characters of the training data; all others share the vector of the unknown character.
+        size: Of the RNN in each direction.
+        masking: Probability in training of replacing a character by the unknown one, which trains its vector and keeps
+            the model from learning names by heart.
     """
 
     shows_spelling = True
 
-    def __init__(self, alphabet: str, settings: CharacterSettings) -> None:
+    def __init__(self, alphabet: str, *, embedding_size: int, size: int, cell: Cell, masking: float = 0.005) -> None:
         super().__init__()
         self.featuriser = CharacterFeaturiser(alphabet)
         self.sizes = self.featuriser.sizes
-        self.table = nn.Embedding(len(alphabet) + 2, settings.embedding_size, padding_idx=PADDING)
-        self.layer = CELLS[settings.cell](settings.embedding_size, settings.size, batch_first=True, bidirectional=True)
-        self.width = 2 * settings.size
-        self.masking = settings.masking
+        self.table = nn.Embedding(len(alphabet) + 2, embedding_size, padding_idx=PADDING)
+        self.layer = CELLS[cell](embedding_size, size, batch_first=True, bidirectional=True)
+        self.width = 2 * size
+        self.masking = masking
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
         yield "", self

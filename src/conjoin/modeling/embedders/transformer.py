@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from conjoin.config.settings import EncoderSettings
+from conjoin.config.options import WordPooling
 from conjoin.errors import SettingError
 from conjoin.features.arrays import Texts
 from conjoin.features.pieces import MAX_PIECES_PER_WORD, PieceFeaturiser, Vocabulary
@@ -30,24 +30,38 @@ class TransformerEmbedder(nn.Module):
     """A pre-trained encoder with one vector per word (Giorgi et al. 2019 §2).
 
     A text longer than the encoder's limit is split into overlapping windows; the vector of a word comes from the window
-    in which it is farthest from an edge, so no word is ever dropped. Masking in training hides all inputs of a word but
-    its casing with its pieces. The mix of the layers of a frozen encoder is in `FrozenEmbedder`.
+    in which it is farthest from an edge, so no word is ever dropped.
 
     Args:
+        word_pooling: The first piece stands for the word, or the mean or maximum of its pieces; the paper does not say.
+        max_pieces: Maximum size of a window, within the encoder's limit.
+        overlap: Pieces shared by neighbouring windows.
+        train_word_table: Whether the embeddings of the pieces are trained.
+        masking: Share of pieces hidden in training, with all inputs of their words but casing.
         inputs: Embedders of words, such as casing for encoders that do not see it. Their vectors are added to the input
             embeddings of a word's pieces through linear maps that start at zero.
+        mix: Use a trained mix of all layers instead of the last one.
     """
 
     def __init__(
-        self, opened: OpenedEncoder, settings: EncoderSettings, *, inputs: Mapping[str, InputEmbedder] | None = None
+        self,
+        opened: OpenedEncoder,
+        *,
+        word_pooling: WordPooling = "first",
+        max_pieces: int = 512,
+        overlap: int = 64,
+        train_word_table: bool = True,
+        masking: float = 0.0,
+        inputs: Mapping[str, InputEmbedder] | None = None,
+        mix: bool = False,
     ) -> None:
         super().__init__()
-        inputs, max_pieces, self.masking = inputs or {}, settings.max_pieces, settings.masking
+        inputs = inputs or {}
         self.encoder: Encoder = opened.module
         encoder = self.encoder
         self.tokenizer = tokenizer = opened.tokenizer
         self._layer_lock = opened.layer_lock
-        self.word_pooling = settings.word_pooling
+        self.word_pooling = word_pooling
         self.width = int(encoder.config.hidden_size)
         vocabulary = vocabulary_of(tokenizer)
         special = [*vocabulary.prefix, *vocabulary.suffix]
@@ -56,17 +70,18 @@ class TransformerEmbedder(nn.Module):
         if window < 2 * MAX_PIECES_PER_WORD:
             raise SettingError(f"encoder.max_pieces = {max_pieces} leaves {window} pieces a window; set it to at least "
                                f"{2 * MAX_PIECES_PER_WORD + len(special)}")
+        self.masking = masking
         inner = encoder.get_input_embeddings().weight.shape[1]  # narrower than `width` in ELECTRA and ALBERT
         self.inputs = module_dict({name: AddedInput(part, inner) for name, part in inputs.items()})
         self.featuriser = PieceFeaturiser(
-            tokenizer.backend_tokenizer, vocabulary, window=window, overlap=min(settings.overlap, window // 4),
-            first_only=settings.word_pooling == "first", inputs={name: part.featuriser for name, part in inputs.items()},
+            tokenizer.backend_tokenizer, vocabulary, window=window, overlap=min(overlap, window // 4),
+            first_only=word_pooling == "first", inputs={name: part.featuriser for name, part in inputs.items()},
         )
-        if settings.masking and tokenizer.mask_token_id is None:
+        if masking and tokenizer.mask_token_id is None:
             raise SettingError("encoder.masking needs an encoder whose tokenizer has a mask piece; set it to 0")
         self.layer_count = 1 + int(encoder.config.num_hidden_layers)  # with the input embeddings
-        self.mix = LayerMix(self.layer_count) if settings.layers == "mix" and not settings.frozen else None
-        if not settings.train_word_table:
+        self.mix = LayerMix(self.layer_count) if mix else None
+        if not train_word_table:
             encoder.get_input_embeddings().weight.requires_grad_(False)
 
     @property

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from conjoin.config.settings import EntitySettings
+from conjoin.config.options import Activation, Output, Reduction
 from conjoin.decoding.tags import IGNORED, TagDecoder, TagScores, Transitions
 from conjoin.modeling.nn.crf import ChainCRF
 from conjoin.modeling.nn.layers import FeedForward
@@ -18,21 +18,40 @@ class TaggerHead(nn.Module):
     """One score per word and tag.
 
     `softmax` scores each word independently (Giorgi et al. 2019, eq. 1 and 2); `crf` also learns a weight of each legal
-    step between tags (Crone 2020, eq. 2). The loss is the mean over words, or over sentences of sums over words.
+    step between tags (Crone 2020, eq. 2).
+
+    Args:
+        width: Size of the states.
+        decoder: Its tags and legal steps.
+        layers: Number of linear layers, including the output layer.
+        size: Width of the hidden layers.
+        reduction: The loss is the mean over words, or over sentences of sums over words.
+        outside_prior: Initial bias of O.
     """
 
-    def __init__(self, width: int, decoder: TagDecoder, settings: EntitySettings) -> None:
+    def __init__(
+        self,
+        width: int,
+        decoder: TagDecoder,
+        *,
+        layers: int,
+        size: int,
+        activation: Activation,
+        dropout: float,
+        output: Output,
+        reduction: Reduction,
+        outside_prior: float,
+    ) -> None:
         super().__init__()
-        self.reduction = settings.reduction
-        self.dropout = nn.Dropout(settings.dropout)
-        self.inner = FeedForward(width, settings.size, layers=settings.layers - 1, activation=settings.activation,
-                                 dropout=settings.dropout)
+        self.reduction = reduction
+        self.dropout = nn.Dropout(dropout)
+        self.inner = FeedForward(width, size, layers=layers - 1, activation=activation, dropout=dropout)
         self.output = nn.Linear(self.inner.width, len(decoder.tags))
-        if settings.outside_prior:
-            nn.init.constant_(self.output.bias[:1].detach(), settings.outside_prior)
+        if outside_prior:
+            nn.init.constant_(self.output.bias[:1].detach(), outside_prior)
         rules = decoder.constraints
         legal = [torch.from_numpy(np.isfinite(costs)) for costs in (rules.starts, rules.steps, rules.ends)]
-        self.crf = ChainCRF(*legal) if settings.output == "crf" else None
+        self.crf = ChainCRF(*legal) if output == "crf" else None
 
     def forward(self, states: Tensor) -> Tensor:
         """states: [batch, word, width] → emissions [batch, word, tag]."""
