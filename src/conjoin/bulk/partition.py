@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from conjoin.bulk.rows import Row, RowFormat, count, error_row, row_of, write_rows
+from conjoin.bulk.rows import Row, RowFormat, error_row, row_of, write_rows
 from conjoin.document import Document
 from conjoin.errors import WorkerError
 from conjoin.parallel.batching import CHUNK_CHARACTERS, chunks
@@ -24,13 +24,10 @@ MAX_CRASHES = 20  # of processes over one partition, after which the texts are n
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """Consecutive texts of the input.
+    """Consecutive texts of the input; `number` counts partitions from 0.
 
-    Attributes:
-        number: Position among the partitions, from 0.
-        records: The texts.
-        split_chunks: Chunks that are extracted text by text, because a process crashed over them.
-        crashing: Texts that crash the process even by themselves.
+    The `split_chunks` are extracted text by text, because a process crashed over them; the texts `crashing` crash it even
+    by themselves.
     """
 
     number: int
@@ -91,13 +88,8 @@ def partitions(records: Iterable[TextRecord], size: int) -> Iterator[Partition]:
 def extract_rows(extractor: TextExtractor, partition: Partition, notify: Notify, *, keep_text: bool) -> list[Row]:
     """Extract a row for each text of a partition, in order.
 
-    When a chunk fails, its texts are extracted one by one, and those that fail again get a row with the error.
-
-    Args:
-        extractor: Extracts the texts of a chunk together.
-        partition: The texts.
-        notify: Called with the place of every chunk, and of every single text, before it is extracted.
-        keep_text: Rows hold the text as well.
+    When a chunk fails, its texts are extracted one by one, and those that fail again get a row with the error. `notify` is
+    called with the place of every chunk, and of every single text, before it is extracted.
     """
     rows: dict[int, Row] = {}
     for index, record in enumerate(partition.records):
@@ -172,20 +164,12 @@ class PartitionWriter:
             rows = extract(partition, notify)
             path = partition_path(self.folder, partition.number, self.format)
             write_rows(rows, path, self.format, keep_text=self.extractor.keep_text)
-            return _result(partition, rows)
+            errors = sum(row["error"] is not None for row in rows)
+            entities, relations = (sum(len(row[name]) for row in rows) for name in ("entities", "relations"))
+            bytes_read = partition.records[-1].bytes_read
+            return PartitionResult(partition.number, len(rows), errors, entities, relations, bytes_read)
 
         return extract_and_write
-
-
-def _result(partition: Partition, rows: list[Row]) -> PartitionResult:
-    return PartitionResult(
-        partition.number,
-        documents=len(rows),
-        errors=sum(row["error"] is not None for row in rows),
-        entities=count(rows, "entities"),
-        relations=count(rows, "relations"),
-        bytes_read=partition.records[-1].bytes_read if partition.records else 0,
-    )
 
 
 def partition_path(folder: Path, number: int, format: RowFormat) -> Path:

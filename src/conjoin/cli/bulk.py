@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,7 +53,7 @@ def bulk(
     from conjoin.bulk.job import Job, run
 
     job = Job(tuple(inputs), model, output, RowFormat(format), texts.columns, texts.lines, keep_text, partition_size,
-              thresholds.entity_threshold, thresholds.relation_threshold, precision)
+              thresholds.thresholds(), precision)
     summary = _Summary(ExtractionProgress(shown=shows_progress(progress)))
     try:
         with summary.progress:
@@ -71,7 +72,6 @@ def _engine(name: str, workers: int, gpus_per_worker: float) -> Engine:
 
         for logger in ("ray", "ray.data"):
             logging.getLogger(logger).setLevel(logging.ERROR)
-
         return engine(workers, gpus=gpus_per_worker)
     if gpus_per_worker:
         raise SettingError("--gpus-per-worker is for --engine ray; on one machine the processes share its GPUs")
@@ -85,7 +85,7 @@ class _Summary:
 
     def __init__(self, progress: ExtractionProgress) -> None:
         self.progress = progress
-        self.documents = self.skipped = self.errors = self.entities = self.relations = 0
+        self.counts: Counter[str] = Counter()
         self.finished = False
         self.started = time.monotonic()
 
@@ -97,20 +97,18 @@ class _Summary:
             self.finished = event.finished
             self.progress.expect(event.bytes)
         elif event.skipped:
-            self.skipped += event.documents
+            self.counts["skipped"] += event.documents
         else:
-            self.documents += event.documents
-            self.errors += event.errors
-            self.entities += event.entities
-            self.relations += event.relations
+            self.counts.update({name: getattr(event, name) for name in ("documents", "errors", "entities", "relations")})
             self.progress.update(event.documents, event.bytes_read)
 
     def line(self, output: Path) -> str:
         """The counts and the rate in one line."""
         if self.finished:
             return f"{output} was finished before; nothing was left to do"
-        seconds = time.monotonic() - self.started
-        rate = f", {self.documents / seconds:,.1f} per second with the start of the processes" if self.documents else ""
-        before = f" after {self.skipped:,} of earlier runs" if self.skipped else ""
-        return (f"wrote {output}: {self.documents:,} documents{before}, {self.errors:,} with an error, {self.entities:,} "
-                f"entities, {self.relations:,} relations, in {seconds:,.0f} s{rate}")
+        counts, seconds = self.counts, time.monotonic() - self.started
+        documents = counts["documents"]
+        rate = f", {documents / seconds:,.1f} per second with the start of the processes" if documents else ""
+        before = f" after {counts['skipped']:,} of earlier runs" if counts["skipped"] else ""
+        return (f"wrote {output}: {documents:,} documents{before}, {counts['errors']:,} with an error, "
+                f"{counts['entities']:,} entities, {counts['relations']:,} relations, in {seconds:,.0f} s{rate}")

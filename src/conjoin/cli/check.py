@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -26,7 +27,7 @@ from rich.console import Console
 from conjoin.cli.corpus import FormatName, FormatOption, parse_options
 from conjoin.cli.messages import message
 from conjoin.cli.options import Json
-from conjoin.cli.tables import counts_table, print_problems, problems_as_json
+from conjoin.cli.tables import counts, counts_table, print_problems
 from conjoin.corpora.statistics import (
     CorpusStatistics,
     SplitCounts,
@@ -98,19 +99,14 @@ def _note_repeated_ids(path: Path, statistics: CorpusStatistics, problems: Probl
             problems.note(path, None, "repeated-id", f"{count:,} documents of {split} have the id '{id}'")
 
 
-def _counts(split: SplitCounts) -> dict[str, Any]:
-    return {"documents": split.documents, "words": split.words, "entities": dict(sorted(split.entities.items())),
-            "relations": dict(sorted(split.relations.items()))}
-
-
 def _as_json(format: str, statistics: CorpusStatistics, problems: Problems) -> dict[str, Any]:
     return {
         "format": format,
-        "splits": {split: _counts(counts) for split, counts in statistics.splits.items()},
+        "splits": {split: counts(numbers) for split, numbers in statistics.splits.items()},
         "statistics": statistics.to_json(),
         "repaired": sum(problem.repair for problem in problems.entries),
         "kinds": problems.counts(),
-        "problems": problems_as_json(problems.entries),
+        "problems": list(map(asdict, problems.entries)),
     }
 
 
@@ -119,9 +115,9 @@ def _print(format: str, statistics: CorpusStatistics, problems: Problems, limits
 
     console = Console()
     console.print(f"format: {format} ({FORMATS[format].description})", highlight=False, soft_wrap=True)
-    columns = {split: _counts(counts) for split, counts in statistics.splits.items()}
+    columns = {split: counts(numbers) for split, numbers in statistics.splits.items()}
     if len(columns) > 1:
-        columns["sum"] = _counts(statistics.total)
+        columns["sum"] = counts(statistics.total)
     console.print(counts_table(columns))
     lines = [*_shape(statistics.total), *(f"- {remark}" for remark in remarks(statistics, limits))]
     for line in lines:

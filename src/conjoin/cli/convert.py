@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,8 @@ from rich.console import Console
 from conjoin.cli.corpus import FORMAT_HELP, FormatOption, parse_options
 from conjoin.cli.messages import message
 from conjoin.cli.options import Json, Overwrite
-from conjoin.cli.tables import counts, counts_table, print_problems, problems_as_json
+from conjoin.cli.tables import counts, counts_table, print_problems
+from conjoin.corpora.statistics import corpus_statistics
 from conjoin.document import Corpus, Problem
 from conjoin.errors import DataError
 from conjoin.readers import FORMATS, Problems, load, target_of, write_corpus, write_documents
@@ -48,9 +50,9 @@ def convert(
     corpus = load(source, problems, from_format, options=parse_options(option))
     losses = _write(corpus, source, target, to)
     written = _read_back(corpus, target, to, whole=not source.is_dir())
-    columns = {"read": counts(corpus.documents), "written": counts(written.documents)}
+    columns = {name: counts(corpus_statistics(side.splits).total) for name, side in (("read", corpus), ("written", written))}
     if as_json:
-        lists = {"source_problems": problems_as_json(problems.entries), "target_problems": problems_as_json(losses)}
+        lists = {"source_problems": list(map(asdict, problems.entries)), "target_problems": list(map(asdict, losses))}
         typer.echo(json.dumps({**columns, **lists}, ensure_ascii=False, indent=1))
         return
     console = Console()

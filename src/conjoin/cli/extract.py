@@ -135,12 +135,10 @@ class Extraction:
 
     def _results(self, render: Callable[[Document], T], texts: Iterable[tuple[str, str]], *, skip: int = 0) -> Iterator[T]:
         """What `render` makes of each document, in order, without the first `skip`."""
-        from conjoin.annotator import Thresholds
         from conjoin.extractor import ExtractorLoader
         from conjoin.parallel.streaming import pipe_chunks, pipe_in_processes
 
-        thresholds = Thresholds(self.thresholds.entity_threshold, self.thresholds.relation_threshold)
-        load = ExtractorLoader(str(self.model), thresholds=thresholds, precision=self.precision)
+        load = ExtractorLoader(str(self.model), self.thresholds.thresholds(), precision=self.precision)
         if self.workers > 1:
             results = pipe_in_processes(load, texts, workers=self.workers, render=render, skip=skip)
         else:

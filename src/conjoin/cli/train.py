@@ -13,8 +13,7 @@ Examples:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +29,7 @@ from conjoin.readers import read_corpus
 
 if TYPE_CHECKING:
     from conjoin.config.settings import Config
-    from conjoin.training import Event
+    from conjoin.extras.tracking import Listener
 
 
 def train(
@@ -61,38 +60,29 @@ def train(
     from conjoin.experiments.training_data import draw_documents
     from conjoin.training.distributed import leave_processes
 
-    sentences = draw_documents(
-        _relation_free(relation_free, data.files.lenient), max_relation_free, seed=config.training.seed
-    )
+    sentences = draw_documents(_relation_free(relation_free, data.files.lenient), max_relation_free,
+                               seed=config.training.seed)
     try:
-        with _tracked(track, output, config) as listen:
+        with _trackers(track, output, config) as listen:
             extractor = run(config, corpus, output=output, retrain_on_dev=retrain_on_dev, relation_free=sentences,
                             lenient=data.files.lenient, overwrite=overwrite, cache_limit=cache.limit,
                             progress=progress is not False, listen=listen)
     except KeyboardInterrupt:
-        raise stopped(_how_to_go_on(output)) from None
+        saved = any(output.glob("checkpoints*/step-*"))
+        raise stopped("stopped; the same command, without --overwrite, goes on from the last checkpoint" if saved
+                      else "stopped before the first checkpoint; the same command begins anew") from None
     leave_processes()
     print_record(extractor.record)
     message(f"saved {output / 'model'}")
 
 
-def _how_to_go_on(output: Path) -> str:
-    if any(output.glob("checkpoints*/step-*")):
-        return "stopped; the same command, without --overwrite, goes on from the last checkpoint"
-    return "stopped before the first checkpoint; the same command begins anew"
-
-
-@contextmanager
-def _tracked(names: list[str] | None, output: Path, config: Config) -> Iterator[Callable[[Event], None] | None]:
+def _trackers(names: list[str] | None, folder: Path, config: Config) -> AbstractContextManager[Listener | None]:
     """A listener that passes events to the trackers, in the first of several processes."""
     if not names or launched_rank() > 0:
-        yield None
-        return
+        return nullcontext()
     from conjoin.extras.tracking import with_trackers
 
-    settings = config.model_dump(mode="json", exclude={"paper"})
-    with with_trackers(lambda event: None, names, folder=output, settings=settings) as listen:
-        yield listen
+    return with_trackers(names, folder=folder, settings=config.model_dump(mode="json", exclude={"paper"}))
 
 
 def _relation_free(path: Path | None, lenient: bool) -> list[Document]:

@@ -42,10 +42,9 @@ Listener = Callable[[str, int, Event], None]  # task, seed, event of training
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """The affinities at one depth, each a mean over pairs of models.
+    """The affinities at one depth (`name` of the layer), each a mean over pairs of models.
 
     Attributes:
-        name: The layer.
         between: The affinity of models of different tasks.
         within: The affinity of models of the same task.
     """
@@ -62,20 +61,17 @@ class Depth:
 
 @dataclass(frozen=True, slots=True)
 class SingleTaskTraining:
-    """Trains models of one task each, with shared recurrent layers only.
+    """Trains models of one task each, with `depth` shared recurrent layers only.
 
     Relation models get gold entities. The last epoch counts: one task alone has no joint score to select an epoch by.
-
-    Attributes:
-        depth: Number of recurrent layers.
-        folder: If given, models are saved here, and those saved here by an earlier training are loaded.
+    Models are saved in `folder`, and those saved there by an earlier training are loaded.
     """
 
     preset: str
     overrides: Sequence[str]
     corpus: Corpus
     depth: int
-    folder: Path | None = None
+    folder: Path
     lenient: bool = False
     cache_limit: float = CACHE_LIMIT
 
@@ -98,28 +94,23 @@ class SingleTaskTraining:
             f"training.seed={seed}", "training.select=last",
         ])
 
-    def _run(self, task: str, seed: int) -> Path | None:
-        return self.folder / f"{task}-{seed}" if self.folder is not None else None
-
     def _plan(self, task: str, seed: int) -> dict[str, object]:
         config = self.config(task, seed).model_dump(mode="json", exclude={"paper"})
         return {"settings": config, "documents": documents_digest(self.corpus.train), "lenient": self.lenient}
 
     def _check(self, task: str, seed: int) -> None:
-        plan, run = self._plan(task, seed), self._run(task, seed)
-        if run is None or not ((run / PLAN).is_file() or (run / "model").exists()):
-            return
-        if not (run / PLAN).is_file() or read_json(run / PLAN) != plan:
+        plan, run = self._plan(task, seed), self.folder / f"{task}-{seed}"
+        same = read_json(run / PLAN) == plan if (run / PLAN).is_file() else not (run / "model").exists()
+        if not same:
             raise ModelError(f"{run}: holds a run with other settings or data; give another --output, or use these models "
                              "with --models")
 
     def _model(self, task: str, seed: int, listen: Listener | None) -> JointModel:
-        run = self._run(task, seed)
-        if run is not None and (run / "model").is_dir():
+        run = self.folder / f"{task}-{seed}"
+        if (run / "model").is_dir():
             return read_model(read_contents(run))
-        if run is not None:
-            make_folder(run)
-            write_text(run / PLAN, json.dumps(self._plan(task, seed), indent=1) + "\n")
+        make_folder(run)
+        write_text(run / PLAN, json.dumps(self._plan(task, seed), indent=1) + "\n")
         extractor = train(self.config(task, seed), Corpus({"train": self.corpus.train}), output=run, lenient=self.lenient,
                           cache_limit=self.cache_limit, progress=False,
                           listen=partial(listen, task, seed) if listen else None)
@@ -127,10 +118,7 @@ class SingleTaskTraining:
 
 
 def trained_models(folder: Path) -> Models:
-    """Load the models of each task.
-
-    Args:
-        folder: Holds folders `entities-…` and `relations-…`, each a model or a run of `conjoin train`.
+    """Load the models of each task from folders `entities-…` and `relations-…`, each a model or a run of `conjoin train`.
 
     Raises:
         ModelError: If a task has less than two models, or two with the same seed.
@@ -175,11 +163,10 @@ def _annotate(task: str, model: JointModel, documents: Sequence[Document]) -> li
 
 @torch.no_grad()
 def representations(model: JointModel, documents: Sequence[Document], *, batch_size: int = 32) -> dict[str, Tensor]:
-    """The vectors of all words in each layer.
+    """The vectors of all words in each layer, [word, width].
 
-    Returns:
-        [word, width] by layer: `encoder 0` (the input embeddings), `encoder 1`, … of a fine-tuned encoder, `embedder` (all
-        embedders joined), then `shared 1`, … of the shared stack.
+    The layers are `encoder 0` (the input embeddings), `encoder 1`, … of a fine-tuned encoder, `embedder` (all embedders
+    joined), then `shared 1`, … of the shared stack.
     """
     vectors: dict[str, list[Tensor]] = {}
     for start in range(0, len(documents), batch_size):
@@ -223,15 +210,10 @@ def _ranks(values: Tensor) -> Tensor:
 
 
 def affinities(models: Models, documents: Sequence[Document], *, words: int = 500, seed: int = 0) -> list[Depth]:
-    """The affinities at each depth.
+    """The affinities at each depth, over `words` words drawn at random with `seed`.
 
     Models with the same seed are never compared: they start with the same weights and see the same batches, which makes
     models of two tasks similar, but not two models of one task.
-
-    Args:
-        models: Two or more of each task.
-        documents: The documents whose words are compared.
-        words: How many of the words, drawn at random with `seed`.
 
     Raises:
         SettingError: If there are less than two models of a task.

@@ -10,7 +10,7 @@ import heapq
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from conjoin.bulk.job import Engine, Job
@@ -30,15 +30,10 @@ except ImportError as error:
 
 
 def engine(workers: int, *, cpus: float = 1.0, gpus: float = 0.0) -> Engine:
-    """Make an engine for `conjoin.bulk.job.run`.
+    """Make an engine of `workers` actors for `conjoin.bulk.job.run`, with so many cores and GPUs for each actor.
 
     The engine connects to the cluster that `ray.init()` finds (`RAY_ADDRESS`), or starts one on this machine. As in the
     local engine, each actor extracts in a separate process, so a document that kills it becomes a row with an error.
-
-    Args:
-        workers: Number of actors.
-        cpus: Cores of each actor.
-        gpus: GPUs of each actor.
     """
 
     def run(job: Job, sources: list[Source]) -> Iterator[PartitionResult]:
@@ -104,17 +99,11 @@ class _Writer:
 
     def __call__(self, batch: Any) -> Any:
         texts = batch.column("partition").to_pylist()
-        return pyarrow.Table.from_pylist([_values(done) for done in self._pool.map(map(_from_text, texts))])
-
-
-def _values(done: PartitionResult) -> dict[str, Any]:
-    return {name: getattr(done, name) for name in PartitionResult.__slots__}
+        return pyarrow.Table.from_pylist(list(map(asdict, self._pool.map(map(_from_text, texts)))))
 
 
 def _to_text(partition: Partition | PartitionResult) -> str:
-    if isinstance(partition, PartitionResult):
-        return json.dumps({"done": _values(partition)})
-    return json.dumps(to_json(partition))
+    return json.dumps({"done": asdict(partition)} if isinstance(partition, PartitionResult) else to_json(partition))
 
 
 def _from_text(text: str) -> Partition | PartitionResult:

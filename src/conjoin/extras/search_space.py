@@ -18,23 +18,16 @@ if TYPE_CHECKING:
 
 # Crone 2020 §4: LSTM or GRU, 1 to 3 shared layers, 0 to 3 of each task.
 CRONE2020 = ("stack.cell=gru|lstm", "stack.shared=1..3", "stack.entities=0..3", "stack.relations=0..3")
-SPACES = {
-    "crone2020": CRONE2020,
-    # Giorgi et al. 2019, Table A.3
-    "giorgi2019": ("training.batch_size=16|32", "training.learning_rate=2e-5|3e-5|5e-5"),
-}
+GIORGI2019 = ("training.batch_size=16|32", "training.learning_rate=2e-5|3e-5|5e-5")  # Giorgi et al. 2019, Table A.3
+SPACES = {"crone2020": CRONE2020, "giorgi2019": GIORGI2019}
 RANGE = re.compile(r"([^|:]+?)\.\.([^|:]+)(?::(.*))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One setting and its possible values, or the range of its numbers.
+    """One setting and its `values`, or the range of its numbers from `low` to `high`, both inclusive.
 
-    Attributes:
-        values: The values; empty for a range.
-        low, high: Both ends of a range, inclusive.
-        whole: If True, the range has whole numbers only.
-        log: If True, the range is searched on a logarithmic scale.
+    A `whole` range has whole numbers only; `log` searches it on a logarithmic scale.
     """
 
     key: str
@@ -46,15 +39,10 @@ class Choice:
 
     @classmethod
     def parse(cls, text: str) -> Choice:
-        """Parse a choice as the command line takes it.
+        """Parse a choice such as `stack.cell=gru|lstm`, `stack.shared=1..3` or `training.learning_rate=1e-4..1e-2:log`.
 
-        Two dots make a range between two numbers only: `encoder.name=../one|../other` has two values.
-
-        Args:
-            text: Such as `stack.cell=gru|lstm`, `stack.shared=1..3` or `training.learning_rate=1e-4..1e-2:log`.
-
-        Raises:
-            SettingError: If the text has another form or the key is not a setting.
+        Two dots make a range between two numbers only: `encoder.name=../one|../other` has two values. Raises `SettingError`
+        if the text has another form or the key is not a setting.
         """
         key, equals, spec = (part.strip() for part in text.partition("="))
         if not equals or not spec:
@@ -99,10 +87,7 @@ class Choice:
 
 
 def parse_space(space: Sequence[str]) -> tuple[Choice, ...]:
-    """Parse a search space.
-
-    Args:
-        space: Texts as for `Choice.parse` or names of `SPACES`; `crone2020` if empty.
+    """Parse a search space: texts as for `Choice.parse` or names of `SPACES`; `crone2020` if empty.
 
     Raises:
         SettingError: If a text cannot be parsed or a key occurs twice.
@@ -140,11 +125,7 @@ def pairwise_overrides(choices: Sequence[Choice]) -> Iterator[list[str]]:
 
 
 def check_choices(preset: str, overrides: Sequence[str], choices: Sequence[Choice]) -> None:
-    """Check that every trial has valid settings.
-
-    Raises:
-        SettingError: If some trial's settings are invalid, or a setting is both set and searched.
-    """
+    """Raise `SettingError` if some trial's settings are invalid, or a setting is both set and searched."""
     keys = {override.partition("=")[0].strip() for override in overrides}
     for choice in choices:
         if choice.key in keys:

@@ -43,8 +43,6 @@ def extract(
     memory holds fewer models, raise `spark.task.cpus`.
 
     Args:
-        df: The data frame.
-        text_column: The column of texts.
         model: Folder of a trained model or of an export.
         id_column: The column of ids; without it ids are numbers of partition and row, from 0 (`3:17`).
         keep_text: If True, the result has the texts too.
