@@ -14,7 +14,7 @@ import doubles
 from conjoin.annotator import Thresholds
 from conjoin.bulk.job import Job, JobStarted, local_engine, run
 from conjoin.bulk.partition import MAX_CRASHES, Partition, PartitionResult, extract_rows, from_json, to_json
-from conjoin.bulk.rows import RowFormat, read_rows
+from conjoin.bulk.rows import RowFormat
 from conjoin.errors import DataError, ModelError, SettingError, WorkerError
 from conjoin.text.sources import Columns, TextRecord
 
@@ -39,7 +39,7 @@ def done(job: Job, workers: int = 1) -> list[PartitionResult]:
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
-    return [row for path in sorted(folder.glob("part-*")) for row in read_rows(path)]
+    return [row for path in sorted(folder.glob("part-*")) for row in doubles.read_rows(path)]
 
 
 def parts(folder: Path) -> dict[str, bytes]:

@@ -41,14 +41,8 @@ class Job:
     """Extraction from files into a folder, partition by partition.
 
     The folder gets a file for each partition, and `manifest.json`, which describes the job and says when it is finished.
-
-    Attributes:
-        inputs: Files and folders.
-        folder: Folder of the results.
-        lines: Every line of a .txt file is a text.
-        keep_text: Rows hold the text as well.
-        partition_size: Texts of a partition.
-        load: Returns the extractor of a process in place of `model`; for tests and for models of other kinds.
+    With `lines` every line of a .txt file is a text. `load` returns the extractor of a process in place of `model`, for
+    tests and for models of other kinds.
     """
 
     inputs: tuple[Path, ...]

@@ -5,13 +5,12 @@ Within a partition texts are batched by their numbers of characters alone, so ev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from conjoin.bulk.rows import Row, RowFormat, error_row, row_of, write_rows
-from conjoin.document import Document
 from conjoin.errors import WorkerError
 from conjoin.parallel.batching import CHUNK_CHARACTERS, chunks
 from conjoin.parallel.process_pool import Notify, Work
@@ -38,21 +37,15 @@ class Partition:
     def after_crash(self, place: object) -> Partition:
         """The partition to retry after a process crashed at `place`. Raises `WorkerError` after too many crashes."""
         if len(self.split_chunks) + len(self.crashing) >= MAX_CRASHES:
+            id = self.records[place[1] if isinstance(place, tuple) and place[0] == "document" else 0].id
             raise WorkerError(f"partition {self.number}: {MAX_CRASHES} processes crashed over it, the last at document "
-                              f"'{self._id_at(place)}'; give them more memory or look at the model; the same command "
-                              "goes on")
+                              f"'{id}'; give them more memory or look at the model; the same command goes on")
         match place:
             case ("chunk", int(number)):
                 return replace(self, split_chunks=self.split_chunks | {number})
             case ("document", int(number)):
                 return replace(self, crashing=self.crashing | {number})
         raise WorkerError(f"partition {self.number}: the process crashed before it came to any document")
-
-    def _id_at(self, place: object) -> str:
-        match place:
-            case ("document", int(number)):
-                return self.records[number].id
-        return self.records[0].id if self.records else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +91,17 @@ def extract_rows(extractor: TextExtractor, partition: Partition, notify: Notify,
             rows[index] = error_row(record.id, record.text, error, keep_text=keep_text)
     for number, chunk in enumerate(_chunks(partition.records)):
         texts = [(partition.records[index].id, partition.records[index].text or "") for index in chunk]
-        documents: Sequence[Document | None] = [None] * len(chunk)
         if number not in partition.split_chunks:
             notify(("chunk", number))
-            documents = _extract(extractor, texts) or documents
-        for index, text, document in zip(chunk, texts, documents, strict=True):
-            if document is not None:
-                rows[index] = row_of(document, keep_text=keep_text)
-            elif index not in partition.crashing:
+            results = _rows(extractor, texts, keep_text)
+            if not isinstance(results, str):
+                rows |= zip(chunk, results, strict=True)
+                continue
+        for index, text in zip(chunk, texts, strict=True):
+            if index not in partition.crashing:
                 notify(("document", index))
-                rows[index] = _single_row(extractor, text, keep_text)
+                results = _rows(extractor, [text], keep_text)
+                rows[index] = error_row(*text, results, keep_text=keep_text) if isinstance(results, str) else results[0]
     return [rows[index] for index in range(len(partition.records))]
 
 
@@ -118,21 +112,12 @@ def _chunks(records: tuple[TextRecord, ...]) -> Iterator[list[int]]:
         yield [int(index) for index, _ in chunk]
 
 
-def _extract(extractor: TextExtractor, texts: list[tuple[str, str]]) -> list[Document] | None:
-    """The documents of a chunk, or None when the model fails over it."""
+def _rows(extractor: TextExtractor, texts: list[tuple[str, str]], keep_text: bool) -> list[Row] | str:
+    """The rows of texts that are extracted together, or the error of the model."""
     try:
-        return extractor.extract(texts)
-    except Exception:  # noqa: BLE001 - whatever the model raises; its texts are extracted one by one
-        return None
-
-
-def _single_row(extractor: TextExtractor, text: tuple[str, str], keep_text: bool) -> Row:
-    try:
-        (document,) = extractor.extract([text])
-    except Exception as error:  # noqa: BLE001 - whatever the model raises is written into the row
-        message = (str(error).splitlines() or [""])[0][:300]
-        return error_row(*text, f"{type(error).__name__}: {message}", keep_text=keep_text)
-    return row_of(document, keep_text=keep_text)
+        return [row_of(document, keep_text=keep_text) for document in extractor.extract(texts)]
+    except Exception as error:  # noqa: BLE001 - whatever the model raises
+        return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,17 +60,6 @@ def write_rows(rows: Sequence[Row], path: Path, format: RowFormat, *, keep_text:
                 file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a file that `write_rows` wrote."""
-    if path.suffix == ".parquet":
-        from pyarrow import parquet
-
-        rows: list[Row] = parquet.read_table(path).to_pylist()
-        return rows
-    with path.open("rb") as file:
-        return [json.loads(line) for line in file]
-
-
 def parquet_schema(*, keep_text: bool) -> Any:
     """The columns of Parquet and of data frames."""
     try:

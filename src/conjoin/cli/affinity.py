@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 def affinity(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results and of the models.")],
     *,
-    preset: Annotated[
-        str | None, typer.Argument(metavar="PRESET|CONFIG", help="Preset or TOML file to train models with.")
-    ] = None,
+    preset: Annotated[str | None, typer.Argument(metavar="PRESET|CONFIG", help="Preset or TOML file for training.")] = None,
     models: Annotated[
         Path | None, typer.Option(help="Folder of trained models: entities-0, entities-1, relations-0, relations-1.")
     ] = None,

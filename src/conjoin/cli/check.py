@@ -28,14 +28,7 @@ from conjoin.cli.corpus import FormatName, FormatOption, parse_options
 from conjoin.cli.messages import message
 from conjoin.cli.options import Json
 from conjoin.cli.tables import counts, counts_table, print_problems
-from conjoin.corpora.statistics import (
-    CorpusStatistics,
-    SplitCounts,
-    corpus_statistics,
-    limits,
-    shared_id_remarks,
-    unknown_types,
-)
+from conjoin.corpora.statistics import CorpusStatistics, corpus_statistics, limits, shared_id_remarks, unknown_types
 from conjoin.errors import DataError
 from conjoin.readers import FORMATS, Problems, open_corpus
 from conjoin.storage.atomic import write_text
@@ -46,9 +39,7 @@ def check(
     format: FormatName = None,
     lenient: Annotated[bool, typer.Option("--lenient", help="Exit with 0 even when something was repaired.")] = False,
     option: FormatOption = None,
-    preset: Annotated[
-        str | None, typer.Option(help="Preset or TOML file: also say what a model with these settings cannot learn.")
-    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Preset or TOML file: also say what it cannot learn.")] = None,
     model: Annotated[Path | None, typer.Option(help="Folder of a model: also say what it cannot predict.")] = None,
     html: Annotated[Path | None, typer.Option(help="HTML page with charts to write.")] = None,
     as_json: Json = False,
@@ -119,15 +110,16 @@ def _print(format: str, statistics: CorpusStatistics, problems: Problems, limits
     if len(columns) > 1:
         columns["sum"] = counts(statistics.total)
     console.print(counts_table(columns))
-    lines = [*_shape(statistics.total), *(f"- {remark}" for remark in remarks(statistics, limits))]
+    lines = [*_shape(statistics), *(f"- {remark}" for remark in remarks(statistics, limits))]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if problems.entries or statistics.total.documents:
         print_problems(problems.entries, console)
 
 
-def _shape(total: SplitCounts) -> Iterable[str]:
+def _shape(statistics: CorpusStatistics) -> Iterable[str]:
     """Lengths, overlaps and the types of arguments, a line each."""
+    total = statistics.total
     if not total.documents:
         return
     yield ""

@@ -16,7 +16,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -49,8 +49,7 @@ def convert(
     problems = Problems(lenient=lenient)
     corpus = load(source, problems, from_format, options=parse_options(option))
     losses = _write(corpus, source, target, to)
-    written = _read_back(corpus, target, to, whole=not source.is_dir())
-    columns = {name: counts(corpus_statistics(side.splits).total) for name, side in (("read", corpus), ("written", written))}
+    columns = {"read": _counts(corpus), "written": _counts(_read_back(corpus, target, to, whole=not source.is_dir()))}
     if as_json:
         lists = {"source_problems": list(map(asdict, problems.entries)), "target_problems": list(map(asdict, losses))}
         typer.echo(json.dumps({**columns, **lists}, ensure_ascii=False, indent=1))
@@ -62,6 +61,10 @@ def convert(
         if listed:
             console.print(f"\n{title}", highlight=False)
             print_problems(listed, console)
+
+
+def _counts(corpus: Corpus) -> dict[str, Any]:
+    return counts(corpus_statistics(corpus.splits).total)
 
 
 def _write(corpus: Corpus, source: Path, target: Path, to: str) -> Sequence[Problem]:

@@ -42,9 +42,7 @@ PrecisionName = Annotated[Precision, choice("precision", ("no", "bf16", "auto"),
     "Precision of a transformer: full (no), bf16, or bf16 where the device supports it (auto)."))]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
-ShowProgress = Annotated[
-    bool | None, typer.Option("--progress/--no-progress", help="Show progress; the default on a terminal.")
-]
+ShowProgress = Annotated[bool | None, typer.Option("--progress/--no-progress", help="Show progress; default on terminals.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

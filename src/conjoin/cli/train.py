@@ -44,7 +44,7 @@ def train(
         bool, typer.Option("--retrain-on-dev", help="Choose the epoch on dev, then train again on train and dev.")
     ] = False,
     relation_free: Annotated[
-        Path | None, typer.Option(help="File whose sentences without relations are training data too.")
+        Path | None, typer.Option(help="Train on this file's sentences without relations too.")
     ] = None,
     max_relation_free: Annotated[int | None, typer.Option(min=1, help="Maximum number of those sentences.")] = None,
     overwrite: Overwrite = False,

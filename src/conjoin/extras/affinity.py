@@ -42,12 +42,7 @@ Listener = Callable[[str, int, Event], None]  # task, seed, event of training
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """The affinities at one depth (`name` of the layer), each a mean over pairs of models.
-
-    Attributes:
-        between: The affinity of models of different tasks.
-        within: The affinity of models of the same task.
-    """
+    """The affinities at one layer, means over pairs of models: `between` different tasks, and `within` the same task."""
 
     name: str
     between: float
@@ -78,9 +73,7 @@ class SingleTaskTraining:
     def models(self, *, seeds: Sequence[int], listen: Listener | None = None) -> Models:
         """Train or load a model for each task and seed.
 
-        Raises:
-            SettingError: If the settings are invalid.
-            ModelError: If the folder holds a model with other settings or data.
+        Raises `SettingError` for invalid settings, and `ModelError` for a model in the folder of other settings or data.
         """
         for task in TASKS:
             for seed in seeds:
@@ -120,8 +113,7 @@ class SingleTaskTraining:
 def trained_models(folder: Path) -> Models:
     """Load the models of each task from folders `entities-…` and `relations-…`, each a model or a run of `conjoin train`.
 
-    Raises:
-        ModelError: If a task has less than two models, or two with the same seed.
+    Raises `ModelError` if a task has less than two models, or two with the same seed.
     """
     models: dict[str, dict[int, JointModel]] = {task: {} for task in TASKS}
     for task, by_seed in models.items():

@@ -106,10 +106,8 @@ def heat_maps(
 ) -> None:
     """Draw heat maps, one row of maps per layer, into a PNG, SVG or PDF file.
 
-    Layers and heads are counted from 0; all are drawn if the list is empty.
-
-    Raises:
-        SettingError: If the encoder does not have a layer or head, or the maps are too many.
+    Layers and heads are counted from 0; all are drawn if the list is empty. Raises `SettingError` if the encoder does not
+    have one of them, or the maps are too many.
     """
     from matplotlib.figure import Figure
 

@@ -89,8 +89,7 @@ class Choice:
 def parse_space(space: Sequence[str]) -> tuple[Choice, ...]:
     """Parse a search space: texts as for `Choice.parse` or names of `SPACES`; `crone2020` if empty.
 
-    Raises:
-        SettingError: If a text cannot be parsed or a key occurs twice.
+    Raises `SettingError` if a text cannot be parsed or a key occurs twice.
     """
     texts = [text for item in (space or ("crone2020",)) for text in SPACES.get(item.strip(), (item,))]
     choices = tuple(Choice.parse(text) for text in texts)
@@ -111,10 +110,9 @@ def grid(choices: Sequence[Choice], max_size: int) -> list[dict[str, str | int]]
 
 
 def pairwise_overrides(choices: Sequence[Choice]) -> Iterator[list[str]]:
-    """Overrides in which each value or end of a range occurs with each of every other choice.
+    """Overrides in which each value or end of a range occurs with each of every other choice; first the first of each.
 
-    Settings are wrong by themselves or in pairs, so these suffice to check a space. The first item has the first value of
-    each choice.
+    Settings are wrong by themselves or in pairs, so these suffice to check a space.
     """
     extremes = [choice.extremes() for choice in choices]
     for one, other in combinations_with_replacement(range(len(choices)), 2):

@@ -44,9 +44,8 @@ Place = tuple[int, int, str]  # start token, end token, label
 
 
 def _relation_spans(doc: Doc) -> list[tuple[Span, str, Span, float | None]]:
-    return [
-        (Span(doc, *row["head"]), row["type"], Span(doc, *row["tail"]), row.get("score")) for row in doc._.relations or []
-    ]
+    return [(Span(doc, *row["head"]), row["type"], Span(doc, *row["tail"]), row.get("score"))
+            for row in doc._.relations or []]
 
 
 def _set_extensions() -> None:
@@ -60,9 +59,8 @@ def _set_extensions() -> None:
 class Component:
     """Extracts entities and relations of spaCy documents.
 
-    Attributes:
-        misalignments: Counts of entities that are not whole tokens of spaCy: `widened` to whole tokens, or `lost` because
-            another entity of the same type covers the same tokens.
+    `misalignments` counts entities that are not whole tokens of spaCy: `widened` to whole tokens, or `lost` because another
+    entity of the same type covers the same tokens.
     """
 
     def __init__(self, name: str, model: Path | None, thresholds: Thresholds) -> None:

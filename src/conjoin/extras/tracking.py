@@ -27,10 +27,7 @@ def with_trackers(names: list[str], *, folder: Path, settings: Mapping[str, Any]
     """Yield a listener that logs the events of training to trackers.
 
     The trackers, of `TRACKERS`, show the folder's name and are closed at the end of the block.
-
-    Raises:
-        SettingError: If a tracker is unknown; before anything is written.
-        MissingExtraError: If a tracker is not installed.
+    An unknown tracker is a `SettingError` before anything is written, a missing package a `MissingExtraError`.
     """
     for name in names:
         if name not in TRACKERS:

@@ -119,7 +119,11 @@ def tune(
         with FileLock(search.folder / "lock", timeout=0):
             _claim(search)
             try:
-                _run(search, workers, threads, listen)
+                if workers > 1:
+                    _run_processes(search, workers, threads or thread_share(workers), listen)
+                else:
+                    with threads_of_torch(threads):
+                        _work(search, listen)
             finally:
                 _fail_running_trials(search)
                 results = _report(search)
@@ -153,14 +157,6 @@ def _fail_running_trials(search: Search) -> None:
         study.tell(trial.number, state=TrialState.FAIL)
 
 
-def _run(search: Search, workers: int, threads: int | None, listen: Listener | None) -> None:
-    if workers == 1:
-        with threads_of_torch(threads):
-            _work(search, listen)
-    else:
-        _run_processes(search, workers, threads or thread_share(workers), listen)
-
-
 def _run_processes(search: Search, workers: int, threads: int, listen: Listener | None) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_worker, args=(search, threads)) for _ in range(workers)]
@@ -170,10 +166,14 @@ def _run_processes(search: Search, workers: int, threads: int, listen: Listener 
         for process in processes:
             process.start()
     try:
-        while alive := [process.sentinel for process in processes if process.is_alive()]:
+        alive = [process.sentinel for process in processes]
+        while alive:
             multiprocessing.connection.wait(alive, timeout=POLL_SECONDS)
-            _report_ended_trials(study, reported, listen)
-        _report_ended_trials(study, reported, listen)  # those that ended after the last look
+            alive = [process.sentinel for process in processes if process.is_alive()]  # before the look at the trials
+            for trial in study.get_trials(deepcopy=False, states=ENDED):
+                if trial.number not in reported and listen is not None:
+                    listen(_result(trial))
+                reported.add(trial.number)
     finally:
         for process in processes:
             process.terminate()  # those that still run after Ctrl-C
@@ -181,14 +181,6 @@ def _run_processes(search: Search, workers: int, threads: int, listen: Listener 
             process.join()
     if any(process.exitcode for process in processes):
         raise ModelError(f"{search.folder}: a worker failed (see its message above); the same command resumes the search")
-
-
-def _report_ended_trials(study: optuna.Study, reported: set[int], listen: Listener | None) -> None:
-    """Report the trials of any worker that ended since the last call."""
-    for trial in study.get_trials(deepcopy=False, states=ENDED):
-        if trial.number not in reported and listen is not None:
-            listen(_result(trial))
-        reported.add(trial.number)
 
 
 def _report(search: Search) -> list[TrialResult]:

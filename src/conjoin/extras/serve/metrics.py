@@ -30,7 +30,6 @@ class Metrics:
         waiting.set_function(waiting_texts)
 
     def count_request(self, route: str, status: int) -> None:
-        """Count an answered request."""
         self.requests.labels(route, str(status)).inc()
 
     def count_texts(self, texts: Sequence[str], seconds: float) -> None:
@@ -40,5 +39,4 @@ class Metrics:
         self.characters.inc(sum(map(len, texts)))
 
     def to_text(self) -> bytes:
-        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -25,10 +25,7 @@ TEXT_OR_TEXTS: list[JsonValue] = [
 class ExtractRequest(BaseModel):
     """One text or several, score thresholds and the format of the answer."""
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, json_schema_extra={"examples": EXAMPLES, "oneOf": TEXT_OR_TEXTS}
-    )
-
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": EXAMPLES, "oneOf": TEXT_OR_TEXTS})
     text: str | None = Field(None, description="One text; character offsets refer to it as it is.")
     texts: list[str] | None = Field(None, description="Several texts, instead of `text`.")
     entity_threshold: Score = Field(0.0, description="Minimum score of an entity, 0 to 1.")
