@@ -108,7 +108,6 @@ class Job:
 class JobStarted:
     """A job starts or goes on. When an earlier run has `finished` it, nothing follows."""
 
-    files: int
     bytes: int
     finished: bool = False
 
@@ -132,13 +131,13 @@ def run(job: Job, engine: Engine) -> Iterator[Event]:
     with _locked(job.folder):
         manifest = _manifest(job, plan)
         if manifest is not None and manifest.get("finished"):
-            yield JobStarted(len(sources), plan["input"]["bytes"], finished=True)
+            yield JobStarted(plan["input"]["bytes"], finished=True)
             return
         if manifest is None:
             _write_manifest(job, plan)
         for unfinished in job.folder.glob(".part-*.part"):
             unfinished.unlink()  # of a process that was killed while it wrote
-        yield JobStarted(len(sources), plan["input"]["bytes"])
+        yield JobStarted(plan["input"]["bytes"])
         counts: list[int] = []
         for result in engine(job, sources):
             counts.append(result.documents)

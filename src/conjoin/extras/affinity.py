@@ -250,11 +250,9 @@ def plot(depths: Sequence[Depth], path: Path) -> None:
     names = [depth.name for depth in depths]
     axes.plot(names, [depth.within for depth in depths], "o--", color="#888888", label="same task, another seed")
     axes.plot(names, [depth.between for depth in depths], "o-", color="#1f5fa8", label="entities and relations")
-    axes.set_ylim(0, 1.05)
-    axes.set_ylabel("task affinity (Spearman)")
+    axes.set(ylim=(0, 1.05), ylabel="task affinity (Spearman)")
     axes.tick_params(axis="x", rotation=30)
     axes.legend(frameon=False)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format=path.suffix.removeprefix(".") or "png", dpi=150)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from conjoin.annotator import Thresholds
 from conjoin.bulk.partition import PARTITION_SIZE, Partition, PartitionExtractor, partitions
 from conjoin.bulk.rows import Row
 from conjoin.config.options import Precision
@@ -24,9 +25,6 @@ try:
     from pyspark.sql import DataFrame
 except ImportError as error:
     raise require_extra("spark", "pyspark") from error
-
-if TYPE_CHECKING:
-    from conjoin.annotator import Thresholds
 
 _ENTITIES = "array<struct<type: string, text: string, char_start: bigint, char_end: bigint, score: double>>"
 _RELATIONS = "array<struct<type: string, head: bigint, tail: bigint, score: double>>"
