@@ -119,10 +119,8 @@ Engine = Callable[[Job, list[Source]], Iterator[PartitionResult]]
 def run(job: Job, engine: Engine) -> Iterator[Event]:
     """Run the rest of a job; yields `JobStarted`, then the result of each partition in order.
 
-    A job that was stopped or killed goes on from its last partition when it is run again.
-
-    Raises:
-        DataError: The folder holds another job or other files, or another run writes there.
+    A job that was stopped or killed goes on from its last partition when it is run again. Raises `DataError` if the folder
+    holds another job or other files, or another run writes there.
     """
     if job.format is RowFormat.parquet:
         parquet_schema(keep_text=job.keep_text)  # reports a missing package here rather than in a process

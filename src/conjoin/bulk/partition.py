@@ -6,7 +6,7 @@ Within a partition texts are batched by their numbers of characters alone, so ev
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -162,12 +162,16 @@ def partition_path(folder: Path, number: int, format: RowFormat) -> Path:
     return folder / f"part-{number:08d}.{format.value}"
 
 
-def to_json(partition: Partition) -> dict[str, Any]:
-    """A partition as plain values, for engines that carry nothing else."""
-    records = [[record.id, record.text, record.error, record.bytes_read] for record in partition.records]
-    return {"number": partition.number, "records": records}
+def to_json(work: Partition | PartitionResult) -> dict[str, Any]:
+    """A partition or a result as plain values, for engines that carry nothing else."""
+    if isinstance(work, PartitionResult):
+        return {"done": asdict(work)}
+    records = [[record.id, record.text, record.error, record.bytes_read] for record in work.records]
+    return {"number": work.number, "records": records}
 
 
-def from_json(value: dict[str, Any]) -> Partition:
-    """The partition of `to_json`."""
+def from_json(value: dict[str, Any]) -> Partition | PartitionResult:
+    """The inverse of `to_json`."""
+    if "done" in value:
+        return PartitionResult(**value["done"])
     return Partition(value["number"], tuple(TextRecord(*fields) for fields in value["records"]))

@@ -108,15 +108,11 @@ def _write(result: Mapping[str, object], depths: Sequence[Depth], output: Path) 
     rows = [{"depth": row.name, "between": row.between, "within": row.within, "ratio": row.ratio} for row in depths]
     write_text(output / "affinity.json", json.dumps({**result, "shared_layers": shared, "depths": rows}, indent=1) + "\n")
     plot(depths, output / "affinity.png")
-    _print_table(depths)
-    layers = sum(row.name.startswith("shared") for row in depths)
-    typer.echo(f"advice: share {shared} of {layers} recurrent layers; wrote {output / 'affinity.json'} and "
-               f"{output / 'affinity.png'}")
-
-
-def _print_table(depths: Sequence[Depth]) -> None:
     columns = ("entities and relations", "same task, another seed", "ratio")
     table = plain_table("depth", *columns, right=columns)
     for row in depths:
         table.add_row(row.name, f"{row.between:.3f}", f"{row.within:.3f}", f"{row.ratio:.2f}")
     Console(highlight=False).print(table)
+    layers = sum(row.name.startswith("shared") for row in depths)
+    typer.echo(f"advice: share {shared} of {layers} recurrent layers; wrote {output / 'affinity.json'} and "
+               f"{output / 'affinity.png'}")

@@ -43,9 +43,7 @@ def train(
     retrain_on_dev: Annotated[
         bool, typer.Option("--retrain-on-dev", help="Choose the epoch on dev, then train again on train and dev.")
     ] = False,
-    relation_free: Annotated[
-        Path | None, typer.Option(help="Train on this file's sentences without relations too.")
-    ] = None,
+    relation_free: Annotated[Path | None, typer.Option(help="Also train on this file's relation-free sentences.")] = None,
     max_relation_free: Annotated[int | None, typer.Option(min=1, help="Maximum number of those sentences.")] = None,
     overwrite: Overwrite = False,
     track: Annotated[list[str] | None, typer.Option(help="Tracker: tensorboard, mlflow or wandb; repeatable.")] = None,
@@ -57,11 +55,9 @@ def train(
     message("reading: " + ", ".join(f"{split} {len(documents)}" for split, documents in corpus.splits.items()))
 
     from conjoin.experiments.train import train as run
-    from conjoin.experiments.training_data import draw_documents
     from conjoin.training.distributed import leave_processes
 
-    sentences = draw_documents(_relation_free(relation_free, data.files.lenient), max_relation_free,
-                               seed=config.training.seed)
+    sentences = _relation_free(relation_free, max_relation_free, config, data.files.lenient)
     try:
         with _trackers(track, output, config) as listen:
             extractor = run(config, corpus, output=output, retrain_on_dev=retrain_on_dev, relation_free=sentences,
@@ -76,6 +72,15 @@ def train(
     message(f"saved {output / 'model'}")
 
 
+def _relation_free(path: Path | None, count: int | None, config: Config, lenient: bool) -> list[Document]:
+    """Documents of a file with entities and without relations, at most `count` of them, drawn at random."""
+    from conjoin.experiments.training_data import draw_documents
+
+    documents = read_corpus(path, lenient=lenient) if path is not None else ()
+    return draw_documents([document for document in documents if document.entities and not document.relations], count,
+                          seed=config.training.seed)
+
+
 def _trackers(names: list[str] | None, folder: Path, config: Config) -> AbstractContextManager[Listener | None]:
     """A listener that passes events to the trackers, in the first of several processes."""
     if not names or launched_rank() > 0:
@@ -83,9 +88,3 @@ def _trackers(names: list[str] | None, folder: Path, config: Config) -> Abstract
     from conjoin.extras.tracking import with_trackers
 
     return with_trackers(names, folder=folder, settings=config.model_dump(mode="json", exclude={"paper"}))
-
-
-def _relation_free(path: Path | None, lenient: bool) -> list[Document]:
-    if path is None:
-        return []
-    return [document for document in read_corpus(path, lenient=lenient) if document.entities and not document.relations]

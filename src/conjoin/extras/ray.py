@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from conjoin.bulk.job import Engine, Job
-from conjoin.bulk.partition import Partition, PartitionResult, PartitionWriter, after_crash, from_json, to_json
+from conjoin.bulk.partition import PartitionResult, PartitionWriter, after_crash, from_json, to_json
 from conjoin.errors import ConjoinError, require_extra
 from conjoin.parallel.process_pool import ProcessPool
 from conjoin.text.sources import Source
@@ -86,7 +86,7 @@ class _Partitions(Datasource):  # type: ignore[misc]
 
         def read() -> Iterator[Any]:
             for partition in job.partitions(sources):
-                yield pyarrow.table({"partition": [_to_text(partition)]})
+                yield pyarrow.table({"partition": [json.dumps(to_json(partition))]})
 
         return [ReadTask(read, BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None))]
 
@@ -98,17 +98,8 @@ class _Writer:
         self._pool = ProcessPool(writing, workers=1, retry=after_crash)
 
     def __call__(self, batch: Any) -> Any:
-        texts = batch.column("partition").to_pylist()
-        return pyarrow.Table.from_pylist(list(map(asdict, self._pool.map(map(_from_text, texts)))))
-
-
-def _to_text(partition: Partition | PartitionResult) -> str:
-    return json.dumps({"done": asdict(partition)} if isinstance(partition, PartitionResult) else to_json(partition))
-
-
-def _from_text(text: str) -> Partition | PartitionResult:
-    value = json.loads(text)
-    return PartitionResult(**value["done"]) if "done" in value else from_json(value)
+        partitions = map(from_json, map(json.loads, batch.column("partition").to_pylist()))
+        return pyarrow.Table.from_pylist(list(map(asdict, self._pool.map(partitions))))
 
 
 def _in_order(results: Iterator[PartitionResult]) -> Iterator[PartitionResult]:

@@ -26,8 +26,7 @@ class Metrics:
         self.texts = Counter("conjoin_texts", "Texts extracted.", registry=registry)
         self.characters = Counter("conjoin_characters", "Characters of the texts extracted.", registry=registry)
         self.batches = Histogram("conjoin_batch_texts", "Texts extracted together.", buckets=TEXTS, registry=registry)
-        waiting = Gauge("conjoin_waiting_texts", "Texts waiting or being extracted.", registry=registry)
-        waiting.set_function(waiting_texts)
+        Gauge("conjoin_waiting_texts", "Texts waiting or being extracted.", registry=registry).set_function(waiting_texts)
 
     def count_request(self, route: str, status: int) -> None:
         self.requests.labels(route, str(status)).inc()
