@@ -158,7 +158,6 @@ class PartitionWriter:
 
 
 def partition_path(folder: Path, number: int, format: RowFormat) -> Path:
-    """The file of a partition."""
     return folder / f"part-{number:08d}.{format.value}"
 
 

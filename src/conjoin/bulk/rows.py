@@ -18,8 +18,6 @@ _SURROGATES = re.compile("[\ud800-\udfff]")  # halves of surrogate pairs
 
 
 class RowFormat(StrEnum):
-    """The file format of rows."""
-
     jsonl = "jsonl"
     parquet = "parquet"
 

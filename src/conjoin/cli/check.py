@@ -48,7 +48,9 @@ def check(
     problems = Problems(lenient=True)
     file_format, streams = open_corpus(path, problems, format, options=parse_options(option))
     statistics = corpus_statistics(streams)
-    _note_repeated_ids(path, statistics, problems)
+    for split, ids in statistics.repeated_ids.items():
+        for id, count in ids.items():
+            problems.note(path, None, "repeated-id", f"{count:,} documents of {split} have the id '{id}'")
     beyond = list(find_limits(statistics))
     remarks = [*shared_id_remarks(statistics), *beyond]
     if as_json:
@@ -84,12 +86,6 @@ def _limits(preset: str | None, model: Path | None) -> Callable[[CorpusStatistic
     return partial(limits, decision="softmax", constrain=True)
 
 
-def _note_repeated_ids(path: Path, statistics: CorpusStatistics, problems: Problems) -> None:
-    for split, ids in statistics.repeated_ids.items():
-        for id, count in ids.items():
-            problems.note(path, None, "repeated-id", f"{count:,} documents of {split} have the id '{id}'")
-
-
 def _as_json(format: str, statistics: CorpusStatistics, problems: Problems) -> dict[str, Any]:
     return {
         "format": format,
@@ -110,8 +106,7 @@ def _print(format: str, statistics: CorpusStatistics, problems: Problems, limits
     if len(columns) > 1:
         columns["sum"] = counts(statistics.total)
     console.print(counts_table(columns))
-    lines = [*_shape(statistics), *(f"- {remark}" for remark in remarks(statistics, limits))]
-    for line in lines:
+    for line in (*_shape(statistics), *(f"- {remark}" for remark in remarks(statistics, limits))):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if problems.entries or statistics.total.documents:
         print_problems(problems.entries, console)

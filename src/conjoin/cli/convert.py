@@ -129,7 +129,6 @@ def _named(paths: Sequence[Path]) -> str:
 
 
 def _read_back(corpus: Corpus, target: Path, to: str, *, whole: bool) -> Corpus:
-    """Read the files that were just written."""
     splits = [split for split, documents in corpus.splits.items() if documents]  # an empty folder is of no format
     files = {split: target if whole else target_of(target, split, FORMATS[to]) for split in splits}
     options = {"sentences": "whole"} if "sentences" in FORMATS[to].options else {}

@@ -38,7 +38,6 @@ class FormatOptions:
     lenient: Annotated[bool, typer.Option("--lenient", help="Repair errors in the data where possible.")] = False
 
     def read(self, path: Path) -> Corpus:
-        """Read a file or folder."""
         return read_corpus(path, self.format, lenient=self.lenient, options=parse_options(self.option))
 
 

@@ -39,7 +39,6 @@ class FoldOptions:
     split_seed: Annotated[int, typer.Option(help="Random seed of the folds.")] = 0
 
     def folding(self) -> Folding:
-        """The folds as the experiment takes them."""
         from conjoin.experiments.folds import Folding
 
         return Folding(folds=self.folds, splits=tuple(self.split or ()), stratified=self.stratified,

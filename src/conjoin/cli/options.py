@@ -91,7 +91,6 @@ class ThresholdOptions:
     relation_threshold: Annotated[float, typer.Option(min=0, max=1, help="Minimum score of a relation.")] = 0.0
 
     def thresholds(self) -> Thresholds:
-        """The two as the annotator takes them."""
         from conjoin.annotator import Thresholds
 
         return Thresholds(self.entity_threshold, self.relation_threshold)
@@ -107,5 +106,4 @@ class TextOptions:
 
     @property
     def columns(self) -> Columns:
-        """The columns of text and id."""
         return Columns(self.text_column, self.id_column)

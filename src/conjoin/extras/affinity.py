@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations, takewhile
+from itertools import combinations, product, takewhile
 from pathlib import Path
 
 import torch
@@ -75,13 +75,11 @@ class SingleTaskTraining:
 
         Raises `SettingError` for invalid settings, and `ModelError` for a model in the folder of other settings or data.
         """
-        for task in TASKS:
-            for seed in seeds:
-                self._check(task, seed)  # all of them before any training
+        for task, seed in product(TASKS, seeds):
+            self._check(task, seed)  # all of them before any training
         return {task: {seed: self._model(task, seed, listen) for seed in seeds} for task in TASKS}
 
     def config(self, task: str, seed: int) -> Config:
-        """The settings of one training run."""
         return load_config(self.preset, [
             *self.overrides, f"stack.shared={self.depth}", "stack.entities=0", "stack.relations=0", *TASKS[task],
             f"training.seed={seed}", "training.select=last",
@@ -207,10 +205,8 @@ def affinities(models: Models, documents: Sequence[Document], *, words: int = 50
     Models with the same seed are never compared: they start with the same weights and see the same batches, which makes
     models of two tasks similar, but not two models of one task.
 
-    Raises:
-        SettingError: If there are less than two models of a task.
-        ModelError: If the models have different layers.
-        DataError: If the documents have less than three words.
+    Raises `SettingError` for less than two models of a task, `ModelError` for models with different layers, and `DataError`
+    for documents with less than three words.
     """
     first, second = ({run: representations(model, documents) for run, model in by_seed.items()}
                      for by_seed in models.values())

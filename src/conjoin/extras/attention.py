@@ -61,9 +61,8 @@ class Attention:
 def attention_of(extractor: Extractor, sentence: str) -> Attention:
     """The attention of a model's encoder over a sentence of raw text, which is not split.
 
-    Raises:
-        ModelError: If the model is an export or has no transformer.
-        DataError: If the text has no words, or more pieces than the encoder reads at once.
+    Raises `ModelError` for an export and a model without a transformer, and `DataError` for a text without words or with
+    more pieces than the encoder reads at once.
     """
     _, embedder = find_transformer(extractor.model.embedder) or ("", None)
     if embedder is None:
@@ -144,11 +143,9 @@ def view(
 ) -> None:
     """Write BertViz's head view, or model view of all heads at once, as an HTML page.
 
-    Layers and heads are counted from 0; all are shown if the list is empty. A head view shows `heads` first.
-
-    Raises:
-        SettingError: If the encoder does not have a layer or head, or heads are given for a model view.
-        MissingExtraError: If BertViz is not installed.
+    Layers and heads are counted from 0; all are shown if the list is empty. A head view shows `heads` first. Raises
+    `SettingError` for a layer or head that the encoder does not have and for heads of a model view, and `MissingExtraError`
+    without BertViz.
     """
     if heads and kind == "model":
         raise SettingError("a model view shows all heads; leave out --head, or give --view head")

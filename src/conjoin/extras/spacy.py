@@ -83,7 +83,6 @@ class Component:
         return self.folder
 
     def __call__(self, doc: Doc) -> Doc:
-        """Add entities and relations to a document."""
         return next(self.pipe([doc]))
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = BATCH) -> Iterator[Doc]:

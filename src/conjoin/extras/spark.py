@@ -42,15 +42,13 @@ def extract(
 
     Args:
         id_column: The column of ids; without it ids are numbers of partition and row, from 0 (`3:17`).
-        partition_size: Documents that are extracted together.
         load: Makes the extractor, instead of `model`, `thresholds` and `precision`.
 
     Returns:
         One row for each row of `df`, in order, with the columns `doc_id`, `text` (with `keep_text`), `entities`,
         `relations` and `error`, as `conjoin bulk` writes them.
 
-    Raises:
-        SettingError: If `df` does not have a column, or the texts are not strings.
+    Raises `SettingError` if `df` does not have a column, or the texts are not strings.
     """
     _check_columns(df, text_column, id_column)
     load = load or ExtractorLoader(str(Path(model).resolve()), thresholds, precision=precision)

@@ -29,6 +29,8 @@ from conjoin.training.distributed import threads_of_torch
 
 try:
     import optuna
+    from optuna.pruners import MedianPruner, NopPruner
+    from optuna.samplers import TPESampler
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial, Trial, TrialState
 except ImportError as error:
@@ -74,7 +76,6 @@ class Search:
         }
 
     def config(self, trial: Trial) -> Config:
-        """The settings of a trial."""
         return load_config(self.preset, [*self.overrides, *(choice.suggest(trial) for choice in self.choices)])
 
 
@@ -109,9 +110,8 @@ def tune(
     settings of the best trial and `trials.json` all trials. Several `workers` are processes, with `threads` each; None
     divides the cores among them. `listen` is called with each trial at its end.
 
-    Raises:
-        DataError, SettingError: As `Search.check`.
-        ModelError: If the folder holds the study of another search, or a worker fails.
+    Raises `DataError` and `SettingError` as `Search.check`, and `ModelError` if the folder holds another search's study or a
+    worker fails.
     """
     search.check()
     make_folder(search.folder)
@@ -200,11 +200,9 @@ def _report(search: Search) -> list[TrialResult]:
 def _study(search: Search) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = RDBStorage(f"sqlite:///{search.folder / 'study.db'}", engine_kwargs={"connect_args": {"timeout": 60}})
-    pruners = optuna.pruners
-    pruner = pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3) if search.prune else pruners.NopPruner()
-    sampler = optuna.samplers.TPESampler(constant_liar=True)
-    return optuna.create_study(storage=storage, sampler=sampler, pruner=pruner, study_name=STUDY, direction="maximize",
-                               load_if_exists=True)
+    pruner = MedianPruner(n_startup_trials=5, n_warmup_steps=3) if search.prune else NopPruner()
+    return optuna.create_study(storage=storage, sampler=TPESampler(constant_liar=True), pruner=pruner, study_name=STUDY,
+                               direction="maximize", load_if_exists=True)
 
 
 def _worker(search: Search, threads: int) -> None:

@@ -165,7 +165,6 @@ def read_texts(sources: Iterable[Source], columns: Columns, *, lines: bool = Fal
 
 
 def total_bytes(sources: Iterable[Source]) -> int:
-    """The size of all files."""
     return sum(source.size for source in sources)
 
 

@@ -80,7 +80,7 @@ def _add_extraction(app: FastAPI, types: tuple[str, ...], limits: Limits, queue:
     @app.post("/extract", response_model=ExtractResponse, responses={200: {"content": FORMATS}, **ERRORS})
     async def extract(request: ExtractRequest) -> Response:
         """Extract entities and relations from one text or several."""
-        texts = request.all_texts
+        texts = [request.text] if request.text is not None else list(request.texts or [])
         _check_size(texts, limits)
         start = time.perf_counter()
         documents = await _documents(queue, texts, limits.seconds)

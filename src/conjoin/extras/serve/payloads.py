@@ -40,10 +40,6 @@ class ExtractRequest(BaseModel):
             raise ValueError('give either "text" or "texts"')
         return self
 
-    @property
-    def all_texts(self) -> list[str]:
-        return [self.text] if self.text is not None else list(self.texts or [])
-
 
 def describe_problem(problem: Mapping[str, Any], *, content_type: str) -> str:
     """One sentence for one of pydantic's errors about the body of an `ExtractRequest`."""

@@ -13,7 +13,6 @@ from conjoin.document import Document
 from conjoin.parallel.batching import Text
 
 BATCH_CHARACTERS = 20_000  # some of the model's own batches: the next request does not wait long
-
 Extract = Callable[[Sequence[Text]], list[Document]]
 
 
@@ -30,10 +29,6 @@ class _Request:
     texts: list[Text]
     future: asyncio.Future[list[Document]]
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
-
-    @property
-    def characters(self) -> int:
-        return sum(len(text) + 1 for _, text in self.texts)
 
     def answer(self, result: list[Document] | ExtractionError) -> None:
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
@@ -104,7 +99,7 @@ class BatchQueue:
         while (request := self._queue.get()) is not None:
             if not request.future.cancelled():
                 batch.append(request)
-                characters += request.characters
+                characters += sum(len(text) + 1 for _, text in request.texts)
             if characters >= BATCH_CHARACTERS or self._queue.empty():
                 return batch
         if not batch:
