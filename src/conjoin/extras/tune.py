@@ -110,8 +110,8 @@ def tune(
     settings of the best trial and `trials.json` all trials. Several `workers` are processes, with `threads` each; None
     divides the cores among them. `listen` is called with each trial at its end.
 
-    Raises `DataError` and `SettingError` as `Search.check`, and `ModelError` if the folder holds another search's study or a
-    worker fails.
+    Raises `DataError` and `SettingError` as `Search.check`, and `ModelError` if the folder holds another search's study or
+    a worker fails.
     """
     search.check()
     make_folder(search.folder)
