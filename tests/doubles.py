@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from conjoin.document import Document, Entity, Relation, Token
 from conjoin.parallel.batching import Text
@@ -72,3 +74,14 @@ def squares(number: int) -> Work[int, tuple[int, int]]:
         return os.getpid(), item * item
 
     return work
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file of bulk results."""
+    if path.suffix == ".parquet":
+        from pyarrow import parquet
+
+        rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+        return rows
+    with path.open("rb") as file:
+        return [json.loads(line) for line in file]

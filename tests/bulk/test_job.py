@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 import doubles
+from conjoin.annotator import Thresholds
 from conjoin.bulk.job import Job, JobStarted, local_engine, run
 from conjoin.bulk.partition import MAX_CRASHES, Partition, PartitionResult, extract_rows, from_json, to_json
-from conjoin.bulk.rows import RowFormat, read_rows
+from conjoin.bulk.rows import RowFormat
 from conjoin.errors import DataError, ModelError, SettingError, WorkerError
 from conjoin.text.sources import Columns, TextRecord
 
@@ -38,7 +39,7 @@ def done(job: Job, workers: int = 1) -> list[PartitionResult]:
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
-    return [row for path in sorted(folder.glob("part-*")) for row in read_rows(path)]
+    return [row for path in sorted(folder.glob("part-*")) for row in doubles.read_rows(path)]
 
 
 def parts(folder: Path) -> dict[str, bytes]:
@@ -151,7 +152,8 @@ def test_another_job_is_refused_in_the_same_folder(model: Path, tmp_path: Path) 
     for other, told in (
         (Job((source,), model, job.folder, keep_text=True, load=doubles.load), "keep text differ"),
         (Job((source,), model, job.folder, partition_size=3, load=doubles.load), "partition documents differ"),
-        (Job((source,), model, job.folder, relation_threshold=0.5, load=doubles.load), "relation threshold differ"),
+        (Job((source,), model, job.folder, thresholds=Thresholds(relations=0.5), load=doubles.load),
+         "relation threshold differ"),
     ):
         with pytest.raises(DataError, match=rf"out: holds another job \({told}\)"):
             done(other)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import doubles
-from conjoin.bulk.rows import RowFormat, error_row, parquet_schema, read_rows, row_of, write_rows
+from conjoin.bulk.rows import RowFormat, error_row, parquet_schema, row_of, write_rows
 
 pytest.importorskip("pyarrow")
 WHOLE = st.characters(codec="utf-8")
@@ -40,7 +40,7 @@ def test_both_formats_give_back_what_was_written(tmp_path_factory: pytest.TempPa
     for format in RowFormat:
         for name in ("a", "b"):
             write_rows(rows, folder / f"{name}.{format}", format, keep_text=True)
-        assert read_rows(folder / f"a.{format}") == rows
+        assert doubles.read_rows(folder / f"a.{format}") == rows
         assert (folder / f"a.{format}").read_bytes() == (folder / f"b.{format}").read_bytes()
 
 
@@ -49,7 +49,7 @@ def test_halves_of_surrogate_pairs_move_no_offset(tmp_path_factory: pytest.TempP
     folder = tmp_path_factory.mktemp("halves")
     for format in RowFormat:
         write_rows(rows_of([text]), folder / f"a.{format}", format, keep_text=True)
-        row = read_rows(folder / f"a.{format}")[0]
+        row = doubles.read_rows(folder / f"a.{format}")[0]
         if format is RowFormat.parquet:
             assert len(row["text"]) == len(text)
         for entity in row["entities"]:
@@ -63,4 +63,4 @@ def test_the_columns_of_an_empty_file(tmp_path: Path) -> None:
     assert parquet.read_schema(tmp_path / "a.parquet").equals(parquet_schema(keep_text=False))
     assert parquet_schema(keep_text=True).names == ["doc_id", "text", "entities", "relations", "error"]
     write_rows([], tmp_path / "a.jsonl", RowFormat.jsonl, keep_text=False)
-    assert read_rows(tmp_path / "a.jsonl") == []
+    assert doubles.read_rows(tmp_path / "a.jsonl") == []

@@ -26,7 +26,7 @@ from pyspark.sql import SparkSession
 import doubles
 from conjoin.bulk.rows import RowFormat, write_rows
 from conjoin.errors import SettingError
-from conjoin.extras.spark import as_rows, extract
+from conjoin.extras.spark import extract
 
 source, folder = map(Path, sys.argv[1:])
 spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
@@ -34,7 +34,7 @@ rows = [(value["id"], value["text"]) for value in map(json.loads, source.open())
 # slices of seven rows, as the partitions of the job are
 frame = spark.createDataFrame(spark.sparkContext.parallelize(rows, len(rows) // 7), "key string, body string")
 extraction = extract(frame, "body", "unused", id_column="key", keep_text=True, load=doubles.load)
-results = as_rows(extraction.collect())
+results = [row.asDict(recursive=True) for row in extraction.collect()]
 folder.mkdir()
 for start in range(0, len(results), 7):
     path = folder / f"part-{start // 7:08d}.jsonl"

@@ -43,12 +43,10 @@ def test_tensorboard_has_every_number(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    passed_on: list[Event] = []
     events = run(epoch(1), epoch(2))
-    with with_trackers(passed_on.append, ["tensorboard"], folder=tmp_path, settings={"training": {"seed": 3}}) as listen:
+    with with_trackers(["tensorboard"], folder=tmp_path, settings={"training": {"seed": 3}}) as listen:
         for event in events:
             listen(event)
-    assert passed_on == events
     log = EventAccumulator(str(tmp_path / "tensorboard"))
     log.Reload()
     values = {(tag, row.step): row.value for tag in log.Tags()["scalars"] for row in log.Scalars(tag)}
@@ -98,7 +96,7 @@ def test_other_trackers_have_every_number(name: str, tmp_path: Path, monkeypatch
     monkeypatch.setitem(sys.modules, name, SimpleNamespace(**functions))  # type: ignore[arg-type]
     monkeypatch.delenv("WANDB_PROJECT", raising=False)
     folder = tmp_path / "first"
-    with with_trackers(lambda event: None, [name], folder=folder, settings={"training": {"seed": 3}, "x": None}) as listen:
+    with with_trackers([name], folder=folder, settings={"training": {"seed": 3}, "x": None}) as listen:
         for event in run(epoch(1)):
             listen(event)
     logged = {(key, step): value for values, step in stand_in.logged for key, value in values.items() if key != "step"}
@@ -111,7 +109,7 @@ def test_a_second_training_has_names_of_its_own(tmp_path: Path, monkeypatch: pyt
     stand_in = StandIn()
     functions = {verb: getattr(stand_in, verb) for verb in ("start_run", "log_params", "log_metrics")}
     monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(**functions))  # type: ignore[arg-type]
-    with with_trackers(lambda event: None, ["mlflow"], folder=tmp_path, settings={}) as listen:
+    with with_trackers(["mlflow"], folder=tmp_path, settings={}) as listen:
         for event in run(epoch(1)) + run(epoch(1, dev=False)):
             listen(event)
     names = {name for values, _ in stand_in.logged for name in values}
@@ -121,7 +119,7 @@ def test_a_second_training_has_names_of_its_own(tmp_path: Path, monkeypatch: pyt
 def test_an_unknown_tracker(tmp_path: Path) -> None:
     with (
         pytest.raises(SettingError, match="unknown tracker 'tensorbord'"),
-        with_trackers(lambda event: None, ["tensorbord"], folder=tmp_path, settings={}),
+        with_trackers(["tensorbord"], folder=tmp_path, settings={}),
     ):
         pass
 

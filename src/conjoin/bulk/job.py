@@ -41,20 +41,8 @@ class Job:
     """Extraction from files into a folder, partition by partition.
 
     The folder gets a file for each partition, and `manifest.json`, which describes the job and says when it is finished.
-
-    Attributes:
-        inputs: Files and folders.
-        model: Folder of a model.
-        folder: Folder of the results.
-        format: Format of the results.
-        columns: Columns of text and id.
-        lines: Every line of a .txt file is a text.
-        keep_text: Rows hold the text as well.
-        partition_size: Texts of a partition.
-        entity_threshold: Minimum score of an entity.
-        relation_threshold: Minimum score of a relation.
-        precision: Precision of a transformer.
-        load: Returns the extractor of a process in place of `model`; for tests and for models of other kinds.
+    With `lines` every line of a .txt file is a text. `load` returns the extractor of a process in place of `model`, for
+    tests and for models of other kinds.
     """
 
     inputs: tuple[Path, ...]
@@ -65,8 +53,7 @@ class Job:
     lines: bool = False
     keep_text: bool = False
     partition_size: int = PARTITION_SIZE
-    entity_threshold: float = 0.0
-    relation_threshold: float = 0.0
+    thresholds: Thresholds = field(default_factory=Thresholds)
     precision: Precision = "no"
     load: Callable[[int], TextExtractor] | None = None
 
@@ -86,8 +73,7 @@ class Job:
 
     def writer(self) -> PartitionWriter:
         """The function that prepares a process to extract and write partitions."""
-        load = self.load or ExtractorLoader(str(self.model.resolve()), precision=self.precision,
-                                            thresholds=Thresholds(self.entity_threshold, self.relation_threshold))
+        load = self.load or ExtractorLoader(str(self.model.resolve()), self.thresholds, precision=self.precision)
         return PartitionWriter(PartitionExtractor(load, self.keep_text), self.folder.resolve(), self.format)
 
     def partitions(self, sources: list[Source]) -> Iterator[Partition | PartitionResult]:
@@ -113,7 +99,7 @@ class Job:
             "input": {"files": len(sources), "bytes": total_bytes(sources), "digest": files.hexdigest()},
             "format": self.format.value, "text_column": self.columns.text, "id_column": self.columns.id,
             "lines": self.lines, "keep_text": self.keep_text, "partition_documents": self.partition_size,
-            "entity_threshold": self.entity_threshold, "relation_threshold": self.relation_threshold,
+            "entity_threshold": self.thresholds.entities, "relation_threshold": self.thresholds.relations,
             "precision": self.precision,
         }
 
@@ -122,7 +108,6 @@ class Job:
 class JobStarted:
     """A job starts or goes on. When an earlier run has `finished` it, nothing follows."""
 
-    files: int
     bytes: int
     finished: bool = False
 
@@ -132,15 +117,10 @@ Engine = Callable[[Job, list[Source]], Iterator[PartitionResult]]
 
 
 def run(job: Job, engine: Engine) -> Iterator[Event]:
-    """Run the rest of a job.
+    """Run the rest of a job; yields `JobStarted`, then the result of each partition in order.
 
-    A job that was stopped or killed goes on from its last partition when it is run again.
-
-    Yields:
-        `JobStarted`, then the result of each partition in order.
-
-    Raises:
-        DataError: The folder holds another job or other files, or another run writes there.
+    A job that was stopped or killed goes on from its last partition when it is run again. Raises `DataError` if the folder
+    holds another job or other files, or another run writes there.
     """
     if job.format is RowFormat.parquet:
         parquet_schema(keep_text=job.keep_text)  # reports a missing package here rather than in a process
@@ -149,18 +129,18 @@ def run(job: Job, engine: Engine) -> Iterator[Event]:
     with _locked(job.folder):
         manifest = _manifest(job, plan)
         if manifest is not None and manifest.get("finished"):
-            yield JobStarted(len(sources), plan["input"]["bytes"], finished=True)
+            yield JobStarted(plan["input"]["bytes"], finished=True)
             return
         if manifest is None:
             _write_manifest(job, plan)
         for unfinished in job.folder.glob(".part-*.part"):
             unfinished.unlink()  # of a process that was killed while it wrote
-        yield JobStarted(len(sources), plan["input"]["bytes"])
-        partitions_, documents_ = 0, 0
+        yield JobStarted(plan["input"]["bytes"])
+        counts: list[int] = []
         for result in engine(job, sources):
-            partitions_, documents_ = partitions_ + 1, documents_ + result.documents
+            counts.append(result.documents)
             yield result
-        _write_manifest(job, {**plan, "finished": True, "partitions": partitions_, "documents": documents_})
+        _write_manifest(job, {**plan, "finished": True, "partitions": len(counts), "documents": sum(counts)})
 
 
 def local_engine(workers: int = 1) -> Engine:

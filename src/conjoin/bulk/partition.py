@@ -5,13 +5,12 @@ Within a partition texts are batched by their numbers of characters alone, so ev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from conjoin.bulk.rows import Row, RowFormat, count, error_row, row_of, write_rows
-from conjoin.document import Document
+from conjoin.bulk.rows import Row, RowFormat, error_row, row_of, write_rows
 from conjoin.errors import WorkerError
 from conjoin.parallel.batching import CHUNK_CHARACTERS, chunks
 from conjoin.parallel.process_pool import Notify, Work
@@ -24,13 +23,10 @@ MAX_CRASHES = 20  # of processes over one partition, after which the texts are n
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """Consecutive texts of the input.
+    """Consecutive texts of the input; `number` counts partitions from 0.
 
-    Attributes:
-        number: Position among the partitions, from 0.
-        records: The texts.
-        split_chunks: Chunks that are extracted text by text, because a process crashed over them.
-        crashing: Texts that crash the process even by themselves.
+    The `split_chunks` are extracted text by text, because a process crashed over them; the texts `crashing` crash it even
+    by themselves.
     """
 
     number: int
@@ -41,21 +37,15 @@ class Partition:
     def after_crash(self, place: object) -> Partition:
         """The partition to retry after a process crashed at `place`. Raises `WorkerError` after too many crashes."""
         if len(self.split_chunks) + len(self.crashing) >= MAX_CRASHES:
+            id = self.records[place[1] if isinstance(place, tuple) and place[0] == "document" else 0].id
             raise WorkerError(f"partition {self.number}: {MAX_CRASHES} processes crashed over it, the last at document "
-                              f"'{self._id_at(place)}'; give them more memory or look at the model; the same command "
-                              "goes on")
+                              f"'{id}'; give them more memory or look at the model; the same command goes on")
         match place:
             case ("chunk", int(number)):
                 return replace(self, split_chunks=self.split_chunks | {number})
             case ("document", int(number)):
                 return replace(self, crashing=self.crashing | {number})
         raise WorkerError(f"partition {self.number}: the process crashed before it came to any document")
-
-    def _id_at(self, place: object) -> str:
-        match place:
-            case ("document", int(number)):
-                return self.records[number].id
-        return self.records[0].id if self.records else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +81,8 @@ def partitions(records: Iterable[TextRecord], size: int) -> Iterator[Partition]:
 def extract_rows(extractor: TextExtractor, partition: Partition, notify: Notify, *, keep_text: bool) -> list[Row]:
     """Extract a row for each text of a partition, in order.
 
-    When a chunk fails, its texts are extracted one by one, and those that fail again get a row with the error.
-
-    Args:
-        extractor: Extracts the texts of a chunk together.
-        partition: The texts.
-        notify: Called with the place of every chunk, and of every single text, before it is extracted.
-        keep_text: Rows hold the text as well.
+    When a chunk fails, its texts are extracted one by one, and those that fail again get a row with the error. `notify` is
+    called with the place of every chunk, and of every single text, before it is extracted.
     """
     rows: dict[int, Row] = {}
     for index, record in enumerate(partition.records):
@@ -106,16 +91,17 @@ def extract_rows(extractor: TextExtractor, partition: Partition, notify: Notify,
             rows[index] = error_row(record.id, record.text, error, keep_text=keep_text)
     for number, chunk in enumerate(_chunks(partition.records)):
         texts = [(partition.records[index].id, partition.records[index].text or "") for index in chunk]
-        documents: Sequence[Document | None] = [None] * len(chunk)
         if number not in partition.split_chunks:
             notify(("chunk", number))
-            documents = _extract(extractor, texts) or documents
-        for index, text, document in zip(chunk, texts, documents, strict=True):
-            if document is not None:
-                rows[index] = row_of(document, keep_text=keep_text)
-            elif index not in partition.crashing:
+            results = _rows(extractor, texts, keep_text)
+            if not isinstance(results, str):
+                rows |= zip(chunk, results, strict=True)
+                continue
+        for index, text in zip(chunk, texts, strict=True):
+            if index not in partition.crashing:
                 notify(("document", index))
-                rows[index] = _single_row(extractor, text, keep_text)
+                results = _rows(extractor, [text], keep_text)
+                rows[index] = error_row(*text, results, keep_text=keep_text) if isinstance(results, str) else results[0]
     return [rows[index] for index in range(len(partition.records))]
 
 
@@ -126,21 +112,12 @@ def _chunks(records: tuple[TextRecord, ...]) -> Iterator[list[int]]:
         yield [int(index) for index, _ in chunk]
 
 
-def _extract(extractor: TextExtractor, texts: list[tuple[str, str]]) -> list[Document] | None:
-    """The documents of a chunk, or None when the model fails over it."""
+def _rows(extractor: TextExtractor, texts: list[tuple[str, str]], keep_text: bool) -> list[Row] | str:
+    """The rows of texts that are extracted together, or the error of the model."""
     try:
-        return extractor.extract(texts)
-    except Exception:  # noqa: BLE001 - whatever the model raises; its texts are extracted one by one
-        return None
-
-
-def _single_row(extractor: TextExtractor, text: tuple[str, str], keep_text: bool) -> Row:
-    try:
-        (document,) = extractor.extract([text])
-    except Exception as error:  # noqa: BLE001 - whatever the model raises is written into the row
-        message = (str(error).splitlines() or [""])[0][:300]
-        return error_row(*text, f"{type(error).__name__}: {message}", keep_text=keep_text)
-    return row_of(document, keep_text=keep_text)
+        return [row_of(document, keep_text=keep_text) for document in extractor.extract(texts)]
+    except Exception as error:  # noqa: BLE001 - whatever the model raises
+        return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,33 +149,28 @@ class PartitionWriter:
             rows = extract(partition, notify)
             path = partition_path(self.folder, partition.number, self.format)
             write_rows(rows, path, self.format, keep_text=self.extractor.keep_text)
-            return _result(partition, rows)
+            errors = sum(row["error"] is not None for row in rows)
+            entities, relations = (sum(len(row[name]) for row in rows) for name in ("entities", "relations"))
+            bytes_read = partition.records[-1].bytes_read
+            return PartitionResult(partition.number, len(rows), errors, entities, relations, bytes_read)
 
         return extract_and_write
 
 
-def _result(partition: Partition, rows: list[Row]) -> PartitionResult:
-    return PartitionResult(
-        partition.number,
-        documents=len(rows),
-        errors=sum(row["error"] is not None for row in rows),
-        entities=count(rows, "entities"),
-        relations=count(rows, "relations"),
-        bytes_read=partition.records[-1].bytes_read if partition.records else 0,
-    )
-
-
 def partition_path(folder: Path, number: int, format: RowFormat) -> Path:
-    """The file of a partition."""
     return folder / f"part-{number:08d}.{format.value}"
 
 
-def to_json(partition: Partition) -> dict[str, Any]:
-    """A partition as plain values, for engines that carry nothing else."""
-    records = [[record.id, record.text, record.error, record.bytes_read] for record in partition.records]
-    return {"number": partition.number, "records": records}
+def to_json(work: Partition | PartitionResult) -> dict[str, Any]:
+    """A partition or a result as plain values, for engines that carry nothing else."""
+    if isinstance(work, PartitionResult):
+        return {"done": asdict(work)}
+    records = [[record.id, record.text, record.error, record.bytes_read] for record in work.records]
+    return {"number": work.number, "records": records}
 
 
-def from_json(value: dict[str, Any]) -> Partition:
-    """The partition of `to_json`."""
+def from_json(value: dict[str, Any]) -> Partition | PartitionResult:
+    """The inverse of `to_json`."""
+    if "done" in value:
+        return PartitionResult(**value["done"])
     return Partition(value["number"], tuple(TextRecord(*fields) for fields in value["records"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,6 @@ _SURROGATES = re.compile("[\ud800-\udfff]")  # halves of surrogate pairs
 
 
 class RowFormat(StrEnum):
-    """The file format of rows."""
-
     jsonl = "jsonl"
     parquet = "parquet"
 
@@ -30,32 +28,21 @@ def row_of(document: Document, *, keep_text: bool) -> Row:
     Scores have four decimals, so that they do not depend on which documents are extracted together.
     """
     index = {entity: number for number, entity in enumerate(document.entities)}
-    entities = [
-        {"type": entity.type, "text": entity.text, "char_start": entity.char_start, "char_end": entity.char_end,
-         "score": _rounded(entity.score)}
-        for entity in document.entities
-    ]
-    relations = [
-        {"type": relation.type, "head": index[relation.head], "tail": index[relation.tail],
-         "score": _rounded(relation.score)}
-        for relation in document.relations
-    ]
-    text = {"text": document.text} if keep_text else {}
-    return {"doc_id": document.id, **text, "entities": entities, "relations": relations, "error": None}
+    row = error_row(document.id, document.text, None, keep_text=keep_text)
+    row["entities"] = [{"type": entity.type, "text": entity.text, "char_start": entity.char_start,
+                        "char_end": entity.char_end, "score": _rounded(entity.score)} for entity in document.entities]
+    row["relations"] = [{"type": relation.type, "head": index[relation.head], "tail": index[relation.tail],
+                         "score": _rounded(relation.score)} for relation in document.relations]
+    return row
 
 
-def error_row(id: str, text: str | None, error: str, *, keep_text: bool) -> Row:
+def error_row(id: str, text: str | None, error: str | None, *, keep_text: bool) -> Row:
     """The row of a document from which nothing could be extracted."""
     return {"doc_id": id, **({"text": text} if keep_text else {}), "entities": [], "relations": [], "error": error}
 
 
 def _rounded(score: float | None) -> float | None:
     return None if score is None else round(score, 4)
-
-
-def to_line(row: Row) -> str:
-    """A row as JSON on one line."""
-    return json.dumps(row, ensure_ascii=False)
 
 
 def write_rows(rows: Sequence[Row], path: Path, format: RowFormat, *, keep_text: bool) -> None:
@@ -68,18 +55,7 @@ def write_rows(rows: Sequence[Row], path: Path, format: RowFormat, *, keep_text:
             parquet.write_table(Table.from_pylist(list(map(_storable, rows)), schema), temporary)
         else:
             with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-                file.writelines(f"{to_line(row)}\n" for row in rows)
-
-
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a file that `write_rows` wrote."""
-    if path.suffix == ".parquet":
-        from pyarrow import parquet
-
-        rows: list[Row] = parquet.read_table(path).to_pylist()
-        return rows
-    with path.open("rb") as file:
-        return [json.loads(line) for line in file]
+                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def parquet_schema(*, keep_text: bool) -> Any:
@@ -102,8 +78,3 @@ def _storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _storable(inner) for key, inner in value.items()}
     return list(map(_storable, value)) if isinstance(value, list) else value
-
-
-def count(rows: Iterable[Row], column: str) -> int:
-    """The number of entities or relations in the rows."""
-    return sum(len(row[column]) for row in rows)

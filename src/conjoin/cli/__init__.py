@@ -26,7 +26,6 @@ from conjoin.version import __version__
 app = typer.Typer(
     name="conjoin",
     cls=Verbs,
-    help="Find entities and the relations between them: train, score honestly, extract from raw text.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

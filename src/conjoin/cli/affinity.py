@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from conjoin.cli.corpus import TrainingData
 from conjoin.cli.messages import message
 from conjoin.cli.options import CacheOptions, SettingOptions
+from conjoin.cli.tables import plain_table
 from conjoin.errors import DataError
 from conjoin.storage.atomic import write_text
 
@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 def affinity(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results and of the models.")],
     *,
-    preset: Annotated[
-        str | None, typer.Argument(metavar="PRESET|CONFIG", help="Preset or TOML file to train models with.")
-    ] = None,
+    preset: Annotated[str | None, typer.Argument(metavar="PRESET|CONFIG", help="Preset or TOML file for training.")] = None,
     models: Annotated[
         Path | None, typer.Option(help="Folder of trained models: entities-0, entities-1, relations-0, relations-1.")
     ] = None,
@@ -60,7 +58,7 @@ def affinity(
         runs = trained_models(models)
     else:
         plan = SingleTaskTraining(str(preset), settings.overrides(), corpus, depth, folder=output / "models",
-                          lenient=data.files.lenient, cache_limit=cache.limit)
+                                  lenient=data.files.lenient, cache_limit=cache.limit)
         runs = plan.models(seeds=range(seeds), listen=_print_epoch)
     scores = own_scores(runs, corpus.dev)
     _print_scores(scores)
@@ -110,16 +108,11 @@ def _write(result: Mapping[str, object], depths: Sequence[Depth], output: Path) 
     rows = [{"depth": row.name, "between": row.between, "within": row.within, "ratio": row.ratio} for row in depths]
     write_text(output / "affinity.json", json.dumps({**result, "shared_layers": shared, "depths": rows}, indent=1) + "\n")
     plot(depths, output / "affinity.png")
-    Console(highlight=False).print(_table(depths))
+    columns = ("entities and relations", "same task, another seed", "ratio")
+    table = plain_table("depth", *columns, right=columns)
+    for row in depths:
+        table.add_row(row.name, f"{row.between:.3f}", f"{row.within:.3f}", f"{row.ratio:.2f}")
+    Console(highlight=False).print(table)
     layers = sum(row.name.startswith("shared") for row in depths)
     typer.echo(f"advice: share {shared} of {layers} recurrent layers; wrote {output / 'affinity.json'} and "
                f"{output / 'affinity.png'}")
-
-
-def _table(depths: Sequence[Depth]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("depth", "entities and relations", "same task, another seed", "ratio"):
-        table.add_column(name, justify="left" if name == "depth" else "right")
-    for row in depths:
-        table.add_row(row.name, f"{row.between:.3f}", f"{row.within:.3f}", f"{row.ratio:.2f}")
-    return table

@@ -12,17 +12,16 @@ Examples:
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from conjoin.cli.corpus import AnnotatedData
 from conjoin.cli.messages import message
 from conjoin.cli.options import Json, Model
+from conjoin.cli.tables import plain_table
 from conjoin.storage.atomic import write_text
 
 
@@ -34,7 +33,7 @@ def analyze(
 ) -> None:
     split, gold = data.read(default="dev")
 
-    from conjoin.evaluation.error_analysis import analyze_errors
+    from conjoin.evaluation.error_analysis import KINDS, analyze_errors
     from conjoin.extractor import Extractor
     from conjoin.render.error_analysis import errors_to_html
 
@@ -45,16 +44,8 @@ def analyze(
     if as_json:
         typer.echo(json.dumps({"split": split, "documents": len(gold), "errors": counts}, indent=1))
     else:
-        Console(highlight=False).print(_table(counts))
+        table = plain_table("kind", "count", "meaning", right=("count",))
+        for kind, count in counts.items():
+            table.add_row(kind, str(count), KINDS[kind])
+        Console(highlight=False).print(table)
     message(f"wrote {html}")
-
-
-def _table(counts: Mapping[str, int]) -> Table:
-    from conjoin.evaluation.error_analysis import KINDS
-
-    table = Table(box=None, pad_edge=False)
-    for name in ("kind", "count", "meaning"):
-        table.add_column(name, justify="right" if name == "count" else "left")
-    for kind, count in counts.items():
-        table.add_row(kind, str(count), KINDS[kind])
-    return table

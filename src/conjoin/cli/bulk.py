@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,7 +29,7 @@ from conjoin.cli.progress import ExtractionProgress, shows_progress
 from conjoin.errors import SettingError
 
 if TYPE_CHECKING:
-    from conjoin.bulk.job import Engine, Event
+    from conjoin.bulk.job import Engine, Job
 
 
 def bulk(
@@ -49,18 +50,16 @@ def bulk(
 ) -> None:
     start = _engine(engine, workers, gpus_per_worker)
 
-    from conjoin.bulk.job import Job, run
+    from conjoin.bulk.job import Job
 
     job = Job(tuple(inputs), model, output, RowFormat(format), texts.columns, texts.lines, keep_text, partition_size,
-              thresholds.entity_threshold, thresholds.relation_threshold, precision)
-    summary = _Summary(ExtractionProgress(shown=shows_progress(progress)))
+              thresholds.thresholds(), precision)
     try:
-        with summary.progress:
-            for event in run(job, start):
-                summary.listen(event)
+        with ExtractionProgress(shown=shows_progress(progress)) as bar:
+            summary = _run(job, start, bar)
     except KeyboardInterrupt:
         raise stopped("stopped; the same command goes on after the partitions that are written") from None
-    message(summary.line(output))
+    message(summary)
 
 
 def _engine(name: str, workers: int, gpus_per_worker: float) -> Engine:
@@ -71,7 +70,6 @@ def _engine(name: str, workers: int, gpus_per_worker: float) -> Engine:
 
         for logger in ("ray", "ray.data"):
             logging.getLogger(logger).setLevel(logging.ERROR)
-
         return engine(workers, gpus=gpus_per_worker)
     if gpus_per_worker:
         raise SettingError("--gpus-per-worker is for --engine ray; on one machine the processes share its GPUs")
@@ -80,37 +78,23 @@ def _engine(name: str, workers: int, gpus_per_worker: float) -> Engine:
     return local_engine(workers)
 
 
-class _Summary:
-    """Counts the results of a job and shows its progress."""
+def _run(job: Job, engine: Engine, progress: ExtractionProgress) -> str:
+    """Run a job and show its progress; returns the counts and the rate in one line."""
+    from conjoin.bulk.job import JobStarted, run
 
-    def __init__(self, progress: ExtractionProgress) -> None:
-        self.progress = progress
-        self.documents = self.skipped = self.errors = self.entities = self.relations = 0
-        self.finished = False
-        self.started = time.monotonic()
-
-    def listen(self, event: Event) -> None:
-        """Count an event."""
-        from conjoin.bulk.job import JobStarted
-
+    started, counts = time.monotonic(), Counter[str]()
+    for event in run(job, engine):
         if isinstance(event, JobStarted):
-            self.finished = event.finished
-            self.progress.expect(event.bytes)
+            if event.finished:
+                return f"{job.folder} was finished before; nothing was left to do"
+            progress.expect(event.bytes)
         elif event.skipped:
-            self.skipped += event.documents
+            counts["skipped"] += event.documents
         else:
-            self.documents += event.documents
-            self.errors += event.errors
-            self.entities += event.entities
-            self.relations += event.relations
-            self.progress.update(event.documents, event.bytes_read)
-
-    def line(self, output: Path) -> str:
-        """The counts and the rate in one line."""
-        if self.finished:
-            return f"{output} was finished before; nothing was left to do"
-        seconds = time.monotonic() - self.started
-        rate = f", {self.documents / seconds:,.1f} per second with the start of the processes" if self.documents else ""
-        before = f" after {self.skipped:,} of earlier runs" if self.skipped else ""
-        return (f"wrote {output}: {self.documents:,} documents{before}, {self.errors:,} with an error, {self.entities:,} "
-                f"entities, {self.relations:,} relations, in {seconds:,.0f} s{rate}")
+            counts.update({name: getattr(event, name) for name in ("documents", "errors", "entities", "relations")})
+            progress.update(event.documents, event.bytes_read)
+    seconds, documents = time.monotonic() - started, counts["documents"]
+    rate = f", {documents / seconds:,.1f} per second with the start of the processes" if documents else ""
+    before = f" after {counts['skipped']:,} of earlier runs" if counts["skipped"] else ""
+    return (f"wrote {job.folder}: {documents:,} documents{before}, {counts['errors']:,} with an error, "
+            f"{counts['entities']:,} entities, {counts['relations']:,} relations, in {seconds:,.0f} s{rate}")

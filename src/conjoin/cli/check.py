@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -26,15 +27,8 @@ from rich.console import Console
 from conjoin.cli.corpus import FormatName, FormatOption, parse_options
 from conjoin.cli.messages import message
 from conjoin.cli.options import Json
-from conjoin.cli.tables import counts_table, print_problems, problems_as_json
-from conjoin.corpora.statistics import (
-    CorpusStatistics,
-    SplitCounts,
-    corpus_statistics,
-    limits,
-    shared_id_remarks,
-    unknown_types,
-)
+from conjoin.cli.tables import counts, counts_table, print_problems
+from conjoin.corpora.statistics import CorpusStatistics, corpus_statistics, limits, shared_id_remarks, unknown_types
 from conjoin.errors import DataError
 from conjoin.readers import FORMATS, Problems, open_corpus
 from conjoin.storage.atomic import write_text
@@ -45,9 +39,7 @@ def check(
     format: FormatName = None,
     lenient: Annotated[bool, typer.Option("--lenient", help="Exit with 0 even when something was repaired.")] = False,
     option: FormatOption = None,
-    preset: Annotated[
-        str | None, typer.Option(help="Preset or TOML file: also say what a model with these settings cannot learn.")
-    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Preset or TOML file: also say what it cannot learn.")] = None,
     model: Annotated[Path | None, typer.Option(help="Folder of a model: also say what it cannot predict.")] = None,
     html: Annotated[Path | None, typer.Option(help="HTML page with charts to write.")] = None,
     as_json: Json = False,
@@ -56,7 +48,9 @@ def check(
     problems = Problems(lenient=True)
     file_format, streams = open_corpus(path, problems, format, options=parse_options(option))
     statistics = corpus_statistics(streams)
-    _note_repeated_ids(path, statistics, problems)
+    for split, ids in statistics.repeated_ids.items():
+        for id, count in ids.items():
+            problems.note(path, None, "repeated-id", f"{count:,} documents of {split} have the id '{id}'")
     beyond = list(find_limits(statistics))
     remarks = [*shared_id_remarks(statistics), *beyond]
     if as_json:
@@ -92,25 +86,14 @@ def _limits(preset: str | None, model: Path | None) -> Callable[[CorpusStatistic
     return partial(limits, decision="softmax", constrain=True)
 
 
-def _note_repeated_ids(path: Path, statistics: CorpusStatistics, problems: Problems) -> None:
-    for split, ids in statistics.repeated_ids.items():
-        for id, count in ids.items():
-            problems.note(path, None, "repeated-id", f"{count:,} documents of {split} have the id '{id}'")
-
-
-def _counts(split: SplitCounts) -> dict[str, Any]:
-    return {"documents": split.documents, "words": split.words, "entities": dict(sorted(split.entities.items())),
-            "relations": dict(sorted(split.relations.items()))}
-
-
 def _as_json(format: str, statistics: CorpusStatistics, problems: Problems) -> dict[str, Any]:
     return {
         "format": format,
-        "splits": {split: _counts(counts) for split, counts in statistics.splits.items()},
+        "splits": {split: counts(numbers) for split, numbers in statistics.splits.items()},
         "statistics": statistics.to_json(),
         "repaired": sum(problem.repair for problem in problems.entries),
         "kinds": problems.counts(),
-        "problems": problems_as_json(problems.entries),
+        "problems": list(map(asdict, problems.entries)),
     }
 
 
@@ -119,19 +102,19 @@ def _print(format: str, statistics: CorpusStatistics, problems: Problems, limits
 
     console = Console()
     console.print(f"format: {format} ({FORMATS[format].description})", highlight=False, soft_wrap=True)
-    columns = {split: _counts(counts) for split, counts in statistics.splits.items()}
+    columns = {split: counts(numbers) for split, numbers in statistics.splits.items()}
     if len(columns) > 1:
-        columns["sum"] = _counts(statistics.total)
+        columns["sum"] = counts(statistics.total)
     console.print(counts_table(columns))
-    lines = [*_shape(statistics.total), *(f"- {remark}" for remark in remarks(statistics, limits))]
-    for line in lines:
+    for line in (*_shape(statistics), *(f"- {remark}" for remark in remarks(statistics, limits))):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if problems.entries or statistics.total.documents:
         print_problems(problems.entries, console)
 
 
-def _shape(total: SplitCounts) -> Iterable[str]:
+def _shape(statistics: CorpusStatistics) -> Iterable[str]:
     """Lengths, overlaps and the types of arguments, a line each."""
+    total = statistics.total
     if not total.documents:
         return
     yield ""

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -23,7 +24,8 @@ from rich.console import Console
 from conjoin.cli.corpus import FORMAT_HELP, FormatOption, parse_options
 from conjoin.cli.messages import message
 from conjoin.cli.options import Json, Overwrite
-from conjoin.cli.tables import counts, counts_table, print_problems, problems_as_json
+from conjoin.cli.tables import counts, counts_table, print_problems
+from conjoin.corpora.statistics import corpus_statistics
 from conjoin.document import Corpus, Problem
 from conjoin.errors import DataError
 from conjoin.readers import FORMATS, Problems, load, target_of, write_corpus, write_documents
@@ -47,10 +49,9 @@ def convert(
     problems = Problems(lenient=lenient)
     corpus = load(source, problems, from_format, options=parse_options(option))
     losses = _write(corpus, source, target, to)
-    written = _read_back(corpus, target, to, whole=not source.is_dir())
-    columns = {"read": counts(corpus.documents), "written": counts(written.documents)}
+    columns = {"read": _counts(corpus), "written": _counts(_read_back(corpus, target, to, whole=not source.is_dir()))}
     if as_json:
-        lists = {"source_problems": problems_as_json(problems.entries), "target_problems": problems_as_json(losses)}
+        lists = {"source_problems": list(map(asdict, problems.entries)), "target_problems": list(map(asdict, losses))}
         typer.echo(json.dumps({**columns, **lists}, ensure_ascii=False, indent=1))
         return
     console = Console()
@@ -60,6 +61,10 @@ def convert(
         if listed:
             console.print(f"\n{title}", highlight=False)
             print_problems(listed, console)
+
+
+def _counts(corpus: Corpus) -> dict[str, Any]:
+    return counts(corpus_statistics(corpus.splits).total)
 
 
 def _write(corpus: Corpus, source: Path, target: Path, to: str) -> Sequence[Problem]:
@@ -124,10 +129,8 @@ def _named(paths: Sequence[Path]) -> str:
 
 
 def _read_back(corpus: Corpus, target: Path, to: str, *, whole: bool) -> Corpus:
-    """Read the files that were just written."""
-    held = [split for split, documents in corpus.splits.items() if documents]  # an empty folder is of no format
-    files = {split: target if whole else target_of(target, split, FORMATS[to]) for split in held}
+    splits = [split for split, documents in corpus.splits.items() if documents]  # an empty folder is of no format
+    files = {split: target if whole else target_of(target, split, FORMATS[to]) for split in splits}
     options = {"sentences": "whole"} if "sentences" in FORMATS[to].options else {}
-    return Corpus({
-        split: load(file, Problems(lenient=True), to, options=options).documents for split, file in files.items()
-    })
+    return Corpus({split: load(file, Problems(lenient=True), to, options=options).documents
+                   for split, file in files.items()})

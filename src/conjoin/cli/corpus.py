@@ -17,9 +17,7 @@ from conjoin.readers.splits import split_order
 
 FORMAT_HELP = f"Format of the files ({', '.join(FORMATS)}); detected by default."
 FormatName = Annotated[str | None, typer.Option("--format", "-f", help=FORMAT_HELP)]
-FormatOption = Annotated[
-    list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="Option of the format; repeatable.")
-]
+FormatOption = Annotated[list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="Format option; repeatable.")]
 TestFile = Annotated[Path | None, typer.Option("--test", help="File of the test split.")]
 
 
@@ -40,7 +38,6 @@ class FormatOptions:
     lenient: Annotated[bool, typer.Option("--lenient", help="Repair errors in the data where possible.")] = False
 
     def read(self, path: Path) -> Corpus:
-        """Read a file or folder."""
         return read_corpus(path, self.format, lenient=self.lenient, options=parse_options(self.option))
 
 
@@ -53,11 +50,7 @@ class AnnotatedData:
     files: FormatOptions
 
     def read(self, *, default: str) -> tuple[str, tuple[Document, ...]]:
-        """Read the split that is asked for, the only one, or the default.
-
-        Returns:
-            The name of the split and its documents, at least one.
-        """
+        """The name and the documents, at least one, of the split that is asked for, the only one, or the default."""
         corpus = self.files.read(self.data)
         split = self.split or (next(iter(corpus.splits)) if len(corpus.splits) == 1 else default)
         if split not in corpus.splits:
@@ -79,12 +72,7 @@ class TrainingData:
     files: FormatOptions
 
     def read(self, *, test: Path | None = None, needed: str | None = "train") -> Corpus:
-        """Read all splits of `--data`, with the files of single splits in their place.
-
-        Args:
-            test: File of the test split.
-            needed: A split that must be there, or None for any.
-        """
+        """Read all splits of `--data`, with the files of single splits in their place; `needed` must be there."""
         paths = {"train": self.train_file, "dev": self.dev_file, "test": test}
         singles = {split: path for split, path in paths.items() if path is not None}
         for split, path in singles.items():
@@ -117,5 +105,5 @@ def _mention_problems(corpus: Corpus) -> None:
     """Say that the data were repaired or have notes."""
     if corpus.problems:
         count = len(corpus.problems)
-        text = "1 repair or note on the data; conjoin check lists it"
-        message(text if count == 1 else f"{count:,} repairs and notes on the data; conjoin check lists them")
+        message("1 repair or note on the data; conjoin check lists it" if count == 1 else
+                f"{count:,} repairs and notes on the data; conjoin check lists them")

@@ -44,9 +44,7 @@ def demo(
     from conjoin.storage.atomic import write_text
 
     config = settings.config(preset)
-    extractor = train(
-        config, sample_corpus(), output=output, overwrite=overwrite, progress=progress is not False
-    )
+    extractor = train(config, sample_corpus(), output=output, overwrite=overwrite, progress=progress is not False)
     print_record(extractor.record)
     document = extractor(PARAGRAPH, id="paragraph")
     console = Console(highlight=False)

@@ -26,12 +26,8 @@ from conjoin.evaluation.metrics import Report, Score
 def evaluate(
     model: Model,
     data: AnnotatedData,
-    gold_entities: Annotated[
-        bool, typer.Option("--gold-entities", help="Give the model the annotated entities, and score relations only.")
-    ] = False,
-    raw_text: Annotated[
-        bool, typer.Option("--raw-text", help="Give the model the bare text, and compare spans by characters.")
-    ] = False,
+    gold_entities: Annotated[bool, typer.Option("--gold-entities", help="Score relations between gold entities.")] = False,
+    raw_text: Annotated[bool, typer.Option("--raw-text", help="Score on raw text; compare spans by characters.")] = False,
     precision: PrecisionName = "no",
     as_json: Json = False,
 ) -> None:
@@ -57,17 +53,10 @@ def evaluate(
 
 def _as_json(report: Report) -> dict[str, Any]:
     """`{"entities": {match: {"micro": {"precision", "recall", "f1", "support"}, "macro", "per_type"}}, "relations"}`."""
-    return {
-        task: {
-            match: {
-                "micro": _figures(scores.micro),
-                "macro": _figures(scores.macro),
-                "per_type": {type: _figures(figures) for type, figures in scores.per_type.items()},
-            }
-            for match, scores in matches.items()
-        }
-        for task, matches in (("entities", report.entities), ("relations", report.relations))
-    }
+    return {task: {match: {"micro": _figures(scores.micro), "macro": _figures(scores.macro),
+                           "per_type": {type: _figures(figures) for type, figures in scores.per_type.items()}}
+                   for match, scores in matches.items()}
+            for task, matches in (("entities", report.entities), ("relations", report.relations))}
 
 
 def _figures(score: Score) -> dict[str, float]:

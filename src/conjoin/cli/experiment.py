@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -39,7 +39,6 @@ class FoldOptions:
     split_seed: Annotated[int, typer.Option(help="Random seed of the folds.")] = 0
 
     def folding(self) -> Folding:
-        """The folds as the experiment takes them."""
         from conjoin.experiments.folds import Folding
 
         return Folding(folds=self.folds, splits=tuple(self.split or ()), stratified=self.stratified,
@@ -77,10 +76,7 @@ def experiment(
         notes={"preset": preset, "folds": folds.folds, "stratified": folds.stratified, "dev_share": folds.dev_share,
                "hold_out": folds.hold_out, "split_seed": folds.split_seed},
     )
-    results = conduct(plan, workers=workers, listen=lambda result: message(_line(result)))
+    results = conduct(plan, workers=workers, listen=lambda result: message(
+        f"{run_line(result)} (strict micro F1 on test), epoch {result['epoch']}, {result['seconds']:.0f} s"))
     typer.echo(json.dumps(results.to_json(), ensure_ascii=False, indent=1) if as_json else str(results))
     message(f"wrote {output / 'results.json'}")
-
-
-def _line(result: dict[str, Any]) -> str:
-    return f"{run_line(result)} (strict micro F1 on test), epoch {result['epoch']}, {result['seconds']:.0f} s"

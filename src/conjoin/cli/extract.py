@@ -42,15 +42,14 @@ from conjoin.version import __version__
 T = TypeVar("T")
 HTML_SUFFIXES = (".html", ".htm")
 FORMATS = ("jsonl", "table", "html")
+SURROGATES = "backslashreplace"  # half a surrogate pair, which UTF-8 cannot hold, stays the escape that it was in the JSON
 _REMEDY = "give the same input as before, or remove the file to start again"
 
 
 def extract(
     model: Model,
     *,
-    files: Annotated[
-        list[Path] | None, typer.Argument(metavar="FILES|FOLDERS|-", help="Files and folders of text; - reads stdin.")
-    ] = None,
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILES|FOLDERS|-", help="Raw text; - reads stdin.")] = None,
     text: Annotated[str | None, typer.Option(help="A text to extract from.")] = None,
     format: Annotated[str | None, choice("output format", FORMATS, help="Format of the results.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write.")] = None,
@@ -102,7 +101,7 @@ class Extraction:
         elif format == "jsonl" and (output.is_file() or not output.exists()):
             self._write_resumable(output, resume)
         else:
-            with atomic_file(output) as temporary, _open_text(temporary) as file:
+            with atomic_file(output) as path, path.open("w", encoding="utf-8", errors=SURROGATES, newline="\n") as file:
                 self._write_all(file, format)
 
     def _write_all(self, file: TextIO, format: str) -> None:
@@ -111,7 +110,10 @@ class Extraction:
         elif format == "table":
             print_documents(list(self._results(identity, self._texts())), Console(file=file, highlight=False))
         else:
-            file.write(to_html(list(self._results(identity, self._texts())), types=self._entity_types()))
+            from conjoin.artifacts.model_folder import model_folder
+
+            schema = Schema.from_json(read_json(model_folder(self.model) / "schema.json"))
+            file.write(to_html(list(self._results(identity, self._texts())), types=schema.entity_types))
 
     def _write_resumable(self, output: Path, resume: bool) -> None:
         """Write JSON lines as they come, after those of a stopped run."""
@@ -135,12 +137,10 @@ class Extraction:
 
     def _results(self, render: Callable[[Document], T], texts: Iterable[tuple[str, str]], *, skip: int = 0) -> Iterator[T]:
         """What `render` makes of each document, in order, without the first `skip`."""
-        from conjoin.annotator import Thresholds
         from conjoin.extractor import ExtractorLoader
         from conjoin.parallel.streaming import pipe_chunks, pipe_in_processes
 
-        thresholds = Thresholds(self.thresholds.entity_threshold, self.thresholds.relation_threshold)
-        load = ExtractorLoader(str(self.model), thresholds=thresholds, precision=self.precision)
+        load = ExtractorLoader(str(self.model), self.thresholds.thresholds(), precision=self.precision)
         if self.workers > 1:
             results = pipe_in_processes(load, texts, workers=self.workers, render=render, skip=skip)
         else:
@@ -184,17 +184,7 @@ class Extraction:
                 "precision": self.precision,
                 "thresholds": [self.thresholds.entity_threshold, self.thresholds.relation_threshold]}
 
-    def _entity_types(self) -> tuple[str, ...]:
-        from conjoin.artifacts.model_folder import model_folder
-
-        return Schema.from_json(read_json(model_folder(self.model) / "schema.json")).entity_types
-
 
 def to_line(document: Document) -> str:
     """A result as JSON on one line; a function of the module, so that it can be pickled."""
     return document.to_json_line(tokens=False)
-
-
-def _open_text(path: Path) -> TextIO:
-    """Open for writing; half a surrogate pair, which UTF-8 cannot hold, stays the escape that it was in the JSON."""
-    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")

@@ -39,7 +39,6 @@ def fetch(
 
 
 def _download(corpus: str, folder: Path) -> list[Path]:
-    """Download the files of a corpus, with a bar for each."""
     bars: dict[str, TaskID] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import typer
 
-INTERRUPTED = 130  # the exit code after Ctrl-C
-
 
 def message(text: str) -> None:
     """Print a line on standard error."""
@@ -15,4 +13,4 @@ def message(text: str) -> None:
 def stopped(sentence: str) -> typer.Exit:
     """Print a sentence on how to go on after Ctrl-C; returns the exception to raise."""
     message(sentence)
-    return typer.Exit(INTERRUPTED)
+    return typer.Exit(130)  # the exit code after Ctrl-C

@@ -19,6 +19,7 @@ from conjoin.storage.cache import CACHE_LIMIT
 from conjoin.text.sources import Columns
 
 if TYPE_CHECKING:
+    from conjoin.annotator import Thresholds
     from conjoin.config.settings import Config
 
 
@@ -36,17 +37,12 @@ def choice(what: str, names: Sequence[str], *flags: str, help: str) -> Any:
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a training run, a model or an export.")]
 TrainedModel = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a training run or a model.")]
 Preset = Annotated[str, typer.Argument(metavar="PRESET|CONFIG", help="Name of a preset, or a TOML file of settings.")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting, as training.epochs=5; repeatable.")
-]
 Workers = Annotated[int, typer.Option(min=1, help="Number of processes, each with its share of the cores.")]
 PrecisionName = Annotated[Precision, choice("precision", ("no", "bf16", "auto"), "--precision", help=(
     "Precision of a transformer: full (no), bf16, or bf16 where the device supports it (auto)."))]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
-ShowProgress = Annotated[
-    bool | None, typer.Option("--progress/--no-progress", help="Show progress; the default on a terminal.")
-]
+ShowProgress = Annotated[bool | None, typer.Option("--progress/--no-progress", help="Show progress; default on terminals.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,22 +50,20 @@ class SettingOptions:
     """The encoder and other settings, in place of those of a preset."""
 
     encoder: Annotated[str | None, typer.Option(help="Hub name or folder of the encoder, or minilm.")] = None
-    settings: Settings = None
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting, as training.epochs=5; repeatable.")
+    ] = None
 
-    def overrides(self, *, seed: int | None = None) -> list[str]:
+    def overrides(self) -> list[str]:
         """All of them as `key=value`."""
-        overrides = list(self.settings or [])
-        if self.encoder is not None:
-            overrides.append(f"encoder.name={json.dumps(self.encoder, ensure_ascii=False)}")
-        if seed is not None:
-            overrides.append(f"training.seed={seed}")
-        return overrides
+        encoder = [] if self.encoder is None else [f"encoder.name={json.dumps(self.encoder, ensure_ascii=False)}"]
+        return [*(self.settings or []), *encoder]
 
     def config(self, preset: str, *, seed: int | None = None) -> Config:
         """The settings of a preset with these, and with files that exist."""
         from conjoin.config.presets import check_files, load_config
 
-        config = load_config(preset, self.overrides(seed=seed))
+        config = load_config(preset, [*self.overrides(), *([] if seed is None else [f"training.seed={seed}"])])
         check_files(config)
         return config
 
@@ -96,6 +90,11 @@ class ThresholdOptions:
     entity_threshold: Annotated[float, typer.Option(min=0, max=1, help="Minimum score of an entity.")] = 0.0
     relation_threshold: Annotated[float, typer.Option(min=0, max=1, help="Minimum score of a relation.")] = 0.0
 
+    def thresholds(self) -> Thresholds:
+        from conjoin.annotator import Thresholds
+
+        return Thresholds(self.entity_threshold, self.relation_threshold)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextOptions:
@@ -107,5 +106,4 @@ class TextOptions:
 
     @property
     def columns(self) -> Columns:
-        """The columns of text and id."""
         return Columns(self.text_column, self.id_column)

@@ -45,7 +45,6 @@ class LimitOptions:
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds until a request is given up.")] = 30.0
 
     def limits(self) -> Limits:
-        """The limits as the service takes them."""
         from conjoin.extras.serve import Limits
 
         return Limits(body_bytes=self.max_bytes, texts=self.max_texts, characters=self.max_characters,

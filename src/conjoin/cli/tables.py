@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from conjoin.corpora.statistics import SplitCounts
 from conjoin.document import Document, Problem
 from conjoin.render import ENTITY_COLUMNS, RELATION_COLUMNS, entity_rows, relation_rows
 
@@ -21,21 +21,23 @@ if TYPE_CHECKING:
 MAX_PROBLEMS = 50  # listed in full
 
 
-def counts(documents: Sequence[Document]) -> dict[str, Any]:
+def plain_table(*columns: str, right: Iterable[str] = ()) -> Table:
+    """A table without lines; the columns named in `right` are aligned to the right."""
+    table = Table(box=None, pad_edge=False, title_justify="left")
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left")
+    return table
+
+
+def counts(split: SplitCounts) -> dict[str, Any]:
     """Documents, words, and entities and relations by type."""
-    return {
-        "documents": len(documents),
-        "words": sum(len(document.tokens) for document in documents),
-        "entities": dict(sorted(Counter(e.type for document in documents for e in document.entities).items())),
-        "relations": dict(sorted(Counter(r.type for document in documents for r in document.relations).items())),
-    }
+    return {"documents": split.documents, "words": split.words, "entities": dict(sorted(split.entities.items())),
+            "relations": dict(sorted(split.relations.items()))}
 
 
 def counts_table(columns: dict[str, dict[str, Any]]) -> Table:
     """A row for each count and type, a column for each of the `counts`."""
-    table = Table("", box=None, pad_edge=False)
-    for name in columns:
-        table.add_column(name, justify="right")
+    table = plain_table("", *columns, right=columns)
     for key in ("documents", "words"):
         table.add_row(key, *(f"{column[key]:,}" for column in columns.values()))
     for key in ("entities", "relations"):
@@ -43,11 +45,6 @@ def counts_table(columns: dict[str, dict[str, Any]]) -> Table:
         for type in sorted({type for column in columns.values() for type in column[key]}):
             table.add_row(Text(f"  {type}"), *(f"{column[key].get(type, 0):,}" for column in columns.values()))
     return table
-
-
-def problems_as_json(problems: Iterable[Problem]) -> list[dict[str, Any]]:
-    """An object for each problem; `repair` separates repairs from notes."""
-    return [asdict(problem) for problem in problems]
 
 
 def print_problems(problems: Sequence[Problem], console: Console) -> None:
@@ -73,9 +70,7 @@ def print_problems(problems: Sequence[Problem], console: Console) -> None:
 
 
 def _problems_table(problems: Sequence[Problem]) -> Table:
-    table = Table(box=None, pad_edge=False, title_justify="left")
-    for name in ("problem", "count", "of these lost", ""):
-        table.add_column(name, justify="right" if name in ("count", "of these lost") else "left")
+    table = plain_table("problem", "count", "of these lost", "", right=("count", "of these lost"))
     losses = Counter(problem.kind for problem in problems if problem.loss)
     repairs = {problem.kind for problem in problems if problem.repair}
     for kind, count in Counter(problem.kind for problem in problems).most_common():

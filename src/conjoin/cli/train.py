@@ -13,8 +13,7 @@ Examples:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +29,7 @@ from conjoin.readers import read_corpus
 
 if TYPE_CHECKING:
     from conjoin.config.settings import Config
-    from conjoin.training import Event
+    from conjoin.extras.tracking import Listener
 
 
 def train(
@@ -44,9 +43,7 @@ def train(
     retrain_on_dev: Annotated[
         bool, typer.Option("--retrain-on-dev", help="Choose the epoch on dev, then train again on train and dev.")
     ] = False,
-    relation_free: Annotated[
-        Path | None, typer.Option(help="File whose sentences without relations are training data too.")
-    ] = None,
+    relation_free: Annotated[Path | None, typer.Option(help="Also train on this file's relation-free sentences.")] = None,
     max_relation_free: Annotated[int | None, typer.Option(min=1, help="Maximum number of those sentences.")] = None,
     overwrite: Overwrite = False,
     track: Annotated[list[str] | None, typer.Option(help="Tracker: tensorboard, mlflow or wandb; repeatable.")] = None,
@@ -58,44 +55,36 @@ def train(
     message("reading: " + ", ".join(f"{split} {len(documents)}" for split, documents in corpus.splits.items()))
 
     from conjoin.experiments.train import train as run
-    from conjoin.experiments.training_data import draw_documents
     from conjoin.training.distributed import leave_processes
 
-    sentences = draw_documents(
-        _relation_free(relation_free, data.files.lenient), max_relation_free, seed=config.training.seed
-    )
+    sentences = _relation_free(relation_free, max_relation_free, config, data.files.lenient)
     try:
-        with _tracked(track, output, config) as listen:
+        with _trackers(track, output, config) as listen:
             extractor = run(config, corpus, output=output, retrain_on_dev=retrain_on_dev, relation_free=sentences,
                             lenient=data.files.lenient, overwrite=overwrite, cache_limit=cache.limit,
                             progress=progress is not False, listen=listen)
     except KeyboardInterrupt:
-        raise stopped(_how_to_go_on(output)) from None
+        saved = any(output.glob("checkpoints*/step-*"))
+        raise stopped("stopped; the same command, without --overwrite, goes on from the last checkpoint" if saved
+                      else "stopped before the first checkpoint; the same command begins anew") from None
     leave_processes()
     print_record(extractor.record)
     message(f"saved {output / 'model'}")
 
 
-def _how_to_go_on(output: Path) -> str:
-    if any(output.glob("checkpoints*/step-*")):
-        return "stopped; the same command, without --overwrite, goes on from the last checkpoint"
-    return "stopped before the first checkpoint; the same command begins anew"
+def _relation_free(path: Path | None, count: int | None, config: Config, lenient: bool) -> list[Document]:
+    """Documents of a file with entities and without relations, at most `count` of them, drawn at random."""
+    from conjoin.experiments.training_data import draw_documents
+
+    documents = read_corpus(path, lenient=lenient) if path is not None else ()
+    return draw_documents([document for document in documents if document.entities and not document.relations], count,
+                          seed=config.training.seed)
 
 
-@contextmanager
-def _tracked(names: list[str] | None, output: Path, config: Config) -> Iterator[Callable[[Event], None] | None]:
+def _trackers(names: list[str] | None, folder: Path, config: Config) -> AbstractContextManager[Listener | None]:
     """A listener that passes events to the trackers, in the first of several processes."""
     if not names or launched_rank() > 0:
-        yield None
-        return
+        return nullcontext()
     from conjoin.extras.tracking import with_trackers
 
-    settings = config.model_dump(mode="json", exclude={"paper"})
-    with with_trackers(lambda event: None, names, folder=output, settings=settings) as listen:
-        yield listen
-
-
-def _relation_free(path: Path | None, lenient: bool) -> list[Document]:
-    if path is None:
-        return []
-    return [document for document in read_corpus(path, lenient=lenient) if document.entities and not document.relations]
+    return with_trackers(names, folder=folder, settings=config.model_dump(mode="json", exclude={"paper"}))

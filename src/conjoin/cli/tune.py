@@ -22,6 +22,7 @@ from rich.table import Table
 from conjoin.cli.corpus import TrainingData
 from conjoin.cli.messages import message, stopped
 from conjoin.cli.options import CacheOptions, Preset, SettingOptions, Workers
+from conjoin.cli.tables import plain_table
 
 if TYPE_CHECKING:
     from conjoin.extras.tune import TrialResult
@@ -72,10 +73,9 @@ def _line(result: TrialResult) -> str:
 
 
 def _table(results: list[TrialResult]) -> Table:
-    table = Table(box=None, pad_edge=False, title="best on dev", title_justify="left")
     keys = list(dict.fromkeys(key for result in results for key in result.values))
-    for key in keys:
-        table.add_column(key.replace(".", ".\n"))
+    table = plain_table(*(key.replace(".", ".\n") for key in keys))
+    table.title = "best on dev"
     for name in ("entities", "relations", "mean", "epoch", "trial"):
         table.add_column(name, justify="right", no_wrap=True)
     scored = [result for result in results if result.score is not None]

@@ -55,14 +55,12 @@ class Verbs(TyperGroup):
     """The group of all verbs. Ctrl-C prints one sentence, which may be the verb's own on how to go on."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a verb."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise stopped("stopped") from None
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The names of all verbs."""
         return list(VERBS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -82,7 +80,6 @@ class Verbs(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """List the verbs in their panels."""
         width = max(map(len, VERBS))
         for panel, verbs in PANELS.items():
             with formatter.section(panel):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations, takewhile
+from itertools import combinations, product, takewhile
 from pathlib import Path
 
 import torch
@@ -42,13 +42,7 @@ Listener = Callable[[str, int, Event], None]  # task, seed, event of training
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """The affinities at one depth, each a mean over pairs of models.
-
-    Attributes:
-        name: The layer.
-        between: The affinity of models of different tasks.
-        within: The affinity of models of the same task.
-    """
+    """The affinities at one layer, means over pairs of models: `between` different tasks, and `within` the same task."""
 
     name: str
     between: float
@@ -62,64 +56,52 @@ class Depth:
 
 @dataclass(frozen=True, slots=True)
 class SingleTaskTraining:
-    """Trains models of one task each, with shared recurrent layers only.
+    """Trains models of one task each, with `depth` shared recurrent layers only.
 
     Relation models get gold entities. The last epoch counts: one task alone has no joint score to select an epoch by.
-
-    Attributes:
-        depth: Number of recurrent layers.
-        folder: If given, models are saved here, and those saved here by an earlier training are loaded.
+    Models are saved in `folder`, and those saved there by an earlier training are loaded.
     """
 
     preset: str
     overrides: Sequence[str]
     corpus: Corpus
     depth: int
-    folder: Path | None = None
+    folder: Path
     lenient: bool = False
     cache_limit: float = CACHE_LIMIT
 
     def models(self, *, seeds: Sequence[int], listen: Listener | None = None) -> Models:
         """Train or load a model for each task and seed.
 
-        Raises:
-            SettingError: If the settings are invalid.
-            ModelError: If the folder holds a model with other settings or data.
+        Raises `SettingError` for invalid settings, and `ModelError` for a model in the folder of other settings or data.
         """
-        for task in TASKS:
-            for seed in seeds:
-                self._check(task, seed)  # all of them before any training
+        for task, seed in product(TASKS, seeds):
+            self._check(task, seed)  # all of them before any training
         return {task: {seed: self._model(task, seed, listen) for seed in seeds} for task in TASKS}
 
     def config(self, task: str, seed: int) -> Config:
-        """The settings of one training run."""
         return load_config(self.preset, [
             *self.overrides, f"stack.shared={self.depth}", "stack.entities=0", "stack.relations=0", *TASKS[task],
             f"training.seed={seed}", "training.select=last",
         ])
-
-    def _run(self, task: str, seed: int) -> Path | None:
-        return self.folder / f"{task}-{seed}" if self.folder is not None else None
 
     def _plan(self, task: str, seed: int) -> dict[str, object]:
         config = self.config(task, seed).model_dump(mode="json", exclude={"paper"})
         return {"settings": config, "documents": documents_digest(self.corpus.train), "lenient": self.lenient}
 
     def _check(self, task: str, seed: int) -> None:
-        plan, run = self._plan(task, seed), self._run(task, seed)
-        if run is None or not ((run / PLAN).is_file() or (run / "model").exists()):
-            return
-        if not (run / PLAN).is_file() or read_json(run / PLAN) != plan:
+        plan, run = self._plan(task, seed), self.folder / f"{task}-{seed}"
+        same = read_json(run / PLAN) == plan if (run / PLAN).is_file() else not (run / "model").exists()
+        if not same:
             raise ModelError(f"{run}: holds a run with other settings or data; give another --output, or use these models "
                              "with --models")
 
     def _model(self, task: str, seed: int, listen: Listener | None) -> JointModel:
-        run = self._run(task, seed)
-        if run is not None and (run / "model").is_dir():
+        run = self.folder / f"{task}-{seed}"
+        if (run / "model").is_dir():
             return read_model(read_contents(run))
-        if run is not None:
-            make_folder(run)
-            write_text(run / PLAN, json.dumps(self._plan(task, seed), indent=1) + "\n")
+        make_folder(run)
+        write_text(run / PLAN, json.dumps(self._plan(task, seed), indent=1) + "\n")
         extractor = train(self.config(task, seed), Corpus({"train": self.corpus.train}), output=run, lenient=self.lenient,
                           cache_limit=self.cache_limit, progress=False,
                           listen=partial(listen, task, seed) if listen else None)
@@ -127,13 +109,9 @@ class SingleTaskTraining:
 
 
 def trained_models(folder: Path) -> Models:
-    """Load the models of each task.
+    """Load the models of each task from folders `entities-…` and `relations-…`, each a model or a run of `conjoin train`.
 
-    Args:
-        folder: Holds folders `entities-…` and `relations-…`, each a model or a run of `conjoin train`.
-
-    Raises:
-        ModelError: If a task has less than two models, or two with the same seed.
+    Raises `ModelError` if a task has less than two models, or two with the same seed.
     """
     models: dict[str, dict[int, JointModel]] = {task: {} for task in TASKS}
     for task, by_seed in models.items():
@@ -175,11 +153,10 @@ def _annotate(task: str, model: JointModel, documents: Sequence[Document]) -> li
 
 @torch.no_grad()
 def representations(model: JointModel, documents: Sequence[Document], *, batch_size: int = 32) -> dict[str, Tensor]:
-    """The vectors of all words in each layer.
+    """The vectors of all words in each layer, [word, width].
 
-    Returns:
-        [word, width] by layer: `encoder 0` (the input embeddings), `encoder 1`, … of a fine-tuned encoder, `embedder` (all
-        embedders joined), then `shared 1`, … of the shared stack.
+    The layers are `encoder 0` (the input embeddings), `encoder 1`, … of a fine-tuned encoder, `embedder` (all embedders
+    joined), then `shared 1`, … of the shared stack.
     """
     vectors: dict[str, list[Tensor]] = {}
     for start in range(0, len(documents), batch_size):
@@ -223,20 +200,13 @@ def _ranks(values: Tensor) -> Tensor:
 
 
 def affinities(models: Models, documents: Sequence[Document], *, words: int = 500, seed: int = 0) -> list[Depth]:
-    """The affinities at each depth.
+    """The affinities at each depth, over `words` words drawn at random with `seed`.
 
     Models with the same seed are never compared: they start with the same weights and see the same batches, which makes
     models of two tasks similar, but not two models of one task.
 
-    Args:
-        models: Two or more of each task.
-        documents: The documents whose words are compared.
-        words: How many of the words, drawn at random with `seed`.
-
-    Raises:
-        SettingError: If there are less than two models of a task.
-        ModelError: If the models have different layers.
-        DataError: If the documents have less than three words.
+    Raises `SettingError` for less than two models of a task, `ModelError` for models with different layers, and `DataError`
+    for documents with less than three words.
     """
     first, second = ({run: representations(model, documents) for run, model in by_seed.items()}
                      for by_seed in models.values())
@@ -276,11 +246,9 @@ def plot(depths: Sequence[Depth], path: Path) -> None:
     names = [depth.name for depth in depths]
     axes.plot(names, [depth.within for depth in depths], "o--", color="#888888", label="same task, another seed")
     axes.plot(names, [depth.between for depth in depths], "o-", color="#1f5fa8", label="entities and relations")
-    axes.set_ylim(0, 1.05)
-    axes.set_ylabel("task affinity (Spearman)")
+    axes.set(ylim=(0, 1.05), ylabel="task affinity (Spearman)")
     axes.tick_params(axis="x", rotation=30)
     axes.legend(frameon=False)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format=path.suffix.removeprefix(".") or "png", dpi=150)

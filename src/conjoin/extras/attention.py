@@ -32,12 +32,9 @@ _MAX_MAPS = 144
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """The attention of an encoder over one sentence.
+    """The attention of an encoder over one sentence: `weights` [layer, head, piece, piece], whose rows sum to 1.
 
-    Attributes:
-        pieces: The pieces of the sentence, special ones included.
-        special: True for the special pieces around the sentence.
-        weights: [layer, head, piece, piece]; rows sum to 1.
+    `special` is True for the special pieces around the sentence.
     """
 
     pieces: tuple[str, ...]
@@ -46,32 +43,26 @@ class Attention:
 
     def without_special(self) -> Attention:
         """The attention between the other pieces; rows then sum to less than 1."""
-        inner = [index for index, special in enumerate(self.special) if not special]
+        inner = np.flatnonzero(~np.array(self.special))
         return Attention(tuple(self.pieces[index] for index in inner), (False,) * len(inner),
                          self.weights[:, :, inner][:, :, :, inner])
 
     def patterns(self) -> NDArray[np.float32]:
         """The mean attention of a piece to the next one, the previous one, itself and the end of the sentence.
 
-        Returns:
-            [layer, head, pattern], in the order of `PATTERNS`; special pieces do not count, except as the end.
+        Returns [layer, head, pattern], in the order of `PATTERNS`; special pieces do not count, except as the end.
         """
-        inner = np.array([index for index, special in enumerate(self.special) if not special])
+        inner = np.flatnonzero(~np.array(self.special))
         last = len(self.pieces) - 1
         targets = (np.minimum(inner + 1, last), np.maximum(inner - 1, 0), inner, np.full_like(inner, last))
         return np.stack([self.weights[:, :, inner, target].mean(-1) for target in targets], axis=-1)
 
 
 def attention_of(extractor: Extractor, sentence: str) -> Attention:
-    """The attention of a model's encoder over a sentence.
+    """The attention of a model's encoder over a sentence of raw text, which is not split.
 
-    Args:
-        extractor: A torch model.
-        sentence: Raw text; it is not split into sentences.
-
-    Raises:
-        ModelError: If the model is an export or has no transformer.
-        DataError: If the text has no words, or more pieces than the encoder reads at once.
+    Raises `ModelError` for an export and a model without a transformer, and `DataError` for a text without words or with
+    more pieces than the encoder reads at once.
     """
     _, embedder = find_transformer(extractor.model.embedder) or ("", None)
     if embedder is None:
@@ -114,14 +105,13 @@ def heat_maps(
 ) -> None:
     """Draw heat maps, one row of maps per layer, into a PNG, SVG or PDF file.
 
-    Layers and heads are counted from 0; all are drawn if the list is empty.
-
-    Raises:
-        SettingError: If the encoder does not have a layer or head, or the maps are too many.
+    Layers and heads are counted from 0; all are drawn if the list is empty. Raises `SettingError` if the encoder does not
+    have one of them, or the maps are too many.
     """
     from matplotlib.figure import Figure
 
-    layers, heads = _layers_and_heads(attention, layers, heads)
+    layers = _check_numbers("layer", layers, attention.weights.shape[0])
+    heads = _check_numbers("head", heads, attention.weights.shape[1])
     if len(layers) * len(heads) > _MAX_MAPS:
         raise SettingError(f"{len(layers)} layers of {len(heads)} heads are more than {_MAX_MAPS} maps; select some with "
                            "--layer and --head")
@@ -140,33 +130,22 @@ def heat_maps(
         figure.savefig(temporary, format=path.suffix.removeprefix("."))
 
 
-def _layers_and_heads(
-    attention: Attention, layers: Sequence[int], heads: Sequence[int]
-) -> tuple[Sequence[int], Sequence[int]]:
-    """The layers and heads, or all of them for an empty list."""
-    layer_count, head_count = attention.weights.shape[:2]
-    for name, numbers, count in (("layer", layers, layer_count), ("head", heads, head_count)):
-        for number in numbers:
-            if not 0 <= number < count:
-                raise SettingError(f"there is no {name} {number}; give numbers from 0 to {count - 1}")
-    return layers or range(layer_count), heads or range(head_count)
+def _check_numbers(name: str, numbers: Sequence[int], count: int) -> Sequence[int]:
+    """The numbers of layers or heads, or all of them for an empty list."""
+    for number in numbers:
+        if not 0 <= number < count:
+            raise SettingError(f"there is no {name} {number}; give numbers from 0 to {count - 1}")
+    return numbers or range(count)
 
 
 def view(
     attention: Attention, path: Path, *, kind: View = "head", layers: Sequence[int] = (), heads: Sequence[int] = ()
 ) -> None:
-    """Write BertViz's head view or model view as an HTML page.
+    """Write BertViz's head view, or model view of all heads at once, as an HTML page.
 
-    Args:
-        attention: The attention.
-        path: The HTML file.
-        kind: `head`, or `model` for all heads at once.
-        layers: Layers, from 0; all if empty.
-        heads: The heads that a head view shows first, from 0; all if empty.
-
-    Raises:
-        SettingError: If the encoder does not have a layer or head, or heads are given for a model view.
-        MissingExtraError: If BertViz is not installed.
+    Layers and heads are counted from 0; all are shown if the list is empty. A head view shows `heads` first. Raises
+    `SettingError` for a layer or head that the encoder does not have and for heads of a model view, and `MissingExtraError`
+    without BertViz.
     """
     if heads and kind == "model":
         raise SettingError("a model view shows all heads; leave out --head, or give --view head")
@@ -174,7 +153,8 @@ def view(
         from bertviz import head_view, model_view
     except ImportError as error:
         raise require_extra("attention", "bertviz") from error
-    layers, heads = _layers_and_heads(attention, layers, heads)
+    layers = _check_numbers("layer", layers, attention.weights.shape[0])
+    heads = _check_numbers("head", heads, attention.weights.shape[1])
     tensors = [torch.from_numpy(layer).unsqueeze(0) for layer in attention.weights]
     draw = partial(head_view, heads=list(heads)) if kind == "head" else model_view
     with warnings.catch_warnings():

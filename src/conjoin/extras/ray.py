@@ -10,11 +10,11 @@ import heapq
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from conjoin.bulk.job import Engine, Job
-from conjoin.bulk.partition import Partition, PartitionResult, PartitionWriter, after_crash, from_json, to_json
+from conjoin.bulk.partition import PartitionResult, PartitionWriter, after_crash, from_json, to_json
 from conjoin.errors import ConjoinError, require_extra
 from conjoin.parallel.process_pool import ProcessPool
 from conjoin.text.sources import Source
@@ -30,15 +30,10 @@ except ImportError as error:
 
 
 def engine(workers: int, *, cpus: float = 1.0, gpus: float = 0.0) -> Engine:
-    """Make an engine for `conjoin.bulk.job.run`.
+    """Make an engine of `workers` actors for `conjoin.bulk.job.run`, with so many cores and GPUs for each actor.
 
     The engine connects to the cluster that `ray.init()` finds (`RAY_ADDRESS`), or starts one on this machine. As in the
     local engine, each actor extracts in a separate process, so a document that kills it becomes a row with an error.
-
-    Args:
-        workers: Number of actors.
-        cpus: Cores of each actor.
-        gpus: GPUs of each actor.
     """
 
     def run(job: Job, sources: list[Source]) -> Iterator[PartitionResult]:
@@ -91,7 +86,7 @@ class _Partitions(Datasource):  # type: ignore[misc]
 
         def read() -> Iterator[Any]:
             for partition in job.partitions(sources):
-                yield pyarrow.table({"partition": [_to_text(partition)]})
+                yield pyarrow.table({"partition": [json.dumps(to_json(partition))]})
 
         return [ReadTask(read, BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None))]
 
@@ -103,23 +98,8 @@ class _Writer:
         self._pool = ProcessPool(writing, workers=1, retry=after_crash)
 
     def __call__(self, batch: Any) -> Any:
-        texts = batch.column("partition").to_pylist()
-        return pyarrow.Table.from_pylist([_values(done) for done in self._pool.map(map(_from_text, texts))])
-
-
-def _values(done: PartitionResult) -> dict[str, Any]:
-    return {name: getattr(done, name) for name in PartitionResult.__slots__}
-
-
-def _to_text(partition: Partition | PartitionResult) -> str:
-    if isinstance(partition, PartitionResult):
-        return json.dumps({"done": _values(partition)})
-    return json.dumps(to_json(partition))
-
-
-def _from_text(text: str) -> Partition | PartitionResult:
-    value = json.loads(text)
-    return PartitionResult(**value["done"]) if "done" in value else from_json(value)
+        partitions = map(from_json, map(json.loads, batch.column("partition").to_pylist()))
+        return pyarrow.Table.from_pylist(list(map(asdict, self._pool.map(partitions))))
 
 
 def _in_order(results: Iterator[PartitionResult]) -> Iterator[PartitionResult]:

@@ -18,23 +18,16 @@ if TYPE_CHECKING:
 
 # Crone 2020 §4: LSTM or GRU, 1 to 3 shared layers, 0 to 3 of each task.
 CRONE2020 = ("stack.cell=gru|lstm", "stack.shared=1..3", "stack.entities=0..3", "stack.relations=0..3")
-SPACES = {
-    "crone2020": CRONE2020,
-    # Giorgi et al. 2019, Table A.3
-    "giorgi2019": ("training.batch_size=16|32", "training.learning_rate=2e-5|3e-5|5e-5"),
-}
+GIORGI2019 = ("training.batch_size=16|32", "training.learning_rate=2e-5|3e-5|5e-5")  # Giorgi et al. 2019, Table A.3
+SPACES = {"crone2020": CRONE2020, "giorgi2019": GIORGI2019}
 RANGE = re.compile(r"([^|:]+?)\.\.([^|:]+)(?::(.*))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One setting and its possible values, or the range of its numbers.
+    """One setting and its `values`, or the range of its numbers from `low` to `high`, both inclusive.
 
-    Attributes:
-        values: The values; empty for a range.
-        low, high: Both ends of a range, inclusive.
-        whole: If True, the range has whole numbers only.
-        log: If True, the range is searched on a logarithmic scale.
+    A `whole` range has whole numbers only; `log` searches it on a logarithmic scale.
     """
 
     key: str
@@ -46,15 +39,10 @@ class Choice:
 
     @classmethod
     def parse(cls, text: str) -> Choice:
-        """Parse a choice as the command line takes it.
+        """Parse a choice such as `stack.cell=gru|lstm`, `stack.shared=1..3` or `training.learning_rate=1e-4..1e-2:log`.
 
-        Two dots make a range between two numbers only: `encoder.name=../one|../other` has two values.
-
-        Args:
-            text: Such as `stack.cell=gru|lstm`, `stack.shared=1..3` or `training.learning_rate=1e-4..1e-2:log`.
-
-        Raises:
-            SettingError: If the text has another form or the key is not a setting.
+        Two dots make a range between two numbers only: `encoder.name=../one|../other` has two values. Raises `SettingError`
+        if the text has another form or the key is not a setting.
         """
         key, equals, spec = (part.strip() for part in text.partition("="))
         if not equals or not spec:
@@ -99,13 +87,9 @@ class Choice:
 
 
 def parse_space(space: Sequence[str]) -> tuple[Choice, ...]:
-    """Parse a search space.
+    """Parse a search space: texts as for `Choice.parse` or names of `SPACES`; `crone2020` if empty.
 
-    Args:
-        space: Texts as for `Choice.parse` or names of `SPACES`; `crone2020` if empty.
-
-    Raises:
-        SettingError: If a text cannot be parsed or a key occurs twice.
+    Raises `SettingError` if a text cannot be parsed or a key occurs twice.
     """
     texts = [text for item in (space or ("crone2020",)) for text in SPACES.get(item.strip(), (item,))]
     choices = tuple(Choice.parse(text) for text in texts)
@@ -126,10 +110,9 @@ def grid(choices: Sequence[Choice], max_size: int) -> list[dict[str, str | int]]
 
 
 def pairwise_overrides(choices: Sequence[Choice]) -> Iterator[list[str]]:
-    """Overrides in which each value or end of a range occurs with each of every other choice.
+    """Overrides in which each value or end of a range occurs with each of every other choice; first the first of each.
 
-    Settings are wrong by themselves or in pairs, so these suffice to check a space. The first item has the first value of
-    each choice.
+    Settings are wrong by themselves or in pairs, so these suffice to check a space.
     """
     extremes = [choice.extremes() for choice in choices]
     for one, other in combinations_with_replacement(range(len(choices)), 2):
@@ -140,11 +123,7 @@ def pairwise_overrides(choices: Sequence[Choice]) -> Iterator[list[str]]:
 
 
 def check_choices(preset: str, overrides: Sequence[str], choices: Sequence[Choice]) -> None:
-    """Check that every trial has valid settings.
-
-    Raises:
-        SettingError: If some trial's settings are invalid, or a setting is both set and searched.
-    """
+    """Raise `SettingError` if some trial's settings are invalid, or a setting is both set and searched."""
     keys = {override.partition("=")[0].strip() for override in overrides}
     for choice in choices:
         if choice.key in keys:

@@ -44,27 +44,23 @@ Place = tuple[int, int, str]  # start token, end token, label
 
 
 def _relation_spans(doc: Doc) -> list[tuple[Span, str, Span, float | None]]:
-    return [
-        (Span(doc, *row["head"]), row["type"], Span(doc, *row["tail"]), row.get("score")) for row in doc._.relations or []
-    ]
+    return [(Span(doc, *row["head"]), row["type"], Span(doc, *row["tail"]), row.get("score"))
+            for row in doc._.relations or []]
 
 
 def _set_extensions() -> None:
     """Set the extension attributes that are not yet set."""
-    if not Doc.has_extension("relations"):
-        Doc.set_extension("relations", default=None)
-    if not Doc.has_extension("relation_spans"):
-        Doc.set_extension("relation_spans", getter=_relation_spans)
-    if not Span.has_extension("score"):
-        Span.set_extension("score", default=None)
+    for kind, name, value in ((Doc, "relations", {"default": None}), (Doc, "relation_spans", {"getter": _relation_spans}),
+                              (Span, "score", {"default": None})):
+        if not kind.has_extension(name):
+            kind.set_extension(name, **value)
 
 
 class Component:
     """Extracts entities and relations of spaCy documents.
 
-    Attributes:
-        misalignments: Counts of entities that are not whole tokens of spaCy: `widened` to whole tokens, or `lost` because
-            another entity of the same type covers the same tokens.
+    `misalignments` counts entities that are not whole tokens of spaCy: `widened` to whole tokens, or `lost` because another
+    entity of the same type covers the same tokens.
     """
 
     def __init__(self, name: str, model: Path | None, thresholds: Thresholds) -> None:
@@ -75,20 +71,18 @@ class Component:
         self._extractor: Extractor | None = None
 
     def load(self) -> Extractor:
-        """Load the model, once.
-
-        Raises:
-            ModelError: If the component has no model, or its folder has none.
-        """
+        """Load the model, once. Raises `ModelError` if the component has no model, or its folder has none."""
         if self._extractor is None:
-            if self.folder is None:
-                raise ModelError(f"the component '{self.name}' has no model; give its folder: "
-                                 'nlp.add_pipe("conjoin", config={"model": "FOLDER"})')
-            self._extractor = Extractor.load(self.folder, thresholds=self.thresholds)
+            self._extractor = Extractor.load(self._folder(), thresholds=self.thresholds)
         return self._extractor
 
+    def _folder(self) -> Path:
+        if self.folder is None:
+            raise ModelError(f"the component '{self.name}' has no model; give its folder: "
+                             'nlp.add_pipe("conjoin", config={"model": "FOLDER"})')
+        return self.folder
+
     def __call__(self, doc: Doc) -> Doc:
-        """Add entities and relations to a document."""
         return next(self.pipe([doc]))
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = BATCH) -> Iterator[Doc]:
@@ -126,16 +120,10 @@ class Component:
         return span
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write a copy of the model's folder, whole or not at all; spaCy calls this.
-
-        Raises:
-            ModelError: If the component has no model.
-        """
-        if self.folder is None:
-            raise ModelError(f"the component '{self.name}' has no model to save; give its folder: "
-                             'nlp.add_pipe("conjoin", config={"model": "FOLDER"})')
+        """Write a copy of the model's folder, whole or not at all; spaCy calls this. `ModelError` without one."""
+        source = model_folder(self._folder())
         with atomic_folder(Path(path), replaces=MODEL_FILES) as folder:
-            shutil.copytree(model_folder(self.folder), folder, dirs_exist_ok=True)
+            shutil.copytree(source, folder, dirs_exist_ok=True)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> Component:
         """Use the model that `to_disk` wrote; spaCy calls this."""
@@ -175,20 +163,10 @@ def _relation_rows(document: Document, places: Mapping[Entity, Place]) -> list[d
 def make_component(
     nlp: Language, name: str, model: str | None, entity_threshold: float, relation_threshold: float
 ) -> Component:
-    """Make the component `conjoin`; spaCy calls this.
+    """Make the component `conjoin`, with the folder of a trained model or of an export; spaCy calls this.
 
     A pipeline loaded from disk first names the folder the model once had, then its own: a missing folder is an error at the
-    first document only.
-
-    Args:
-        nlp: The pipeline.
-        name: Name of the component.
-        model: Folder of a trained model or of an export.
-        entity_threshold: Minimum score of an entity.
-        relation_threshold: Minimum score of a relation.
-
-    Raises:
-        ModelError: If the folder exists and has no model.
+    first document only, but one that exists and has no model raises `ModelError` here.
     """
     _set_extensions()
     component = Component(name, Path(model) if model else None, Thresholds(entity_threshold, relation_threshold))

@@ -6,10 +6,11 @@ Every node needs conjoin and access to the model under the same path.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from conjoin.annotator import Thresholds
 from conjoin.bulk.partition import PARTITION_SIZE, Partition, PartitionExtractor, partitions
 from conjoin.bulk.rows import Row
 from conjoin.config.options import Precision
@@ -24,9 +25,6 @@ try:
     from pyspark.sql import DataFrame
 except ImportError as error:
     raise require_extra("spark", "pyspark") from error
-
-if TYPE_CHECKING:
-    from conjoin.annotator import Thresholds
 
 _ENTITIES = "array<struct<type: string, text: string, char_start: bigint, char_end: bigint, score: double>>"
 _RELATIONS = "array<struct<type: string, head: bigint, tail: bigint, score: double>>"
@@ -43,20 +41,14 @@ def extract(
     memory holds fewer models, raise `spark.task.cpus`.
 
     Args:
-        df: The data frame.
-        text_column: The column of texts.
-        model: Folder of a trained model or of an export.
         id_column: The column of ids; without it ids are numbers of partition and row, from 0 (`3:17`).
-        keep_text: If True, the result has the texts too.
-        partition_size: Documents that are extracted together.
         load: Makes the extractor, instead of `model`, `thresholds` and `precision`.
 
     Returns:
         One row for each row of `df`, in order, with the columns `doc_id`, `text` (with `keep_text`), `entities`,
         `relations` and `error`, as `conjoin bulk` writes them.
 
-    Raises:
-        SettingError: If `df` does not have a column, or the texts are not strings.
+    Raises `SettingError` if `df` does not have a column, or the texts are not strings.
     """
     _check_columns(df, text_column, id_column)
     load = load or ExtractorLoader(str(Path(model).resolve()), thresholds, precision=precision)
@@ -64,28 +56,20 @@ def extract(
     text = "text string, " if keep_text else ""
     schema = f"doc_id string, {text}entities {_ENTITIES}, relations {_RELATIONS}, error string"
     ids = [df[id_column].cast("string").alias("id")] if id_column is not None else []
-    extract_frames = _frame_extraction(extraction, text_column, partition_size)
+    extract_frames = functools.partial(_extract_frames, extraction=extraction, text_column=text_column,
+                                       partition_size=partition_size)
     return df.select(df[text_column].alias("text"), *ids).mapInPandas(extract_frames, schema)
 
 
-def _frame_extraction(
-    extraction: PartitionExtractor, text_column: str, partition_size: int
-) -> Callable[[Iterator[Any]], Iterator[Any]]:
-    def extract_frames(frames: Iterator[Any]) -> Iterator[Any]:
-        import pandas
+def _extract_frames(
+    frames: Iterator[Any], *, extraction: PartitionExtractor, text_column: str, partition_size: int
+) -> Iterator[Any]:
+    import pandas
 
-        pool = _pool(extraction)
-        context = TaskContext.get()
-        number = context.partitionId() if context is not None else 0
-        for rows in pool.map(partitions(_documents(frames, text_column, number), partition_size)):
-            yield pandas.DataFrame(rows)
-
-    return extract_frames
-
-
-def as_rows(spark_rows: Iterable[Any]) -> list[Row]:
-    """Convert rows that Spark has collected for `conjoin.bulk.rows.write_rows`."""
-    return [row.asDict(recursive=True) for row in spark_rows]
+    context = TaskContext.get()
+    number = context.partitionId() if context is not None else 0
+    for rows in _pool(extraction).map(partitions(_documents(frames, text_column, number), partition_size)):
+        yield pandas.DataFrame(rows)
 
 
 def _check_columns(df: DataFrame, text_column: str, id_column: str | None) -> None:

@@ -23,38 +23,25 @@ PROJECT = "conjoin"
 
 
 @contextmanager
-def with_trackers(
-    listen: Listener, names: list[str], *, folder: Path, settings: Mapping[str, Any]
-) -> Iterator[Listener]:
-    """Pass events on and log them to trackers, which are closed at the end of the block.
+def with_trackers(names: list[str], *, folder: Path, settings: Mapping[str, Any]) -> Iterator[Listener]:
+    """Yield a listener that logs the events of training to trackers.
 
-    Args:
-        listen: Called with each event first.
-        names: The trackers, of `TRACKERS`.
-        folder: Folder of the run; trackers show its name.
-        settings: Settings of the run, nested tables allowed.
-
-    Yields:
-        The listener for training.
-
-    Raises:
-        SettingError: If a tracker is unknown; before anything is written.
-        MissingExtraError: If a tracker is not installed.
+    The trackers, of `TRACKERS`, show the folder's name and are closed at the end of the block.
+    An unknown tracker is a `SettingError` before anything is written, a missing package a `MissingExtraError`.
     """
     for name in names:
         if name not in TRACKERS:
             raise SettingError(unknown_name("tracker", name, TRACKERS))
     with ExitStack() as stack:
         logs = [stack.enter_context(TRACKERS[name](folder, flatten(settings))) for name in names]
-        yield _listener(listen, logs)
+        yield _listener(logs)
 
 
-def _listener(listen: Listener, logs: list[Log]) -> Listener:
+def _listener(logs: list[Log]) -> Listener:
     step = stage = 0
 
     def log_event(event: Event) -> None:
         nonlocal step, stage
-        listen(event)
         if isinstance(event, Started):
             stage += 1
             step = event.resumed

@@ -19,7 +19,6 @@ from conjoin.config.presets import load_config, to_toml, with_absolute_paths
 from conjoin.config.settings import Config
 from conjoin.document import Corpus, documents_digest
 from conjoin.errors import ConjoinError, DataError, ModelError, require_extra
-from conjoin.evaluation.metrics import Report
 from conjoin.experiments.train import train
 from conjoin.extras.search_space import Choice, check_choices, grid, pairwise_overrides
 from conjoin.parallel.process_pool import end_with_parent, ignore_interrupts, thread_share
@@ -30,6 +29,8 @@ from conjoin.training.distributed import threads_of_torch
 
 try:
     import optuna
+    from optuna.pruners import MedianPruner, NopPruner
+    from optuna.samplers import TPESampler
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial, Trial, TrialState
 except ImportError as error:
@@ -45,11 +46,8 @@ LOGGER = logging.getLogger("conjoin")
 class Search:
     """A search for the settings with the best scores on dev; `lenient` and `cache_limit` as for `conjoin.train`.
 
-    Attributes:
-        overrides: Settings of all trials, `key=value` each.
-        folder: Folder of the study.
-        trials: How many trials the study holds at the end, finished or pruned.
-        prune: If True, trials that score below the median of the others are stopped early.
+    All trials have the `overrides`, `key=value` each; the study holds `trials` at the end, finished or pruned. With
+    `prune`, trials that score below the median of the others are stopped early.
     """
 
     preset: str
@@ -63,12 +61,7 @@ class Search:
     cache_limit: float = CACHE_LIMIT
 
     def check(self) -> None:
-        """Check data and settings before the first trial.
-
-        Raises:
-            DataError: If there is no dev split.
-            SettingError: If the settings of some trial are invalid.
-        """
+        """Raise `DataError` without a dev split, and `SettingError` if the settings of some trial are invalid."""
         if not self.corpus.dev:
             raise DataError("tuning needs a dev split to score trials on; give a file with --dev, or name the split dev")
         check_choices(self.preset, self.overrides, self.choices)
@@ -83,7 +76,6 @@ class Search:
         }
 
     def config(self, trial: Trial) -> Config:
-        """The settings of a trial."""
         return load_config(self.preset, [*self.overrides, *(choice.suggest(trial) for choice in self.choices)])
 
 
@@ -91,11 +83,8 @@ class Search:
 class TrialResult:
     """One trial, with its values by dotted key and strict micro F1 on dev, fractions of 1.
 
-    Scores are those of `epoch`, which training selects: the best one, or the last under `training.select=last`.
-
-    Attributes:
-        state: `complete`, `pruned`, `fail` or `waiting`.
-        score: The mean of entity and relation F1; None unless the trial is complete.
+    Scores are those of `epoch`, which training selects: the best one, or the last under `training.select=last`; `score` is
+    the mean of both F1, None unless the trial is complete. `state` is `complete`, `pruned`, `fail` or `waiting`.
     """
 
     number: int
@@ -114,24 +103,15 @@ Listener = Callable[[TrialResult], None]
 def tune(
     search: Search, *, workers: int = 1, threads: int | None = None, listen: Listener | None = None
 ) -> list[TrialResult]:
-    """Run trials until the study holds `search.trials` of them, finished or pruned.
+    """Run trials until the study holds `search.trials` of them, finished or pruned; returns all, the best first.
 
     If the space has no more combinations than that, each is tried once. The study is `study.db` in the folder: a stopped
     search resumes, and killed trials do not count. At the end, and when the search is stopped, `best.toml` holds the
-    settings of the best trial and `trials.json` all trials.
+    settings of the best trial and `trials.json` all trials. Several `workers` are processes, with `threads` each; None
+    divides the cores among them. `listen` is called with each trial at its end.
 
-    Args:
-        search: The search.
-        workers: Trials to run at once, each in a process of its own if there are several.
-        threads: Threads of each worker; None divides the cores among them.
-        listen: Called with each trial at its end.
-
-    Returns:
-        All trials, the best first.
-
-    Raises:
-        DataError, SettingError: As `Search.check`.
-        ModelError: If the folder holds the study of another search, or a worker fails.
+    Raises `DataError` and `SettingError` as `Search.check`, and `ModelError` if the folder holds another search's study or
+    a worker fails.
     """
     search.check()
     make_folder(search.folder)
@@ -139,7 +119,11 @@ def tune(
         with FileLock(search.folder / "lock", timeout=0):
             _claim(search)
             try:
-                _run(search, workers, threads, listen)
+                if workers > 1:
+                    _run_processes(search, workers, threads or thread_share(workers), listen)
+                else:
+                    with threads_of_torch(threads):
+                        _work(search, listen)
             finally:
                 _fail_running_trials(search)
                 results = _report(search)
@@ -173,27 +157,23 @@ def _fail_running_trials(search: Search) -> None:
         study.tell(trial.number, state=TrialState.FAIL)
 
 
-def _run(search: Search, workers: int, threads: int | None, listen: Listener | None) -> None:
-    if workers == 1:
-        with threads_of_torch(threads):
-            _work(search, listen)
-    else:
-        _run_processes(search, workers, threads or thread_share(workers), listen)
-
-
 def _run_processes(search: Search, workers: int, threads: int, listen: Listener | None) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_worker, args=(search, threads)) for _ in range(workers)]
     study = _study(search)
-    reported = {trial.number for trial in _ended_trials(study)}
+    reported = {trial.number for trial in study.get_trials(deepcopy=False, states=ENDED)}
     with ignore_interrupts():
         for process in processes:
             process.start()
     try:
-        while alive := [process.sentinel for process in processes if process.is_alive()]:
+        alive = [process.sentinel for process in processes]
+        while alive:
             multiprocessing.connection.wait(alive, timeout=POLL_SECONDS)
-            _report_ended_trials(study, reported, listen)
-        _report_ended_trials(study, reported, listen)  # those that ended after the last look
+            alive = [process.sentinel for process in processes if process.is_alive()]  # before the look at the trials
+            for trial in study.get_trials(deepcopy=False, states=ENDED):
+                if trial.number not in reported and listen is not None:
+                    listen(_result(trial))
+                reported.add(trial.number)
     finally:
         for process in processes:
             process.terminate()  # those that still run after Ctrl-C
@@ -201,18 +181,6 @@ def _run_processes(search: Search, workers: int, threads: int, listen: Listener 
             process.join()
     if any(process.exitcode for process in processes):
         raise ModelError(f"{search.folder}: a worker failed (see its message above); the same command resumes the search")
-
-
-def _ended_trials(study: optuna.Study) -> list[FrozenTrial]:
-    return study.get_trials(deepcopy=False, states=ENDED)
-
-
-def _report_ended_trials(study: optuna.Study, reported: set[int], listen: Listener | None) -> None:
-    """Report the trials of any worker that ended since the last call."""
-    for trial in _ended_trials(study):
-        if trial.number not in reported and listen is not None:
-            listen(_result(trial))
-        reported.add(trial.number)
 
 
 def _report(search: Search) -> list[TrialResult]:
@@ -232,12 +200,9 @@ def _report(search: Search) -> list[TrialResult]:
 def _study(search: Search) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = RDBStorage(f"sqlite:///{search.folder / 'study.db'}", engine_kwargs={"connect_args": {"timeout": 60}})
-    pruners = optuna.pruners
-    pruner = pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3) if search.prune else pruners.NopPruner()
-    sampler = optuna.samplers.TPESampler(constant_liar=True)
-    return optuna.create_study(
-        study_name=STUDY, storage=storage, load_if_exists=True, direction="maximize", pruner=pruner, sampler=sampler
-    )
+    pruner = MedianPruner(n_startup_trials=5, n_warmup_steps=3) if search.prune else NopPruner()
+    return optuna.create_study(storage=storage, sampler=TPESampler(constant_liar=True), pruner=pruner, study_name=STUDY,
+                               direction="maximize", load_if_exists=True)
 
 
 def _worker(search: Search, threads: int) -> None:
@@ -266,8 +231,7 @@ def _work(search: Search, listen: Listener | None = None) -> None:
 
 
 def _next_trial(search: Search, study: optuna.Study) -> Trial | None:
-    """The next trial of a small grid; otherwise a new one, unless ended and running trials are as many as the search
-    needs."""
+    """The next trial of a small grid, otherwise a new one, until those that ended or run are enough."""
     with FileLock(search.folder / "next.lock"):  # one worker at a time
         if grid(search.choices, search.trials) is not None:
             is_open = bool(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
@@ -278,8 +242,9 @@ def _next_trial(search: Search, study: optuna.Study) -> Trial | None:
 
 def _objective(search: Search, trial: Trial) -> float:
     config = search.config(trial)
-    twin = _twin(trial)
-    if twin is not None:
+    others = trial.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    twin = next((other for other in others if other.params == trial.params), None)
+    if twin is not None:  # training is deterministic: the same values score the same
         for key, value in twin.user_attrs.items():
             trial.set_user_attr(key, value)
         return float(twin.value or 0.0)
@@ -292,27 +257,16 @@ def _objective(search: Search, trial: Trial) -> float:
             return
         if event.best or config.training.select == "last":
             score = event.score
-            _record(trial, event.report, event.epoch)
+            trial.set_user_attr("entities", event.report.entities["strict"].micro.f1)
+            trial.set_user_attr("relations", event.report.relations["strict"].micro.f1)
+            trial.set_user_attr("epoch", event.epoch)
         trial.report(event.score, event.epoch)
         if search.prune and trial.should_prune():
             raise optuna.TrialPruned
 
     corpus = Corpus({"train": search.corpus.train, "dev": search.corpus.dev})
-    train(config, corpus, lenient=search.lenient, cache_limit=search.cache_limit, progress=False,
-          listen=listen)
+    train(config, corpus, lenient=search.lenient, cache_limit=search.cache_limit, progress=False, listen=listen)
     return score
-
-
-def _twin(trial: Trial) -> FrozenTrial | None:
-    """A complete trial with the same values: training is deterministic, so its score is this one's."""
-    others = trial.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return next((other for other in others if other.params == trial.params), None)
-
-
-def _record(trial: Trial, report: Report, epoch: int) -> None:
-    trial.set_user_attr("entities", report.entities["strict"].micro.f1)
-    trial.set_user_attr("relations", report.relations["strict"].micro.f1)
-    trial.set_user_attr("epoch", epoch)
 
 
 def _result(trial: FrozenTrial) -> TrialResult:

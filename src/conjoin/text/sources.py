@@ -56,14 +56,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class TextRecord:
-    """One text of the input.
+    """One text of the input, or the `error` why it cannot be read.
 
-    Attributes:
-        id: The id that the input gives, or else the file's name and the line or row (`notes.jsonl:7`).
-        text: The text, or None where it cannot be read.
-        error: The reason why it cannot be read.
-        bytes_read: Bytes of the input up to the end of this text.
-        place: Path and line or row, for messages.
+    `id` is by default the file's name and the line or row (`notes.jsonl:7`); `bytes_read` counts the input up to the end of
+    this text; `place` is path and line or row, for messages.
     """
 
     id: str
@@ -140,10 +136,10 @@ def check_sources(sources: Sequence[Source], columns: Columns) -> None:
                 header = _header(csv.reader(_csv_lines(file, [0])), source) if source.suffix == ".csv" else None
         except OSError as error:
             raise _unreadable(source, error) from error
+        if source.suffix == ".parquet":
+            header = _parquet(source).schema_arrow.names
         if header is not None:  # an empty file has no header and no texts
             _find_columns(header, columns, source)
-        elif source.suffix == ".parquet":
-            _find_columns(_parquet(source).schema_arrow.names, columns, source)
 
 
 def read_texts(sources: Iterable[Source], columns: Columns, *, lines: bool = False) -> Iterator[TextRecord]:
@@ -169,7 +165,6 @@ def read_texts(sources: Iterable[Source], columns: Columns, *, lines: bool = Fal
 
 
 def total_bytes(sources: Iterable[Source]) -> int:
-    """The size of all files."""
     return sum(source.size for source in sources)
 
 
@@ -222,22 +217,22 @@ def _json_lines(source: Source, columns: Columns) -> Iterator[_Row]:
     for row in _text_lines(source, columns):
         line = row.text.removeprefix(BOM_UTF8) if row.number == 1 else row.text
         if line.strip():
-            yield _json_row(row.number, line, columns, row.bytes_read)
+            value, error = _json_object(line)
+            yield _Row(row.number, row.bytes_read, value.get(columns.text), value.get(columns.id or "id"), error)
 
 
-def _json_row(number: int | None, line: bytes, columns: Columns, bytes_read: int) -> _Row:
-    text, error = _string(line, columns.text)
+def _json_object(line: bytes) -> tuple[dict[str, Any], str | None]:
+    """(object, error) of a line."""
+    text, error = _string(line, "")
     if text is None:
-        return _Row(number, bytes_read, error=error)
+        return {}, error
     try:
         value = json.loads(text)
     except json.JSONDecodeError as wrong:
-        return _Row(number, bytes_read, error=f"not JSON at column {wrong.pos + 1} ({wrong.msg})")
-    except (ValueError, RecursionError):  # a number of thousands of digits
-        return _Row(number, bytes_read, error="not JSON (nested too deeply, or a number of thousands of digits)")
-    if not isinstance(value, dict):
-        return _Row(number, bytes_read, error="no JSON object")
-    return _Row(number, bytes_read, value.get(columns.text), value.get(columns.id or "id"))
+        return {}, f"not JSON at column {wrong.pos + 1} ({wrong.msg})"
+    except (ValueError, RecursionError):
+        return {}, "not JSON (nested too deeply, or a number of thousands of digits)"
+    return (value, None) if isinstance(value, dict) else ({}, "no JSON object")
 
 
 def _csv_rows(source: Source, columns: Columns) -> Iterator[_Row]:
@@ -251,13 +246,13 @@ def _csv_rows(source: Source, columns: Columns) -> Iterator[_Row]:
         text, id = _find_columns(header, columns, source)
         while True:
             try:
-                cells = next(reader)
-            except StopIteration:
-                return
+                cells = next(reader, None)
             except csv.Error as error:
                 number += 1
                 yield _Row(number, bytes_read[0], error=f"not CSV ({error})")
                 continue
+            if cells is None:
+                return
             if cells:
                 number += 1
                 yield _csv_row(number, cells, text, id, bytes_read[0])
@@ -308,12 +303,9 @@ def _parquet_rows(source: Source, columns: Columns) -> Iterator[_Row]:
 
 def _values(column: Any, pyarrow: Any) -> list[Any]:
     """The cells as Python values; strings as bytes, since Parquet does not check that they are UTF-8."""
-    types = pyarrow.types
-    if types.is_dictionary(column.type):
+    if pyarrow.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if types.is_string(column.type):
-        column = column.cast(pyarrow.binary())
-    elif types.is_large_string(column.type):
+    if pyarrow.types.is_string(column.type) or pyarrow.types.is_large_string(column.type):
         column = column.cast(pyarrow.large_binary())
     values: list[Any] = column.to_pylist()
     return values

@@ -50,14 +50,8 @@ def create_app(
 ) -> FastAPI:
     """Build the service of a model; concurrent requests are extracted together.
 
-    Args:
-        extractor: The model.
-        name: The model's name, for `/model` and the title of the page.
-        limits: Limits of requests; the defaults of `Limits` if None.
-        token: If given, requests must carry it as `Authorization: Bearer TOKEN`, except those to `/` and `/healthz`.
-
-    Returns:
-        An ASGI application.
+    `/model` and the title of the page show `name`. Requests must carry a `token` as `Authorization: Bearer TOKEN`, except
+    those to `/` and `/healthz`.
     """
     limits = limits or Limits()
     metrics = Metrics(lambda: queue.size)
@@ -78,18 +72,15 @@ def create_app(
     app.add_middleware(RequestCounter, count=metrics.count_request)  # the last one added runs first
     _add_error_handlers(app)
     _add_extraction(app, extractor.schema.entity_types, limits, queue, metrics)
-    _add_information(app, extractor, name, limits)
-    _add_monitoring(app, metrics.to_text)
+    _add_information(app, extractor, name, limits, metrics.to_text)
     return app
 
 
-def _add_extraction(
-    app: FastAPI, types: tuple[str, ...], limits: Limits, queue: BatchQueue, metrics: Metrics
-) -> None:
+def _add_extraction(app: FastAPI, types: tuple[str, ...], limits: Limits, queue: BatchQueue, metrics: Metrics) -> None:
     @app.post("/extract", response_model=ExtractResponse, responses={200: {"content": FORMATS}, **ERRORS})
     async def extract(request: ExtractRequest) -> Response:
         """Extract entities and relations from one text or several."""
-        texts = request.all_texts
+        texts = [request.text] if request.text is not None else list(request.texts or [])
         _check_size(texts, limits)
         start = time.perf_counter()
         documents = await _documents(queue, texts, limits.seconds)
@@ -98,7 +89,7 @@ def _add_extraction(
         return _response([thresholds.apply(document) for document in documents], request.format, types)
 
 
-def _add_information(app: FastAPI, extractor: Extractor, name: str, limits: Limits) -> None:
+def _add_information(app: FastAPI, extractor: Extractor, name: str, limits: Limits, as_text: Callable[[], bytes]) -> None:
     @app.get("/model", response_model=ModelInfo, responses={401: ERRORS[401]})
     async def model() -> Response:
         """Show the model's types, settings, scores and limits."""
@@ -114,8 +105,6 @@ def _add_information(app: FastAPI, extractor: Extractor, name: str, limits: Limi
     async def home() -> Response:
         return HTMLResponse(page)
 
-
-def _add_monitoring(app: FastAPI, metrics_text: Callable[[], bytes]) -> None:
     @app.get("/healthz", response_model=Health)
     async def healthz() -> Response:
         """Check that the service is up."""
@@ -126,7 +115,7 @@ def _add_monitoring(app: FastAPI, metrics_text: Callable[[], bytes]) -> None:
     @app.get("/metrics", response_class=Response, responses=responses)
     async def metrics() -> Response:
         """Show metrics in Prometheus' text format."""
-        return Response(metrics_text(), media_type="text/plain; version=0.0.4")
+        return Response(as_text(), media_type="text/plain; version=0.0.4")
 
 
 def _check_size(texts: list[str], limits: Limits) -> None:

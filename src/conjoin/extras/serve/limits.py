@@ -9,26 +9,14 @@ from conjoin.errors import SettingError
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Upper limits, of one request and of all together.
-
-    Attributes:
-        body_bytes: Bytes of a request's body.
-        texts: Texts of a request.
-        characters: Characters of a text.
-        waiting: Texts that wait or are extracted at once.
-        requests_per_client: Requests of one client in progress.
-        seconds: Time for a body to arrive, and for the texts to be extracted.
-
-    Raises:
-        SettingError: If a limit is not above 0.
-    """
+    """Upper limits, of one request and of all together. Raises `SettingError` for one that is not above 0."""
 
     body_bytes: int = 1_000_000
-    texts: int = 64
-    characters: int = 100_000
-    waiting: int = 256
-    requests_per_client: int = 32
-    seconds: float = 30.0
+    texts: int = 64  # of a request
+    characters: int = 100_000  # of a text
+    waiting: int = 256  # texts that wait or are extracted at once
+    requests_per_client: int = 32  # in progress
+    seconds: float = 30.0  # for a body to arrive, and for the texts to be extracted
 
     def __post_init__(self) -> None:
         for limit in fields(self):

@@ -26,11 +26,9 @@ class Metrics:
         self.texts = Counter("conjoin_texts", "Texts extracted.", registry=registry)
         self.characters = Counter("conjoin_characters", "Characters of the texts extracted.", registry=registry)
         self.batches = Histogram("conjoin_batch_texts", "Texts extracted together.", buckets=TEXTS, registry=registry)
-        waiting = Gauge("conjoin_waiting_texts", "Texts waiting or being extracted.", registry=registry)
-        waiting.set_function(waiting_texts)
+        Gauge("conjoin_waiting_texts", "Texts waiting or being extracted.", registry=registry).set_function(waiting_texts)
 
     def count_request(self, route: str, status: int) -> None:
-        """Count an answered request."""
         self.requests.labels(route, str(status)).inc()
 
     def count_texts(self, texts: Sequence[str], seconds: float) -> None:
@@ -40,5 +38,4 @@ class Metrics:
         self.characters.inc(sum(map(len, texts)))
 
     def to_text(self) -> bytes:
-        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -26,8 +26,6 @@ class RequestCounter:
         self.count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and count its answer."""
-
         async def counting_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 routes = {route.path for route in scope["app"].routes}
@@ -45,7 +43,6 @@ class TokenAuth:
         self.authorization = f"Bearer {token}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on or reject it."""
         is_public = scope["type"] != "http" or scope["path"] in PUBLIC_PATHS
         if is_public or hmac.compare_digest(_header(scope, b"authorization"), self.authorization):
             await self.app(scope, receive, send)
@@ -63,7 +60,6 @@ class ClientLimit:
         self.requests: Counter[str] = Counter()  # in progress, by client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on or reject it."""
         if scope["type"] != "http" or scope["path"] != "/extract":
             await self.app(scope, receive, send)
             return
@@ -90,7 +86,6 @@ class BodyLimit:
         self.seconds = limits.seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read the whole body and pass the request on, or reject it."""
         if scope["type"] != "http" or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return

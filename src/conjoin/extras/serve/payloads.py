@@ -25,10 +25,7 @@ TEXT_OR_TEXTS: list[JsonValue] = [
 class ExtractRequest(BaseModel):
     """One text or several, score thresholds and the format of the answer."""
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, json_schema_extra={"examples": EXAMPLES, "oneOf": TEXT_OR_TEXTS}
-    )
-
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": EXAMPLES, "oneOf": TEXT_OR_TEXTS})
     text: str | None = Field(None, description="One text; character offsets refer to it as it is.")
     texts: list[str] | None = Field(None, description="Several texts, instead of `text`.")
     entity_threshold: Score = Field(0.0, description="Minimum score of an entity, 0 to 1.")
@@ -42,10 +39,6 @@ class ExtractRequest(BaseModel):
         if (self.text is None) == (self.texts is None):
             raise ValueError('give either "text" or "texts"')
         return self
-
-    @property
-    def all_texts(self) -> list[str]:
-        return [self.text] if self.text is not None else list(self.texts or [])
 
 
 def describe_problem(problem: Mapping[str, Any], *, content_type: str) -> str:

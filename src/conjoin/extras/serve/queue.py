@@ -13,7 +13,6 @@ from conjoin.document import Document
 from conjoin.parallel.batching import Text
 
 BATCH_CHARACTERS = 20_000  # some of the model's own batches: the next request does not wait long
-
 Extract = Callable[[Sequence[Text]], list[Document]]
 
 
@@ -30,10 +29,6 @@ class _Request:
     texts: list[Text]
     future: asyncio.Future[list[Document]]
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
-
-    @property
-    def characters(self) -> int:
-        return sum(len(text) + 1 for _, text in self.texts)
 
     def answer(self, result: list[Document] | ExtractionError) -> None:
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
@@ -52,12 +47,8 @@ class BatchQueue:
     """Extracts together the texts of all requests that arrived while the model was busy.
 
     One thread runs the model, which uses all its threads for one batch at a time. Cancelled requests are skipped. If a
-    batch fails, its requests are extracted one by one, so that only the one at fault fails.
-
-    Args:
-        extract: The model: texts to documents.
-        max_waiting: Texts that may wait or be extracted at once.
-        observe: Called with the number of texts of each batch.
+    batch fails, its requests are extracted one by one, so that only the one at fault fails. At most `max_waiting` texts
+    wait or are extracted at once; `observe` is called with the number of texts of each batch.
     """
 
     def __init__(self, extract: Extract, *, max_waiting: int, observe: Callable[[int], None] = lambda texts: None) -> None:
@@ -69,7 +60,6 @@ class BatchQueue:
         self.size = 0  # texts that wait or are being extracted
 
     def start(self) -> None:
-        """Start the thread."""
         self._thread = threading.Thread(target=self._run, name="conjoin-extract", daemon=True)
         self._thread.start()
 
@@ -83,9 +73,7 @@ class BatchQueue:
     async def submit(self, texts: Sequence[str]) -> list[Document]:
         """The documents of the texts, in order.
 
-        Raises:
-            QueueFullError: If too many texts are waiting; at once.
-            ExtractionError: If the model fails on a text.
+        Raises `QueueFullError` at once if too many texts are waiting, and `ExtractionError` if the model fails on a text.
         """
         if not texts:
             return []
@@ -111,7 +99,7 @@ class BatchQueue:
         while (request := self._queue.get()) is not None:
             if not request.future.cancelled():
                 batch.append(request)
-                characters += request.characters
+                characters += sum(len(text) + 1 for _, text in request.texts)
             if characters >= BATCH_CHARACTERS or self._queue.empty():
                 return batch
         if not batch:
