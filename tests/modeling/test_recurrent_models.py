@@ -197,9 +197,10 @@ def test_weights_that_are_views_of_one_block_are_saved(
                     weight.data = part.view_as(weight)
         return model
 
-    monkeypatch.setattr("conjoin.modeling.build.build_model", fused)
     splits = {split: tuple(documents) for split in ("train", "dev")}
-    extractor = train(config, Corpus(splits), output=tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr("conjoin.modeling.build.build_model", fused)
+        extractor = train(config, Corpus(splits), output=tmp_path / "run")
     again = Extractor.load(tmp_path / "run").model.state_dict()
     for name, value in extractor.model.state_dict().items():
         assert torch.equal(value, again[name]), name
