@@ -233,8 +233,9 @@ class Extractor:
 
         with atomic_folder(Path(path), replaces=MODEL_FILES) as folder:
             self.record = replace(self.record, model=_with_size(self.record.model, self._model))
-            write_contents(self.contents(folder))
+            contents = self.contents(folder)
             write_model(self._model, folder)
+            write_contents(contents)
         device = "cpu" if self._model.device.type == "cpu" else None  # else processes share the GPUs out
         self._loader = ExtractorLoader(str(path), self.annotator.thresholds, device, self._precision)
 

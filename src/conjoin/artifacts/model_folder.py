@@ -81,19 +81,21 @@ def read_contents(path: Path) -> Contents:
 
 def write_contents(contents: Contents) -> None:
     """Write settings, types, scores, calibration and the card into the folder."""
+    record, calibration = contents.record, contents.calibration
+    report = record.calibration if calibration is not None else None
+    card = model_card(contents.config, contents.schema, record, calibration=calibration,
+                      picture=RELIABILITY if report is not None else None)
+    files = {"README.md": card}
+    if report is not None:
+        files[RELIABILITY] = reliability_svg(report)
     settings = contents.config.model_dump(mode="json")
-    values = {"format": FORMAT_VERSION, "conjoin": __version__, "architecture": contents.architecture, "config": settings}
-    write_json(contents.folder / "config.json", values)
-    write_json(contents.folder / "schema.json", contents.schema.to_json())
-    write_json(contents.folder / "metrics.json", contents.record.to_json())
-    if contents.calibration is not None:
-        write_json(contents.folder / CALIBRATION, contents.calibration.to_json())
-    picture = None
-    if contents.calibration is not None and contents.record.calibration is not None:
-        picture = RELIABILITY
-        write_text(contents.folder / RELIABILITY, reliability_svg(contents.record.calibration))
-    card = model_card(contents.config, contents.schema, contents.record, calibration=contents.calibration, picture=picture)
-    write_text(contents.folder / "README.md", card)
+    values = {"config.json": {"format": FORMAT_VERSION, "conjoin": __version__, "architecture": contents.architecture,
+                              "config": settings},
+              "schema.json": contents.schema.to_json(), "metrics.json": record.to_json()}
+    if calibration is not None:
+        values[CALIBRATION] = calibration.to_json()
+    for name, text in (files | {name: _json_text(value) for name, value in values.items()}).items():
+        write_text(contents.folder / name, text)
 
 
 def broken_folder(folder: Path, error: Exception) -> ModelError:
@@ -116,7 +118,11 @@ def short_message(error: Exception) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, _json_text(value))
+
+
+def _json_text(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_json(path: Path) -> dict[str, Any]:

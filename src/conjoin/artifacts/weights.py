@@ -23,8 +23,10 @@ def write_model(model: JointModel, folder: Path) -> None:
     """Write the weights and the files of the embedders."""
     model.embedder.save(folder)
     weights = folder / WEIGHTS
+    weights.touch()
+    mode = weights.stat().st_mode
     save_file(_copies(model), weights, metadata={LABELS_KEY: types_digest(model.schema)})
-    weights.chmod((folder / "config.json").stat().st_mode)  # safetensors makes it readable by the owner alone
+    weights.chmod(mode)  # safetensors makes it readable by the owner alone
 
 
 def read_model(contents: Contents, *, device: str | None = None, training: bool = True) -> JointModel:

@@ -17,19 +17,15 @@ from conjoin.artifacts.run_record import AnnotationCounts, ModelRecord, RunRecor
 from conjoin.config.presets import with_absolute_paths
 from conjoin.config.settings import Config
 from conjoin.document import Corpus, Document
-from conjoin.errors import DataError, needs_train_extra
+from conjoin.errors import needs_train_extra
 from conjoin.evaluation.metrics import Report, score
 from conjoin.experiments.curves import with_curves
 from conjoin.experiments.probe import probe_cooccurrence
 from conjoin.experiments.run_folder import CHECKPOINTS, RETRAIN_CHECKPOINTS, run_folder, save_run
-from conjoin.experiments.training_data import (
-    training_corpus,
-    warn_about_lost_annotations,
-    warn_about_other_splits,
-)
+from conjoin.experiments.training_data import prepare_data
 from conjoin.extractor import Extractor
 from conjoin.features.vector_table import WordCoverage
-from conjoin.modeling.architectures import ARCHITECTURES, DEFAULT, Architecture
+from conjoin.modeling.architectures import ARCHITECTURES, DEFAULT
 from conjoin.modeling.embedders.feature_cache import FeatureCache
 from conjoin.modeling.embedders.static import word_coverage
 from conjoin.schema import Schema
@@ -73,11 +69,8 @@ def train(
         ModelError: `output` holds a finished model, or checkpoints of another run.
     """
     folder = Path(output) if output is not None else None
-    architecture = ARCHITECTURES[DEFAULT]
-    data = training_corpus(corpus, architecture, relation_free=relation_free, lenient=lenient)
-    train_and_dev = _train_and_dev(data, architecture, lenient) if retrain_on_dev else ()
-    warn_about_other_splits(corpus)
-    warn_about_lost_annotations(train_and_dev or data.train, config, architecture)
+    data, train_and_dev = prepare_data(corpus, config, ARCHITECTURES[DEFAULT], relation_free=relation_free,
+                                       lenient=lenient, retrain_on_dev=retrain_on_dev)
     processes = join_processes()
     with run_folder(folder, overwrite, processes), _listener(progress, listen, folder, processes) as listener:
         cache = FeatureCache(cache_folder(), limit=round(cache_limit * 1e9)) if cache_limit > 0 else None
@@ -86,12 +79,6 @@ def train(
         trained.extractor.record = trainer.measure(trained, data)
         save_run(trained.extractor, folder, processes)
     return trained.extractor
-
-
-def _train_and_dev(data: Corpus, architecture: Architecture, lenient: bool) -> tuple[Document, ...]:
-    if not data.dev:
-        raise DataError("--retrain-on-dev (retrain_on_dev=True) needs a dev split to find the epoch on; the data has none")
-    return *data.train, *architecture.fit(data.dev, lenient)
 
 
 @contextmanager

@@ -16,26 +16,34 @@ from conjoin.text.words import without_spaces
 LOGGER = logging.getLogger("conjoin")
 
 
-def training_corpus(
-    corpus: Corpus, architecture: Architecture, *, relation_free: Sequence[Document] = (), lenient: bool = False
-) -> Corpus:
-    """Train, dev and test of a corpus, with `relation_free` sentences added to train, as the architecture can hold it.
+def prepare_data(
+    corpus: Corpus, config: Config, architecture: Architecture, *, relation_free: Sequence[Document] = (),
+    lenient: bool = False, retrain_on_dev: bool = False,
+) -> tuple[Corpus, tuple[Document, ...]]:
+    """Train, dev and test of a corpus as the architecture can hold them, with `relation_free` sentences added to train; and
+    with `retrain_on_dev` the documents of train and dev.
 
     Sentences that hold a relation, or whose text is in the corpus already, are not added, so that none of dev and test
-    gets into train.
+    gets into train. What is not used or lost is a warning.
 
     Raises:
         DataError: There is nothing to train on, or the model cannot hold it and `lenient` is not set.
     """
     splits = {split: documents for split, documents in corpus.splits.items() if split in SPLITS}
-    corpus = replace(corpus, splits=splits)
-    if "train" in splits and not corpus.train:
+    data = replace(corpus, splits=splits)
+    if "train" in splits and not data.train:
         raise DataError("there is nothing to train on: the train split holds no documents; see its file with conjoin check")
-    if not corpus.train:
+    if not data.train:
         raise DataError("there is nothing to train on: the data has no train split; name a file with --train, or call it "
                         "train.jsonl (or another ending)")
-    train = architecture.fit((*corpus.train, *_new_documents(relation_free, corpus)), lenient)
-    return replace(corpus, splits={**splits, "train": train})
+    if retrain_on_dev and not data.dev:
+        raise DataError("--retrain-on-dev (retrain_on_dev=True) needs a dev split to find the epoch on; the data has none")
+    train = architecture.fit((*data.train, *_new_documents(relation_free, data)), lenient)
+    train_and_dev = (*train, *architecture.fit(data.dev, lenient)) if retrain_on_dev else ()
+    _warn_about_other_splits(corpus)
+    for sentence in architecture.warnings(train_and_dev or train, config):
+        LOGGER.warning("%s", sentence)
+    return replace(data, splits={**splits, "train": train}), train_and_dev
 
 
 def _new_documents(documents: Iterable[Document], corpus: Corpus) -> list[Document]:
@@ -45,18 +53,12 @@ def _new_documents(documents: Iterable[Document], corpus: Corpus) -> list[Docume
     return [document for document in documents if not document.relations and without_spaces(document.text) not in known]
 
 
-def warn_about_other_splits(corpus: Corpus) -> None:
+def _warn_about_other_splits(corpus: Corpus) -> None:
     """Warn of splits that training does not use."""
     others = [f"'{split}' ({len(corpus.splits[split]):,} documents)" for split in sorted(corpus.splits.keys() - SPLITS)]
     if others:
         LOGGER.warning("splits other than train, dev and test are not used: %s; --relation-free (relation_free=) "
                        "trains on those of their sentences that hold no relation", ", ".join(others))
-
-
-def warn_about_lost_annotations(documents: Sequence[Document], config: Config, architecture: Architecture) -> None:
-    """Warn of annotations that the model is not trained on."""
-    for sentence in architecture.warnings(documents, config):
-        LOGGER.warning("%s", sentence)
 
 
 def draw_documents(documents: Sequence[Document], count: int | None, *, seed: int) -> list[Document]:
