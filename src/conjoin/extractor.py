@@ -81,7 +81,7 @@ class Extractor:
     def model(self) -> JointModel:
         """The torch model. Raises `ModelError` for an export, which has none."""
         if self._model is None:
-            raise ModelError("an exported model has only graphs; give the model that it was made from")
+            raise ModelError("an export has no torch model; load the model folder that it was exported from")
         return self._model
 
     @property

@@ -157,7 +157,7 @@ def test_a_killed_process_ends_the_other_and_the_run_goes_on(encoder: str, tmp_p
         second.send_signal(signal.SIGKILL)
         _, errors = first.communicate(timeout=100)
     assert first.returncode == 1
-    assert "LostProcessError: another process of this run has ended early" in errors
+    assert "LostProcessError: another training process has stopped" in errors
     assert [path.name for path in checkpoints.iterdir()] == ["step-000000003"]
     again = job(encoder, "base", *LOUD)
     finished({"resumed": again | {"folder": str(checkpoints)}, "uninterrupted": again}, tmp_path)

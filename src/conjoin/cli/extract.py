@@ -53,7 +53,7 @@ def extract(
     text: Annotated[str | None, typer.Option(help="A text to extract from.")] = None,
     format: Annotated[str | None, choice("output format", FORMATS, help="Format of the results.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the FILE.part of a stopped run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume a stopped run from FILE.part.")] = False,
     texts: TextOptions,
     thresholds: ThresholdOptions,
     workers: Workers = 1,

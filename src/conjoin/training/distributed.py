@@ -133,8 +133,8 @@ def one_for_all(processes: Processes) -> Iterator[None]:
         yield
     except RuntimeError as error:
         if processes.count > 1 and ("gloo" in str(error) or isinstance(error, distributed.DistError)):
-            raise LostProcessError("another process of this run has ended early, and so does this one; the same command, "
-                                   "without --overwrite, goes on from the last checkpoint") from error
+            raise LostProcessError("another training process has stopped, so this one stops too; run the same command "
+                                   "without --overwrite to resume from the last checkpoint") from error
         raise
 
 

@@ -76,7 +76,7 @@ class _Loop(Generic[Batch]):
         self.folder, self.processes = folder, processes
         self.last_epoch = min(stop_epoch or settings.epochs, settings.epochs)
         self.sizes = model.sizes(documents)
-        self.steps_by_epoch = [len(self._batches(epoch)) for epoch in range(settings.epochs)]
+        self.steps_by_epoch = [len(self._step_documents(epoch)) for epoch in range(settings.epochs)]
         self.stepper = Stepper(
             model, settings, processes, steps=sum(self.steps_by_epoch), epoch_steps=self.steps_by_epoch[0]
         )
@@ -92,7 +92,7 @@ class _Loop(Generic[Batch]):
             digest.update(document.to_json_line().encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
-    def _batches(self, epoch: int) -> list[list[int]]:
+    def _step_documents(self, epoch: int) -> list[list[int]]:
         """The documents of each optimizer step of an epoch, of all processes and accumulated batches together."""
         settings = self.settings
         shares = self.processes.count * settings.accumulation
@@ -122,7 +122,7 @@ class _Loop(Generic[Batch]):
         started = time.perf_counter()
         self.model.train()
         epoch = self.position.epoch
-        batches = self._batches(epoch)
+        batches = self._step_documents(epoch)
         for number in range(self.position.batch, len(batches)):
             loss, terms = self.stepper.take(self.position.step, [self.documents[index] for index in batches[number]])
             sums = {name: self.position.sums.get(name, 0.0) + value for name, value in terms.items()}

@@ -97,9 +97,9 @@ class Stepper(Generic[Batch]):
 
 
 def step_shares(items: Sequence[Item], processes: Processes, accumulation: int) -> list[Sequence[Item]]:
-    """This process's batches of a step's documents: every n-th, so that all are about as long.
+    """The batches of this process in one step. Each takes every n-th document, so that their lengths are alike.
 
-    All processes get as many batches. Of a step with few documents the last of them may be empty.
+    All processes get the same number of batches; in a step with few documents the last one may be empty.
     """
     stride = processes.count * accumulation
     rounds = min(accumulation, -(-len(items) // processes.count))
@@ -111,7 +111,6 @@ def _weighted(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Ten
 
 
 def _term_sizes(terms: Mapping[str, Term], share: Sequence[Document]) -> Tensor:
-    """The number of things that each term is a mean over [term]: 0 in a process that has no document of its own, and has
-    computed those of another for the sake of the gradient."""
+    """The number of losses that each term averages [term]; 0 if this process had no document and borrowed one."""
     sizes = torch.stack([term.size for term in terms.values()]).float()
     return sizes if share else 0 * sizes
