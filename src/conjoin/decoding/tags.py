@@ -168,10 +168,8 @@ def viterbi(emissions: Floats, lengths: Numbers, transitions: Transitions) -> Nu
     origins = []
     for word in range(1, words):
         paths = best[:, None, :] + into  # [batch, tag after, tag before]
-        origin = paths.argmax(2)
-        extended = np.take_along_axis(paths, origin[..., None], axis=2)[..., 0] + emissions[:, word]
-        best = np.where(alive[word][:, None], extended, best)
-        origins.append(origin)
+        origins.append(paths.argmax(2))
+        best = np.where(alive[word][:, None], paths.max(2) + emissions[:, word], best)
     rows = np.arange(batch)
     tag = (best + transitions.ends).argmax(1)
     tags = np.zeros((batch, words), dtype=np.int64)

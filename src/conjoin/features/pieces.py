@@ -84,7 +84,8 @@ class PieceFeaturiser:
             lengths = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
             plan = plan_windows(lengths.tolist(), self.window, self.overlap)
             owners = _owners(plan, len(pieces))
-            place = np.stack([owners + len(windows), np.zeros_like(lengths), lengths], axis=1)
+            place = np.zeros((len(pieces), 3), dtype=np.int64)
+            place[:, 0], place[:, 2] = owners + len(windows), lengths
             for number, (start, end) in enumerate(plan):
                 before = len(self.vocabulary.prefix) + np.cumsum(lengths[start:end]) - lengths[start:end]
                 place[start:end, 1] = np.where(owners[start:end] == number, before, place[start:end, 1])
@@ -112,10 +113,12 @@ class PieceFeaturiser:
         if not self.first_only:
             max_pieces = max((int(place[:, 2].max(initial=1)) for place in places), default=1)
         words = np.full((len(places), max_words, max_pieces), -1, dtype=np.int64)
-        steps = np.arange(max_pieces)
+        steps = np.arange(1, max_pieces)
         for text, place in enumerate(places):
-            first = place[:, :1] * longest + place[:, 1:2]
-            words[text, : len(place)] = np.where(steps < place[:, 2:], first + steps, -1)
+            first = place[:, 0] * longest + place[:, 1]
+            words[text, : len(place), 0] = first
+            if max_pieces > 1:
+                words[text, : len(place), 1:] = np.where(steps < place[:, 2:], first[:, None] + steps, -1)
         return {"pieces": pieces, "mask": mask, "words": words}
 
     def to_json(self) -> dict[str, Any]:
