@@ -53,8 +53,10 @@ class Capitals:
         return np.stack([np.zeros(len(forwards)), np.where(forwards, math.log(1.5), -99)], axis=1).astype(np.float32)
 
 
-def annotator_of(*, calibration: Calibration | None = None, thresholds: Thresholds | None = None) -> Annotator:
-    config = load_config("conjoin-base", ["entities.scheme=bio", "relations.constrain=false"])
+def annotator_of(
+    *settings: str, calibration: Calibration | None = None, thresholds: Thresholds | None = None
+) -> Annotator:
+    config = load_config("conjoin-base", ["entities.scheme=bio", "relations.constrain=false", *settings])
     return build_annotator(Capitals(), config, SCHEMA, calibration=calibration, thresholds=thresholds)
 
 
@@ -104,11 +106,12 @@ def test_calibration_and_thresholds_come_last() -> None:
 
 def test_candidates_of_a_calibration_come_out_of_the_decoder() -> None:
     """So that the minimum score of each type decides."""
-    names, temperatures = document("OSLO Rome"), {"entities": 1.0, "relations": 1.0}
+    names, temperatures, own = document("OSLO Rome"), {"entities": 1.0, "relations": 1.0}, "relations.threshold=0.7"
+    assert not annotator_of(own).annotate([names])[0].relations, "0.6 is below the decoder's own threshold"
     for min_score, count in ((0.59, 1), (0.61, 0)):
         calibration = Calibration(temperatures, {"entities": {}, "relations": {"Before": min_score}}, 0.05)
-        annotator = annotator_of(calibration=calibration)
-        assert annotator.uncertainty([names]).tolist() == annotator_of().uncertainty([names]).tolist()
+        annotator = annotator_of(own, calibration=calibration)
+        assert annotator.uncertainty([names]).tolist() == annotator_of(own).uncertainty([names]).tolist()
         assert len(annotator.annotate([names])[0].relations) == count
 
 
