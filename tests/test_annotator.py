@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conjoin.annotator import Annotator, Thresholds, build_annotator
+from conjoin.annotator import Annotator, Thresholds
 from conjoin.config.presets import load_config
+from conjoin.decoding.decoder import build_decoder
 from conjoin.decoding.spans import Floats, Numbers, Spans
 from conjoin.decoding.tags import TagScores
 from conjoin.document import Document, Entity, Relation
@@ -57,7 +58,7 @@ def annotator_of(
     *settings: str, calibration: Calibration | None = None, thresholds: Thresholds | None = None
 ) -> Annotator:
     config = load_config("conjoin-base", ["entities.scheme=bio", "relations.constrain=false", *settings])
-    return build_annotator(Capitals(), config, SCHEMA, calibration=calibration, thresholds=thresholds)
+    return Annotator(Capitals(), build_decoder(config, SCHEMA), calibration, thresholds or Thresholds())
 
 
 def document(text: str) -> Document:

@@ -1,8 +1,8 @@
 """Scores to annotated documents: the one place where decisions are made, for every back end.
 
 A back end turns documents into scores: a torch model (`modeling.backend`), an exported graph (`artifacts.exported`), or
-anything else with the four methods of `BackEnd`. The decoder turns scores into entities, candidate pairs and relations;
-calibration and thresholds say which of them are kept. All of it is numpy.
+anything else with `compute` and the four methods of `BackEnd`. The decoder turns scores into entities, candidate pairs
+and relations; calibration and thresholds say which of them are kept. All of it is numpy.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from conjoin.config.settings import Config
-from conjoin.decoding.decoder import Decoder, build_decoder
+from conjoin.decoding.decoder import Decoder
 from conjoin.decoding.spans import Floats, Numbers, Spans
 from conjoin.decoding.tags import TagScores
 from conjoin.document import Document, Entity, Relation, at_least
 from conjoin.errors import SettingError
 from conjoin.evaluation.calibration import Calibration
 from conjoin.parallel.threads import BatchThreads, Compute
-from conjoin.schema import Schema
 
 
 class BackEnd(Protocol):
@@ -156,11 +154,3 @@ class Annotator:
         relations = self.decoder.relations
         decoder = replace(self.decoder, relations=relations and replace(relations, threshold=threshold))
         return Annotator(self.backend, decoder)
-
-
-def build_annotator(
-    backend: BackEnd, config: Config, schema: Schema, *, calibration: Calibration | None = None,
-    thresholds: Thresholds | None = None,
-) -> Annotator:
-    """The annotator of a model's settings and schema."""
-    return Annotator(backend, build_decoder(config, schema), calibration, thresholds or Thresholds())

@@ -9,11 +9,12 @@ from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from conjoin.annotator import Annotator, BackEnd, Thresholds, build_annotator
+from conjoin.annotator import Annotator, BackEnd, Thresholds
 from conjoin.artifacts.model_folder import EXPORTED, MODEL_FILES, Contents, model_folder, read_contents, write_contents
 from conjoin.artifacts.run_record import ModelRecord, RunRecord
 from conjoin.config.options import Precision
 from conjoin.config.settings import Config
+from conjoin.decoding.decoder import Decoder, build_decoder
 from conjoin.document import Document
 from conjoin.errors import DataError, ModelError, SettingError, needs_train_extra
 from conjoin.evaluation.calibration import Calibration, fit
@@ -39,6 +40,7 @@ class Extractor:
         backend: Gives scores: a torch model's, an export's, or your own.
         config: Settings; they say how scores become annotations.
         schema: Entity and relation types, in the order of the scores.
+        decoder: Makes annotations of scores; by default that of the settings.
 
     Examples:
         >>> extractor = Extractor.load("run")
@@ -49,14 +51,14 @@ class Extractor:
     def __init__(
         self, backend: BackEnd, config: Config, schema: Schema, *, record: RunRecord | None = None,
         thresholds: Thresholds | None = None, calibration: Calibration | None = None, architecture: str = DEFAULT,
+        decoder: Decoder | None = None,
     ) -> None:
         self.config = config
         self.schema = schema
         self.record = record or RunRecord()
         self.architecture = architecture
-        self.annotator: Annotator = build_annotator(
-            backend, config, schema, calibration=calibration, thresholds=thresholds
-        )
+        decoder = decoder or build_decoder(config, schema)
+        self.annotator = Annotator(backend, decoder, calibration, thresholds or Thresholds())
         self._model: JointModel | None = None
         self._precision: Precision = "no"
         self._loader: ExtractorLoader | None = None
@@ -69,7 +71,7 @@ class Extractor:
         """An extractor of a torch model, which leaves training mode."""
         backend = find_architecture(architecture).backend(model, precision)
         extractor = cls(backend, config, model.schema, record=record, thresholds=thresholds, calibration=calibration,
-                        architecture=architecture)
+                        architecture=architecture, decoder=model.decoder)
         extractor._model, extractor._precision = model, precision
         return extractor
 
@@ -196,11 +198,8 @@ class Extractor:
         self.record = replace(self.record, calibration=None)
 
     def _calibrated(self, calibration: Calibration | None) -> None:
-        annotator = self.annotator
         self._loader = None  # the folder holds another calibration until it is saved again
-        self.annotator = build_annotator(
-            annotator.backend, self.config, self.schema, calibration=calibration, thresholds=annotator.thresholds
-        )
+        self.annotator = replace(self.annotator, calibration=calibration)
 
     def evaluate(
         self, documents: Sequence[Document], *, gold_entities: bool = False, raw_text: bool = False
@@ -304,9 +303,10 @@ class Extractor:
         """
         from conjoin.artifacts.hub import upload_model
 
+        loader = self._loader
         with tempfile.TemporaryDirectory() as folder:
             self.save(Path(folder) / "model")
-            self._loader = None
+            self._loader = loader  # that folder is about to go
             return upload_model(Path(folder) / "model", name, private=private, token=token, message=message)
 
 

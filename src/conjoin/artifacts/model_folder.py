@@ -117,10 +117,6 @@ def short_message(error: Exception) -> str:
     return (statements or lines or [type(error).__name__])[0]
 
 
-def write_json(path: Path, value: Any) -> None:
-    write_text(path, _json_text(value))
-
-
 def _json_text(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 

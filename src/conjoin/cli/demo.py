@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from conjoin.cli.options import Overwrite, SettingOptions, ShowProgress
+from conjoin.cli.options import Overwrite, SettingOptions, TrainingProgress
 from conjoin.cli.tables import print_documents, print_record
 
 PARAGRAPH = """\
@@ -36,7 +36,7 @@ def demo(
     preset: Annotated[str, typer.Option(help="Name of a preset, or a TOML file of settings.")] = "conjoin-base",
     settings: SettingOptions,
     overwrite: Overwrite = False,
-    progress: ShowProgress = None,
+    progress: TrainingProgress = None,
 ) -> None:
     from conjoin.corpora.sample import sample_corpus
     from conjoin.experiments.train import train

@@ -42,6 +42,9 @@ PrecisionName = Annotated[Precision, choice("precision", ("no", "bf16", "auto"),
     "Precision of a transformer: full (no), bf16, or bf16 where the device supports it (auto)."))]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+TrainingProgress = Annotated[
+    bool | None, typer.Option("--progress/--no-progress", help="Show progress; off a terminal one line per epoch.")
+]
 ShowProgress = Annotated[bool | None, typer.Option("--progress/--no-progress", help="Show progress; default on terminals.")]
 
 

@@ -21,7 +21,7 @@ import typer
 
 from conjoin.cli.corpus import TestFile, TrainingData
 from conjoin.cli.messages import message, stopped
-from conjoin.cli.options import CacheOptions, Overwrite, Preset, SettingOptions, ShowProgress
+from conjoin.cli.options import CacheOptions, Overwrite, Preset, SettingOptions, TrainingProgress
 from conjoin.cli.tables import print_record
 from conjoin.document import Document
 from conjoin.parallel.launcher import launched_rank
@@ -48,7 +48,7 @@ def train(
     overwrite: Overwrite = False,
     track: Annotated[list[str] | None, typer.Option(help="Tracker: tensorboard, mlflow or wandb; repeatable.")] = None,
     cache: CacheOptions,
-    progress: ShowProgress = None,
+    progress: TrainingProgress = None,
 ) -> None:
     config = settings.config(preset, seed=seed)
     corpus = data.read(test=test_file)

@@ -29,8 +29,7 @@ from conjoin.modeling.architectures import ARCHITECTURES, DEFAULT
 from conjoin.modeling.embedders.feature_cache import FeatureCache
 from conjoin.modeling.embedders.static import word_coverage
 from conjoin.schema import Schema
-from conjoin.storage.cache import CACHE_LIMIT as CACHE_LIMIT
-from conjoin.storage.cache import cache_folder
+from conjoin.storage.cache import CACHE_LIMIT, cache_folder
 from conjoin.text.words import learn_hyphens
 from conjoin.training import DevSet, EpochDone, Event, Finished, Started, training_events
 from conjoin.training.distributed import Processes, join_processes, one_for_all
@@ -63,6 +62,7 @@ def train(
         overwrite: Start anew and replace a finished model, which stays until the new one is saved.
         cache_limit: GB of frozen encoders' vectors kept in $CONJOIN_CACHE or the user's cache folder; 0 for no cache.
         progress: Show progress on standard error; None shows it on a terminal.
+        listen: Called with every event of training.
 
     Raises:
         DataError: There is nothing to train on, or the data cannot be learnt as it is.

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conjoin.config.settings import Config
+from conjoin.decoding.decoder import data_warnings, fit_documents
 from conjoin.document import Document
 from conjoin.errors import ModelError, unknown_name
-from conjoin.modeling.joint_data import data_warnings, fit_documents
 from conjoin.schema import Schema
 
 if TYPE_CHECKING:
