@@ -372,6 +372,7 @@ def test_an_output_that_cannot_be_is_refused_before_training(
     assert (tmp_path / "file").is_file()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", [1, 2])
 def test_a_killed_run_goes_on_where_it_was(
     stage: int, small: list[str], documents: list[Document], tmp_path: Path

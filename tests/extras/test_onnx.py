@@ -58,7 +58,9 @@ def close(one: Document, other: Document) -> None:
     assert [r.score for r in one.relations] == pytest.approx([r.score for r in other.relations], abs=2e-3)
 
 
-@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("mix", [
+    pytest.param(mix, marks=[pytest.mark.long] if mix.startswith("frozen") else []) for mix in MIXES
+])
 def test_an_export_annotates_as_the_model_does(
     mix: str, shrunk: Shrunk, documents: list[Document], tmp_path: Path
 ) -> None:

@@ -157,6 +157,7 @@ def test_a_model_folder_without_one_of_its_files_is_broken(
         Extractor.load(tmp_path / "model")
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_to_the_same_weights(shrunk: Shrunk, documents: list[Document], tmp_path: Path) -> None:
     config = shrunk("crone2020-conll04-minilm", *FAST, "training.epochs=6", "relations.proposals=mixture",
                     "stack.dropout=0.3", "training.checkpoint_steps=1")
