@@ -72,8 +72,8 @@ class Thresholds:
 class Annotator:
     """Annotates documents with a back end.
 
-    A relation passes three tests, in this order: the threshold of `decoder.relations`, or with a calibration the lower
-    one of its candidates; the calibrated minimum score of its type; `thresholds`.
+    A relation of an allowed type passes three tests, in this order: the threshold of `decoder.relations`, in whose place a
+    calibration puts a lower one (`Calibration.candidates`); the calibrated minimum score of its type; `thresholds`.
     """
 
     backend: BackEnd

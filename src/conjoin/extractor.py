@@ -147,7 +147,7 @@ class Extractor:
         return pipe_in_processes(self._loader, named, workers=workers)
 
     def annotate(self, documents: Sequence[Document], *, gold_entities: bool = False) -> list[Document]:
-        """The documents, each read as a whole on its own words, with predicted annotations.
+        """Predict annotations of documents on their own words, without splitting sentences.
 
         `gold_entities` keeps their entities and predicts only relations.
 
@@ -193,7 +193,7 @@ class Extractor:
         return report
 
     def forget_calibration(self) -> None:
-        """Give scores as the model gives them again."""
+        """Remove the calibration: scores are those of the model again."""
         self._calibrated(None)
         self.record = replace(self.record, calibration=None)
 

@@ -1,7 +1,7 @@
 """Count what annotated files hold and list what is wrong.
 
 Names every problem with its file and line. Exits with 1 when something had to be repaired, unless --lenient is given, and
-when there are no documents. Lists notes, and what an option leaves out, but does not count them as errors.
+when there are no documents. Notes, and annotations that an option drops, are listed but are no errors.
 
 Examples:
   conjoin check train.jsonl
@@ -39,7 +39,7 @@ def check(
     format: FormatName = None,
     lenient: Annotated[bool, typer.Option("--lenient", help="Exit with 0 even when something was repaired.")] = False,
     option: FormatOption = None,
-    preset: Annotated[str | None, typer.Option(help="Preset or TOML file: also say what it cannot learn.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Preset or TOML file; also lists what it cannot learn.")] = None,
     model: Annotated[Path | None, typer.Option(help="Folder of a model: also say what it cannot predict.")] = None,
     html: Annotated[Path | None, typer.Option(help="HTML page with charts to write.")] = None,
     as_json: Json = False,

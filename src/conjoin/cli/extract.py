@@ -4,8 +4,8 @@ A text file is one text, or one per line with --lines. The lines of a .jsonl fil
 are one text each, in the column --text-column. A folder stands for all its .txt, .jsonl, .csv and .parquet files. Offsets
 count characters of the text as it is, with its line ends and byte-order mark.
 
-JSON lines are written as they come. With --resume the same command continues a stopped run from FILE.part, and the file
-is then the same as without the stop. Results stay in order with any number of --workers.
+JSON lines are written as they come. With --resume the same command continues a stopped run from FILE.part; the
+finished file is identical to that of an uninterrupted run. Results stay in order with any number of --workers.
 
 Examples:
   conjoin extract run --text "Maria Ortiz leads Halden Steel in Leeds." --format table
@@ -65,7 +65,7 @@ def extract(
     html = output is not None and output.suffix.lower() in HTML_SUFFIXES
     format = format or ("html" if html else "jsonl")
     if resume and (output is None or format != "jsonl"):
-        raise SettingError("--resume goes on with a file of JSON lines; name it with --output")
+        raise SettingError("--resume needs --output FILE and --format jsonl")
     sources = find_sources(files or [], output=output)
     check_sources(sources, texts.columns)
     to_terminal = output is None and sys.stdout.isatty()

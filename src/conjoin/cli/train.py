@@ -2,7 +2,7 @@
 
 Keeps the best epoch on dev, or the last one under training.select=last, as some presets say. Writes a checkpoint after
 every epoch (more often with training.checkpoint_steps). The same command resumes a stopped run from its last checkpoint;
-with --overwrite it starts again, and an old model stays until the new one is saved.
+with --overwrite training starts again; the old model is kept until the new one is saved.
 
 Examples:
   conjoin train conjoin-base --data corpus/ --output run
@@ -44,7 +44,7 @@ def train(
         bool, typer.Option("--retrain-on-dev", help="Choose the epoch on dev, then train again on train and dev.")
     ] = False,
     relation_free: Annotated[Path | None, typer.Option(help="Also train on this file's relation-free sentences.")] = None,
-    max_relation_free: Annotated[int | None, typer.Option(min=1, help="Maximum number of those sentences.")] = None,
+    max_relation_free: Annotated[int | None, typer.Option(min=1, help="Maximum number of relation-free sentences.")] = None,
     overwrite: Overwrite = False,
     track: Annotated[list[str] | None, typer.Option(help="Tracker: tensorboard, mlflow or wandb; repeatable.")] = None,
     cache: CacheOptions,

@@ -19,7 +19,8 @@ WriteFolder = Callable[[Iterable[Document], Path, Path, Problems], None]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format, one row of the `FORMATS` table.
+    """A format, one entry of `corpus.FORMATS`. Readers build documents with `DocumentBuilder` (words) or `Standoff`
+    (characters).
 
     Args:
         name: The name for `--format`.
