@@ -365,7 +365,7 @@ def test_a_stopped_run_goes_on_to_the_same_file(
 
 
 def test_resume_needs_a_file_of_json_lines(conjoin: Any, trained_run: Path, tmp_path: Path) -> None:
-    told = "--resume goes on with a file of JSON lines; name it with --output"
+    told = "--resume needs --output FILE and --format jsonl"
     assert conjoin("extract", trained_run, "--text", "a", "--resume").sentence == told
     target = ["-o", tmp_path / "a", "--format", "html"]
     assert conjoin("extract", trained_run, "--text", "a", "--resume", *target).sentence == told
