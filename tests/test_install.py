@@ -23,8 +23,8 @@ def names(requirements: list[str]) -> set[str]:
     return {requirement.partition(">")[0].partition("[")[0] for requirement in requirements}
 
 
-def bare_python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", f"{BARE}\n{code}", *map(str, arguments)]
+def bare_python(code: str, *arguments: object, bare: str = BARE) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", f"{bare}\n{code}", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
 
@@ -53,6 +53,14 @@ def test_a_missing_package_is_one_sentence_that_names_the_extra(code: str, train
     last = done.stderr.splitlines()[-1]
     assert last.startswith("conjoin.errors.MissingExtraError: ")
     assert "'torch'" in last and "conjoin[train]" in last
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript"])
+def test_export_without_its_extra_is_one_sentence(package: str, trained_run: Path, tmp_path: Path) -> None:
+    bare = f"import sys; sys.modules['{package}'] = None"
+    done = bare_python("from conjoin.cli import main; main()", "export", trained_run, "--output", tmp_path / "out", bare=bare)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "onnx" in done.stderr and "conjoin[export]" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [

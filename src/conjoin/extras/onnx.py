@@ -11,14 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from onnxruntime.quantization import QuantType, quantize_dynamic
 from safetensors.numpy import save_file
 
 from conjoin.errors import ModelError, require_extra
 
 try:
-    import onnx  # noqa: F401
     import torch
+    from onnxruntime.quantization import QuantType, quantize_dynamic  # which imports onnx
     from onnxscript.optimizer import fold_constants
     from torch import Tensor, nn
     from torch.export import Dim
