@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from conjoin.document import Document
 from conjoin.errors import needs_train_extra
 from conjoin.version import __version__
 
@@ -12,7 +13,6 @@ _HOMES = {
     "Config": "conjoin.config.settings",
     "ConjoinError": "conjoin.errors",
     "Corpus": "conjoin.document",
-    "Document": "conjoin.document",
     "Entity": "conjoin.document",
     "Extractor": "conjoin.extractor",
     "Relation": "conjoin.document",
@@ -32,13 +32,23 @@ if TYPE_CHECKING:
     from conjoin.annotator import Thresholds
     from conjoin.config.presets import load_config
     from conjoin.config.settings import Config
-    from conjoin.document import Corpus, Document, Entity, Relation, Token
+    from conjoin.document import Corpus, Entity, Relation, Token
     from conjoin.errors import ConjoinError
     from conjoin.evaluation.metrics import Report, score
     from conjoin.experiments.train import train
     from conjoin.extractor import Extractor
     from conjoin.readers import read_corpus
     from conjoin.schema import Schema
+
+
+def _notebook_view(document: Document) -> str:
+    """The document in the look of the HTML page."""
+    from conjoin.render.html import notebook_html
+
+    return notebook_html(document)
+
+
+Document._repr_html_ = _notebook_view
 
 
 def __getattr__(name: str) -> Any:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from operator import attrgetter
 from textwrap import shorten
-from typing import Any
+from typing import Any, ClassVar
 
 from conjoin.errors import DataError
 
@@ -93,6 +92,8 @@ class Document:
     relations: tuple[Relation, ...] = ()
     id: str = ""
 
+    _repr_html_: ClassVar[Callable[[Document], str]]  # the view in a notebook, set in conjoin/__init__.py: it draws
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", tuple(self.tokens))
         self._check_tokens()
@@ -114,11 +115,6 @@ class Document:
         beginning = shorten(self.text[:200], 60, placeholder=" …")
         counts = f"words={len(self.tokens)}, entities={len(self.entities)}, relations={len(self.relations)}"
         return f"Document({beginning!r}, {f'id={self.id!r}, ' if self.id else ''}{counts})"
-
-    def _repr_html_(self) -> str:
-        """The document for a notebook, in the look of the HTML page."""
-        html: str = import_module("conjoin.render.html").notebook_html(self)  # by name: values know no upper room
-        return html
 
     @property
     def words(self) -> list[str]:

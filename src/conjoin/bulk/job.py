@@ -86,7 +86,7 @@ class Job:
                 yield partition
 
     def plan(self, sources: list[Source]) -> dict[str, Any]:
-        """What must stay the same for a job to go on."""
+        """Settings that must not change when a job resumes."""
         from conjoin.artifacts.model_folder import DESCRIPTIONS, model_folder
 
         files = hashlib.sha256()

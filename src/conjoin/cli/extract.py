@@ -136,7 +136,7 @@ class Extraction:
                                   "same command with --resume, or use conjoin bulk, which skips such texts") from error
 
     def _results(self, render: Callable[[Document], T], texts: Iterable[tuple[str, str]], *, skip: int = 0) -> Iterator[T]:
-        """What `render` makes of each document, in order, without the first `skip`."""
+        """The rendering of each document, in order, without the first `skip`."""
         from conjoin.extractor import ExtractorLoader
         from conjoin.parallel.streaming import pipe_chunks, pipe_in_processes
 
@@ -177,7 +177,7 @@ class Extraction:
                             f"{_REMEDY}")
 
     def _plan(self) -> dict[str, Any]:
-        """What must stay the same for a stopped run to go on."""
+        """Settings that must not change when a run resumes."""
         from conjoin.artifacts.model_folder import DESCRIPTIONS, model_folder
 
         return {"conjoin": __version__, "model": folder_digest(model_folder(self.model), without=DESCRIPTIONS),

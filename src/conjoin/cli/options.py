@@ -101,7 +101,7 @@ class ThresholdOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextOptions:
-    """Where the raw text is in the input."""
+    """The place of the raw text in the input."""
 
     lines: Annotated[bool, typer.Option("--lines", help="Read every line of a text file as a text.")] = False
     text_column: Annotated[str, typer.Option(help="Column of the text in .jsonl, .csv and .parquet.")] = "text"

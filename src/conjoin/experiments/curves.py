@@ -49,7 +49,7 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
 
 
 def _belongs(row: Mapping[str, Any], event: Started, stage: int) -> bool:
-    """Whether a recorded epoch is still part of the run when a stage starts, perhaps from a checkpoint."""
+    """True if a recorded epoch is still part of the run when a stage starts, perhaps from a checkpoint."""
     if row["stage"] == stage:
         return bool(event.resumed) and row["epoch"] < event.epoch
     return row["stage"] < stage or bool(event.resumed)

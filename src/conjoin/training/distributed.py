@@ -119,7 +119,7 @@ def build_accelerator(processes: Processes, precision: Precision) -> Accelerator
 
 
 def _on_cpu() -> bool:
-    """Whether several processes compute on the CPU: where the environment says so, or there is no other device to share."""
+    """True if several processes compute on the CPU: where the environment says so, or there is no other device to share."""
     if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on"):
         return True
     device = torch.accelerator.current_accelerator()
