@@ -58,7 +58,8 @@ def test_a_missing_package_is_one_sentence_that_names_the_extra(code: str, train
 @pytest.mark.parametrize("package", ["onnx", "onnxscript"])
 def test_export_without_its_extra_is_one_sentence(package: str, trained_run: Path, tmp_path: Path) -> None:
     bare = f"import sys; sys.modules['{package}'] = None"
-    done = bare_python("from conjoin.cli import main; main()", "export", trained_run, "--output", tmp_path / "out", bare=bare)
+    arguments = ("export", trained_run, "--output", tmp_path / "out")
+    done = bare_python("from conjoin.cli import main; main()", *arguments, bare=bare)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "onnx" in done.stderr and "conjoin[export]" in done.stderr
 
